@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * env - the seams between what the node decides and the machine it runs on.
+ *
+ * Everything above src/os reaches time, disk, chance and threads through these
+ * tables.  The real ones are in src/os, the ones of the simulator in tests/lib;
+ * nothing else knows which are in use.
+ *
+ * Thread:  said at each table.
+ */
+#ifndef SRC_BASE_ENV_H
+#define SRC_BASE_ENV_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "src/base/msg.h"
+#include "src/base/time.h"
+
+/* --- clock: any thread ---------------------------------------------------- */
+
+struct env_clock {
+	struct mono (*mono)(void *ctx);
+	struct wall (*wall)(void *ctx);
+	void *ctx;
+};
+
+/* --- rng: any thread; not for secrets unless the implementation says so ----
+ */
+
+struct env_rng {
+	/* Fills N bytes; never fails.  The real one is the kernel's. */
+	void (*bytes)(void *ctx, void *out, size_t n);
+	void *ctx;
+};
+
+/* --- timer: the thread of WORKER only --------------------------------------
+ */
+
+struct env_timer; /* opaque handle */
+typedef void (*env_timer_fn)(void *arg);
+
+struct env_timers {
+	/* FN(ARG) runs every PERIOD_US on WORKER until timer_stop; NULL: no
+	 * memory. */
+	struct env_timer *(*start)(void *ctx, uint32_t worker,
+	    uint64_t period_us, env_timer_fn fn, void *arg);
+	/* Takes NULL; FN does not run again after it returned. */
+	void (*stop)(void *ctx, struct env_timer *t);
+	void *ctx;
+};
+
+/* --- post: any thread -------------------------------------------------------
+ *
+ * Workers handle messages one at a time, in the order in which each sender
+ * posted them.  Lanes run jobs that may block on the disk.  A job runs once;
+ * when RUN has returned, the job belongs to whoever RUN handed it to (usually
+ * it has posted a message back).  LANE_READ may run several jobs at a time; the
+ * others run theirs one by one, in the order posted.
+ */
+enum env_lane {
+	LANE_JOURNAL,
+	LANE_FLUSH, /* chunk files, manifests, removal */
+	LANE_READ,  /* pread of chunks */
+	LANE_COUNT,
+};
+
+struct env_job {
+	struct env_job *next; /* for the lane while queued */
+	void (*run)(struct env_job *job);
+};
+
+struct env_post {
+	void (*to_worker)(void *ctx, uint32_t worker, struct msg *m);
+	void (*to_lane)(void *ctx, enum env_lane lane, struct env_job *job);
+	uint32_t n_workers;
+	void *ctx;
+};
+
+/* --- disk: any thread; a file may be used by several threads at once --------
+ *
+ * Paths are relative to the root that the implementation was opened on, with
+ * `/` between components.  All calls block; loop threads use them only before
+ * they start.  Errors: -ERR_NOTFOUND, _EXISTS, _NOSPC, _IO, _PERM, _LIMIT
+ * (descriptors), _NOMEM, _SYSTEM.
+ */
+struct disk_file; /* opaque */
+
+enum disk_open {
+	DISK_READ = 0,
+	DISK_WRITE = 1,  /* reading too */
+	DISK_CREATE = 2, /* with DISK_WRITE: make it when it is not there */
+	DISK_EXCL = 4,   /* with DISK_CREATE: -ERR_EXISTS when it is */
+	DISK_TRUNC = 8,  /* with DISK_WRITE: forget what it held */
+};
+
+typedef void (*disk_list_fn)(void *arg, const char *name);
+
+struct env_disk {
+	int (*open)(void *ctx, const char *path, unsigned flags,
+	    struct disk_file **out);
+	/* Takes NULL.  Says nothing about what was not synced. */
+	void (*close)(void *ctx, struct disk_file *f);
+	/* Writes all of the N slices at OFFSET, or fails; a failed write may
+	 * have written any part. */
+	int (*pwritev)(void *ctx, struct disk_file *f, const struct iovec *iov,
+	    int n, uint64_t offset);
+	/* *GOT < N only at the end of the file. */
+	int (*pread)(void *ctx, struct disk_file *f, void *out, size_t n,
+	    uint64_t offset, size_t *got);
+	int (*size)(void *ctx, struct disk_file *f, uint64_t *out);
+	int (*truncate)(void *ctx, struct disk_file *f, uint64_t size);
+	/* fdatasync.  After a failure the content is unknown: never retried. */
+	int (*sync)(void *ctx, struct disk_file *f);
+	/* Everything written to any file or directory so far (syncfs). */
+	int (*sync_all)(void *ctx);
+	/* Names made, renamed or removed in directory PATH. */
+	int (*sync_dir)(void *ctx, const char *path);
+	int (*rename)(
+	    void *ctx, const char *from, const char *to); /* replaces */
+	int (*unlink)(void *ctx, const char *path);
+	int (*mkdir)(void *ctx, const char *path); /* -ERR_EXISTS if there */
+	/* Each name but . and .., in no order. */
+	int (*list)(void *ctx, const char *path, disk_list_fn fn, void *arg);
+	int (*free_bytes)(void *ctx, uint64_t *out);
+	void *ctx;
+};
+
+struct env {
+	struct env_clock clock;
+	struct env_rng rng;
+	struct env_timers timers;
+	struct env_post post;
+	struct env_disk disk;
+};
+
+#endif
