@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * journal - the one log of a node, where every entry of every group becomes
+ * durable first.
+ *
+ * Owns:    the directory <cluster>/journal and its segment files.
+ * Shape:   records in LSN order; one fdatasync covers all that arrived while
+ *          the last one ran (group commit); it never waits when idle.
+ * Thread:  journal_submit from any worker; the writing runs on LANE_JOURNAL;
+ *          completions come back as one MSG_JOURNAL_DONE per worker and sync.
+ * Errors:  -ERR_IO and every failure of a write or sync is final: the journal
+ *          is dead, all that waits fails with it, and the node stops
+ *          (cluster.md 6.10).  -ERR_NOSPC: no new segment could be made;
+ *          nothing was written, the journal goes on when there is room.
+ * Format:  top of journal.c.  Golden bytes: tests/golden/journal/.
+ */
+#ifndef VNODE_JOURNAL_H
+#define VNODE_JOURNAL_H
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "src/base/buf.h"
+#include "src/base/env.h"
+#include "src/base/msg.h"
+
+struct journal; /* opaque */
+
+/*
+ * A position in the journal: segment generation in the upper 32 bits, byte
+ * offset in that segment in the lower.  Grows with every record, is never used
+ * twice in the life of a directory.
+ */
+typedef uint64_t lsn_t;
+
+enum journal_type {
+	JOURNAL_ENTRY = 1,	/* a log entry of a group */
+	JOURNAL_HARDSTATE = 2,	/* term and vote of a group */
+	JOURNAL_CHECKPOINT = 3, /* a group's manifest is durable up to here */
+};
+
+/* What a record is about.  In memory as on disk, but for byte order. */
+struct journal_head {
+	uint8_t type; /* enum journal_type */
+	uint16_t group;
+	uint64_t generation; /* of the replica (cluster.md 2.4) */
+	uint64_t term;
+	uint64_t index; /* JOURNAL_ENTRY: of the entry; else 0 */
+};
+
+#define JOURNAL_IOV_MAX 1024 /* slices of one record, inclusive */
+
+/*
+ * One record on its way.  Owned by the caller, who keeps it and all that IOV
+ * points to unchanged until it comes back in a journal_done.
+ */
+struct journal_append {
+	struct journal_append *next; /* for the journal, and in done lists */
+	struct journal_head head;
+	uint32_t worker; /* who hears of it */
+	int n_iov;
+	const struct iovec *iov; /* the payload; <= JOURNAL_PAYLOAD_MAX bytes */
+	uint32_t payload_bytes;	 /* sum of IOV; set by the caller */
+	uint32_t payload_crc;	 /* CRC32C of IOV; set by the caller */
+	lsn_t lsn;		 /* set by the journal */
+};
+
+#define JOURNAL_PAYLOAD_MAX (16u << 20)
+
+/* What a worker hears after a sync: its records of that sync, in order. */
+struct journal_done {
+	struct msg msg; /* MSG_JOURNAL_DONE */
+	int r;		/* 0, or why none of LIST is durable */
+	struct journal_append *list;
+	lsn_t durable; /* all records up to and with this LSN are durable */
+};
+
+struct journal_config {
+	const struct env *env;
+	const char *dir;	/* relative to the disk's root; made when missing */
+	uint8_t cluster_id[16]; /* foreign segments are refused */
+	uint64_t segment_bytes; /* a multiple of 4096 */
+	uint64_t max_bytes;	/* all segments together */
+	int sync;		/* enum journal_sync */
+};
+
+enum journal_sync {
+	JOURNAL_SYNC_ALWAYS,
+	JOURNAL_SYNC_INTERVAL, /* acknowledge first, sync within 100 ms */
+	JOURNAL_SYNC_NEVER,    /* hard state and checkpoints excepted */
+};
+
+/* --- recovery: before any thread starts ------------------------------------ */
+
+/*
+ * One intact record, in LSN order.  PAYLOAD is borrowed until the call returns.
+ * Returning < 0 ends the recovery with that code.
+ */
+typedef int (*journal_replay_fn)(void *arg, const struct journal_head *head,
+    lsn_t lsn, struct slice payload);
+
+struct journal_damage {
+	char file[64]; /* name of the segment, without directory */
+	uint64_t offset;
+	char what[96]; /* one phrase for a person */
+};
+
+/*
+ * Opens the journal in CONFIG->dir and replays what is in it.  A torn tail is cut
+ * silently (*CUT_BYTES says how much lay behind it); damage below the highest
+ * durable LSN is not: -ERR_CORRUPT with *DAMAGE filled.  A segment of another
+ * cluster is -ERR_IDENTITY, an unknown version -ERR_FORMAT, both with *DAMAGE.
+ * Afterwards new records go to a fresh segment.
+ */
+int journal_open(struct journal **out, const struct journal_config *config,
+    journal_replay_fn fn, void *arg, struct journal_damage *damage,
+    uint64_t *cut_bytes);
+
+/* Waits for nothing: what is in flight must have come back.  Takes NULL. */
+struct journal *journal_close(struct journal *j);
+
+/* --- writing ---------------------------------------------------------------- */
+
+/* Hands the chain LIST (linked by next, NULL-terminated) over, in this order. */
+void journal_submit(struct journal *j, struct journal_append *list);
+
+/*
+ * Records below FLOOR are needed no more; whole segments below it are recycled.
+ * The caller has made sure that a checkpoint of every group is durable.
+ */
+void journal_release(struct journal *j, lsn_t floor);
+
+/* --- numbers: any thread, a moment old ---------------------------------------- */
+
+struct journal_stats {
+	uint64_t n_records, n_syncs, n_bytes;
+	uint64_t used_bytes; /* in segments that hold needed records */
+	uint64_t max_bytes;
+	uint32_t n_segments, n_spare;
+	lsn_t durable;
+	lsn_t oldest; /* where the replay would start */
+	int error;    /* 0, or the -ERR_* it died of */
+};
+
+void journal_stats(const struct journal *j, struct journal_stats *out);
+
+/* --- codec: shared with the fuzzer and the tools ------------------------------ */
+
+#define JOURNAL_RECORD_BYTES 80 /* header of a record */
+
+/* Little endian, as said at the top of journal.c. */
+void journal_record_encode(uint8_t out[JOURNAL_RECORD_BYTES],
+    const uint8_t cluster_id[16], const struct journal_head *head, lsn_t lsn,
+    lsn_t durable, uint32_t payload_bytes, uint32_t payload_crc);
+
+struct journal_record {
+	struct journal_head head;
+	lsn_t lsn, durable;
+	struct slice payload; /* borrowed from the input */
+	size_t bytes;	      /* header and payload, without padding */
+};
+
+/*
+ * The record at P, which claims to lie at LSN.  Returns 0; JOURNAL_E_NONE when no
+ * intact record of this place and generation starts here; -ERR_FORMAT or
+ * -ERR_IDENTITY when an intact one is not ours.  Reads at most N bytes.
+ */
+enum { JOURNAL_E_NONE = 1 };
+int journal_record_decode(struct slice in, const uint8_t cluster_id[16],
+    lsn_t lsn, struct journal_record *out);
+
+#endif

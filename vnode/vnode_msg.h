@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * vnode_msg - what a vnode can be asked, and what it answers.
+ *
+ * Each request is one struct, allocated by who asks (mem_alloc), sent to the
+ * worker of the group, and posted back to msg.from with msg.answer = 1 and the
+ * fields under "answer" filled in.  Exactly one answer comes, also when the node
+ * stops.  Input slices are borrowed from memory that the asker keeps unchanged
+ * until then; msg.fn is the asker's and called on its worker with the answer.
+ *
+ * Errors:  r < 0: -ERR_UNAVAILABLE refused before it was proposed (503),
+ *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the same
+ *          because the node stops (503), -ERR_UNKNOWN proposed, outcome unknown
+ *          (504), -ERR_CORRUPT these events are damaged (500), -ERR_NOMEM (503).
+ */
+#ifndef VNODE_VNODE_MSG_H
+#define VNODE_VNODE_MSG_H
+
+#include <stdint.h>
+
+#include "src/base/buf.h"
+#include "src/base/msg.h"
+#include "vnode/event.h"
+
+/* --- MSG_PUT: append one event, or a batch atomically ----------------------- */
+
+struct vnode_put_event {
+	uint16_t flags; /* EVENT_JSON, EVENT_NEWLINE */
+	struct slice type, data;
+};
+
+struct vnode_put {
+	struct msg msg;
+	uint32_t group;
+	struct slice bucket, stream;
+	uint32_t n_events; /* >= 1 */
+	const struct vnode_put_event *events;
+	/* answer */
+	int r;
+	uint64_t first, last; /* seqnums given */
+	uint64_t t_ms;
+};
+
+/* --- MSG_READ: one page of a stream ------------------------------------------ */
+
+/* A run of whole, verified event records in ascending seqnum order. */
+struct vnode_page {
+	uint32_t n_parts;
+	struct vnode_part {
+		struct slice records; /* event records back to back */
+		struct block *block;  /* holds them; one reference */
+	} *parts;		      /* mem_alloc'd */
+	uint64_t first, last;	      /* seqnums in the page; 0, 0: empty */
+};
+
+void vnode_page_deinit(struct vnode_page *page);
+
+enum vnode_read_op {
+	VNODE_READ_PAGE,
+	VNODE_READ_SEEK, /* only answers `seek`: no page */
+};
+
+struct vnode_read {
+	struct msg msg;
+	uint32_t group;
+	struct slice bucket, stream;
+	enum vnode_read_op op;
+	uint64_t from;	 /* lowest seqnum wanted (0 and 1 are the same) */
+	uint64_t to;	 /* highest wanted, inclusive; UINT64_MAX: the newest */
+	uint64_t last_n; /* not 0: only the newest so many of from..to */
+	uint64_t limit;	 /* at most so many events in this page */
+	uint32_t max_bytes; /* about; at least one event comes */
+	int desc; /* the page ends at `to` and goes on below it */
+	uint64_t seek_ms;
+	/* answer */
+	int r; /* 0; -ERR_CORRUPT: damaged_first..damaged_last unreadable */
+	uint64_t incarnation; /* stream id; 0: never written */
+	uint64_t kept_first;  /* oldest event kept, 0: none */
+	uint64_t newest;      /* newest ever assigned, 0: none */
+	uint64_t range_first, range_last; /* from..to after clamping and last_n;
+					     first > last: nothing there */
+	uint64_t seek; /* lowest kept seqnum with t >= seek_ms; newest + 1: none */
+	uint64_t damaged_first, damaged_last;
+	struct vnode_page page; /* the asker deinits it */
+};
+
+/* --- MSG_LIST: names held by one group ---------------------------------------- */
+
+struct vnode_list {
+	struct msg msg;
+	uint32_t group;
+	struct slice bucket; /* n == 0: list buckets instead of streams */
+	struct slice prefix; /* n == 0: all */
+	struct slice after;  /* only names greater than this; n == 0: all */
+	uint32_t limit;
+	int detail;
+	/* answer */
+	int r;
+	int more; /* the limit cut the list */
+	uint32_t n_items;
+	struct vnode_list_item {
+		struct slice name; /* in NAMES */
+		uint64_t first, last, count, bytes, t_ms; /* with detail */
+	} *items;	  /* ascending bytewise; mem_alloc'd */
+	uint8_t *names; /* mem_alloc'd */
+};
+
+void vnode_list_deinit(struct vnode_list *list);
+
+/* --- MSG_PING: a round trip to a vnode ----------------------------------------- */
+
+struct vnode_ping {
+	struct msg msg;
+	uint32_t group;
+	/* answer */
+	int r;
+};
+
+/*
+ * The way to the vnodes: SEND(ctx, group, m) hands M to whoever serves GROUP,
+ * from any worker.
+ */
+struct vnode_route {
+	void (*send)(void *ctx, uint32_t group, struct msg *m);
+	void *ctx;
+	uint32_t n_groups;
+};
+
+#endif
