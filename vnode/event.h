@@ -19,22 +19,22 @@
 #include "src/base/buf.h"
 
 #define EVENT_HEADER_BYTES 40
-#define EVENT_TYPE_MAX	   127 /* bytes of a content type */
-#define EVENT_EXT_MAX	   255
-#define EVENT_DATA_MAX	   (8u << 20)
+#define EVENT_TYPE_MAX     127 /* bytes of a content type */
+#define EVENT_EXT_MAX      255
+#define EVENT_DATA_MAX     (8u << 20)
 
 enum event_flag {
-	EVENT_JSON = 1,	   /* data is one JSON value; type is empty */
+	EVENT_JSON = 1,    /* data is one JSON value; type is empty */
 	EVENT_NEWLINE = 2, /* data holds CR or LF bytes (JSON only) */
-	EVENT_KEY = 4,	   /* ext is an idempotency key record */
+	EVENT_KEY = 4,     /* ext is an idempotency key record */
 };
 
 struct event {
-	uint64_t seq;	  /* in its stream, from 1 */
-	uint64_t t_ms;	  /* wall clock of the leader */
-	uint64_t index;	  /* of its log entry */
+	uint64_t seq;     /* in its stream, from 1 */
+	uint64_t t_ms;    /* wall clock of the leader */
+	uint64_t index;   /* of its log entry */
 	uint32_t ordinal; /* among the events of that entry, from 0 */
-	uint16_t flags;	  /* enum event_flag */
+	uint16_t flags;   /* enum event_flag */
 	struct slice type, ext, data;
 };
 
@@ -43,8 +43,8 @@ uint32_t event_bytes(const struct event *e);
 
 /*
  * Writes everything of E's record but its data: the header, type and ext.  OUT
- * has room for EVENT_HEADER_BYTES + e->type.n + e->ext.n; the data follows it in
- * the record.  Returns the bytes written.
+ * has room for EVENT_HEADER_BYTES + e->type.n + e->ext.n; the data follows it
+ * in the record.  Returns the bytes written.
  */
 uint32_t event_encode_head(const struct event *e, uint8_t *out);
 
@@ -59,6 +59,7 @@ enum {
  * bytes that were verified before.  *BYTES is the length of the record, also
  * told with EVENT_E_SHORT once the header is there (else 0).
  */
-int event_decode(struct slice in, int check, struct event *out, uint32_t *bytes);
+int event_decode(
+    struct slice in, int check, struct event *out, uint32_t *bytes);
 
 #endif

@@ -34,8 +34,8 @@ struct journal; /* opaque */
 typedef uint64_t lsn_t;
 
 enum journal_type {
-	JOURNAL_ENTRY = 1,	/* a log entry of a group */
-	JOURNAL_HARDSTATE = 2,	/* term and vote of a group */
+	JOURNAL_ENTRY = 1,      /* a log entry of a group */
+	JOURNAL_HARDSTATE = 2,  /* term and vote of a group */
 	JOURNAL_CHECKPOINT = 3, /* a group's manifest is durable up to here */
 };
 
@@ -60,9 +60,9 @@ struct journal_append {
 	uint32_t worker; /* who hears of it */
 	int n_iov;
 	const struct iovec *iov; /* the payload; <= JOURNAL_PAYLOAD_MAX bytes */
-	uint32_t payload_bytes;	 /* sum of IOV; set by the caller */
-	uint32_t payload_crc;	 /* CRC32C of IOV; set by the caller */
-	lsn_t lsn;		 /* set by the journal */
+	uint32_t payload_bytes;  /* sum of IOV; set by the caller */
+	uint32_t payload_crc;    /* CRC32C of IOV; set by the caller */
+	lsn_t lsn;               /* set by the journal */
 };
 
 #define JOURNAL_PAYLOAD_MAX (16u << 20)
@@ -70,18 +70,18 @@ struct journal_append {
 /* What a worker hears after a sync: its records of that sync, in order. */
 struct journal_done {
 	struct msg msg; /* MSG_JOURNAL_DONE */
-	int r;		/* 0, or why none of LIST is durable */
+	int r;          /* 0, or why none of LIST is durable */
 	struct journal_append *list;
 	lsn_t durable; /* all records up to and with this LSN are durable */
 };
 
 struct journal_config {
 	const struct env *env;
-	const char *dir;	/* relative to the disk's root; made when missing */
+	const char *dir; /* relative to the disk's root; made when missing */
 	uint8_t cluster_id[16]; /* foreign segments are refused */
 	uint64_t segment_bytes; /* a multiple of 4096 */
-	uint64_t max_bytes;	/* all segments together */
-	int sync;		/* enum journal_sync */
+	uint64_t max_bytes;     /* all segments together */
+	int sync;               /* enum journal_sync */
 };
 
 enum journal_sync {
@@ -90,7 +90,8 @@ enum journal_sync {
 	JOURNAL_SYNC_NEVER,    /* hard state and checkpoints excepted */
 };
 
-/* --- recovery: before any thread starts ------------------------------------ */
+/* --- recovery: before any thread starts ------------------------------------
+ */
 
 /*
  * One intact record, in LSN order.  PAYLOAD is borrowed until the call returns.
@@ -106,11 +107,11 @@ struct journal_damage {
 };
 
 /*
- * Opens the journal in CONFIG->dir and replays what is in it.  A torn tail is cut
- * silently (*CUT_BYTES says how much lay behind it); damage below the highest
- * durable LSN is not: -ERR_CORRUPT with *DAMAGE filled.  A segment of another
- * cluster is -ERR_IDENTITY, an unknown version -ERR_FORMAT, both with *DAMAGE.
- * Afterwards new records go to a fresh segment.
+ * Opens the journal in CONFIG->dir and replays what is in it.  A torn tail is
+ * cut silently (*CUT_BYTES says how much lay behind it); damage below the
+ * highest durable LSN is not: -ERR_CORRUPT with *DAMAGE filled.  A segment of
+ * another cluster is -ERR_IDENTITY, an unknown version -ERR_FORMAT, both with
+ * *DAMAGE. Afterwards new records go to a fresh segment.
  */
 int journal_open(struct journal **out, const struct journal_config *config,
     journal_replay_fn fn, void *arg, struct journal_damage *damage,
@@ -119,9 +120,11 @@ int journal_open(struct journal **out, const struct journal_config *config,
 /* Waits for nothing: what is in flight must have come back.  Takes NULL. */
 struct journal *journal_close(struct journal *j);
 
-/* --- writing ---------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------
+ */
 
-/* Hands the chain LIST (linked by next, NULL-terminated) over, in this order. */
+/* Hands the chain LIST (linked by next, NULL-terminated) over, in this order.
+ */
 void journal_submit(struct journal *j, struct journal_append *list);
 
 /*
@@ -130,7 +133,8 @@ void journal_submit(struct journal *j, struct journal_append *list);
  */
 void journal_release(struct journal *j, lsn_t floor);
 
-/* --- numbers: any thread, a moment old ---------------------------------------- */
+/* --- numbers: any thread, a moment old
+ * ---------------------------------------- */
 
 struct journal_stats {
 	uint64_t n_records, n_syncs, n_bytes;
@@ -144,7 +148,8 @@ struct journal_stats {
 
 void journal_stats(const struct journal *j, struct journal_stats *out);
 
-/* --- codec: shared with the fuzzer and the tools ------------------------------ */
+/* --- codec: shared with the fuzzer and the tools
+ * ------------------------------ */
 
 #define JOURNAL_RECORD_BYTES 80 /* header of a record */
 
@@ -157,12 +162,12 @@ struct journal_record {
 	struct journal_head head;
 	lsn_t lsn, durable;
 	struct slice payload; /* borrowed from the input */
-	size_t bytes;	      /* header and payload, without padding */
+	size_t bytes;         /* header and payload, without padding */
 };
 
 /*
- * The record at P, which claims to lie at LSN.  Returns 0; JOURNAL_E_NONE when no
- * intact record of this place and generation starts here; -ERR_FORMAT or
+ * The record at P, which claims to lie at LSN.  Returns 0; JOURNAL_E_NONE when
+ * no intact record of this place and generation starts here; -ERR_FORMAT or
  * -ERR_IDENTITY when an intact one is not ours.  Reads at most N bytes.
  */
 enum { JOURNAL_E_NONE = 1 };

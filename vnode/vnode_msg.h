@@ -4,14 +4,16 @@
  *
  * Each request is one struct, allocated by who asks (mem_alloc), sent to the
  * worker of the group, and posted back to msg.from with msg.answer = 1 and the
- * fields under "answer" filled in.  Exactly one answer comes, also when the node
- * stops.  Input slices are borrowed from memory that the asker keeps unchanged
- * until then; msg.fn is the asker's and called on its worker with the answer.
+ * fields under "answer" filled in.  Exactly one answer comes, also when the
+ * node stops.  Input slices are borrowed from memory that the asker keeps
+ * unchanged until then; msg.fn is the asker's and called on its worker with the
+ * answer.
  *
  * Errors:  r < 0: -ERR_UNAVAILABLE refused before it was proposed (503),
- *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the same
- *          because the node stops (503), -ERR_UNKNOWN proposed, outcome unknown
- *          (504), -ERR_CORRUPT these events are damaged (500), -ERR_NOMEM (503).
+ *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the
+ * same because the node stops (503), -ERR_UNKNOWN proposed, outcome unknown
+ *          (504), -ERR_CORRUPT these events are damaged (500), -ERR_NOMEM
+ * (503).
  */
 #ifndef VNODE_VNODE_MSG_H
 #define VNODE_VNODE_MSG_H
@@ -22,7 +24,8 @@
 #include "src/base/msg.h"
 #include "vnode/event.h"
 
-/* --- MSG_PUT: append one event, or a batch atomically ----------------------- */
+/* --- MSG_PUT: append one event, or a batch atomically -----------------------
+ */
 
 struct vnode_put_event {
 	uint16_t flags; /* EVENT_JSON, EVENT_NEWLINE */
@@ -41,7 +44,8 @@ struct vnode_put {
 	uint64_t t_ms;
 };
 
-/* --- MSG_READ: one page of a stream ------------------------------------------ */
+/* --- MSG_READ: one page of a stream ------------------------------------------
+ */
 
 /* A run of whole, verified event records in ascending seqnum order. */
 struct vnode_page {
@@ -49,8 +53,8 @@ struct vnode_page {
 	struct vnode_part {
 		struct slice records; /* event records back to back */
 		struct block *block;  /* holds them; one reference */
-	} *parts;		      /* mem_alloc'd */
-	uint64_t first, last;	      /* seqnums in the page; 0, 0: empty */
+	} * parts;                    /* mem_alloc'd */
+	uint64_t first, last;         /* seqnums in the page; 0, 0: empty */
 };
 
 void vnode_page_deinit(struct vnode_page *page);
@@ -65,26 +69,28 @@ struct vnode_read {
 	uint32_t group;
 	struct slice bucket, stream;
 	enum vnode_read_op op;
-	uint64_t from;	 /* lowest seqnum wanted (0 and 1 are the same) */
-	uint64_t to;	 /* highest wanted, inclusive; UINT64_MAX: the newest */
+	uint64_t from;   /* lowest seqnum wanted (0 and 1 are the same) */
+	uint64_t to;     /* highest wanted, inclusive; UINT64_MAX: the newest */
 	uint64_t last_n; /* not 0: only the newest so many of from..to */
-	uint64_t limit;	 /* at most so many events in this page */
+	uint64_t limit;  /* at most so many events in this page */
 	uint32_t max_bytes; /* about; at least one event comes */
-	int desc; /* the page ends at `to` and goes on below it */
+	int desc;           /* the page ends at `to` and goes on below it */
 	uint64_t seek_ms;
 	/* answer */
 	int r; /* 0; -ERR_CORRUPT: damaged_first..damaged_last unreadable */
-	uint64_t incarnation; /* stream id; 0: never written */
-	uint64_t kept_first;  /* oldest event kept, 0: none */
-	uint64_t newest;      /* newest ever assigned, 0: none */
+	uint64_t incarnation;             /* stream id; 0: never written */
+	uint64_t kept_first;              /* oldest event kept, 0: none */
+	uint64_t newest;                  /* newest ever assigned, 0: none */
 	uint64_t range_first, range_last; /* from..to after clamping and last_n;
 					     first > last: nothing there */
-	uint64_t seek; /* lowest kept seqnum with t >= seek_ms; newest + 1: none */
+	uint64_t
+	    seek; /* lowest kept seqnum with t >= seek_ms; newest + 1: none */
 	uint64_t damaged_first, damaged_last;
 	struct vnode_page page; /* the asker deinits it */
 };
 
-/* --- MSG_LIST: names held by one group ---------------------------------------- */
+/* --- MSG_LIST: names held by one group
+ * ---------------------------------------- */
 
 struct vnode_list {
 	struct msg msg;
@@ -99,15 +105,16 @@ struct vnode_list {
 	int more; /* the limit cut the list */
 	uint32_t n_items;
 	struct vnode_list_item {
-		struct slice name; /* in NAMES */
+		struct slice name;                        /* in NAMES */
 		uint64_t first, last, count, bytes, t_ms; /* with detail */
-	} *items;	  /* ascending bytewise; mem_alloc'd */
+	} * items;      /* ascending bytewise; mem_alloc'd */
 	uint8_t *names; /* mem_alloc'd */
 };
 
 void vnode_list_deinit(struct vnode_list *list);
 
-/* --- MSG_PING: a round trip to a vnode ----------------------------------------- */
+/* --- MSG_PING: a round trip to a vnode
+ * ----------------------------------------- */
 
 struct vnode_ping {
 	struct msg msg;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * chunk_read - one page of events from one chunk file, on a reading lane.
+ *
+ * Owns:    the job; it fills the request and posts it to who asked.
+ * Shape:   the file is trusted for nothing: header, identity, every CRC and
+ *          every seqnum are checked, and nothing behind what the vnode said is
+ *          looked at.
+ * Thread:  chunk_read_start: the worker of the vnode; the rest: LANE_READ.
+ */
+#ifndef VNODE_CHUNK_READ_H
+#define VNODE_CHUNK_READ_H
+
+#include <stdint.h>
+
+#include "src/base/env.h"
+#include "vnode/chunk.h"
+#include "vnode/files.h"
+#include "vnode/vnode_msg.h"
+
+struct chunk_read {
+	const struct env *env;
+	struct files *files;
+	const char *dir;    /* of the vnode; copied */
+	struct chunk_id id; /* bucket and stream borrowed from the request */
+	struct chunk_info info;
+	uint64_t from, to; /* within the chunk and flushed */
+	uint64_t stop_t;   /* seek: the first event with t >= this; 0: a page */
+};
+
+/*
+ * Reads what R says into REQ and answers it.  -ERR_NOMEM: nothing was started
+ * and REQ is still the caller's.
+ */
+int chunk_read_start(const struct chunk_read *r, struct vnode_read *req);
+
+#endif

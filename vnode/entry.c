@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * entry - codec of log entries.
+ *
+ * Format 1, little endian.  Length and CRC are those of the journal record or
+ * frame around it; term and index too.
+ *
+ *	entry    0  u16  format = 1
+ *		 2  u16  0
+ *		 4  u32  commands
+ *		 8  u64  group clock, ms: never decreases from entry to entry
+ *		16       the commands
+ *
+ *	command  0  u8   type
+ *		 1  u8[3] 0
+ *		 4  u32  bytes of the body
+ *		 8       the body
+ *
+ *	NOOP     empty
+ *	CREATE   u64 stream id, u16 bytes of bucket, u16 bytes of stream, both
+ *	APPEND   u64 stream id, u64 first seqnum, u32 events, event records
+ *
+ * The stream id is the group's counter at creation: never used twice in a
+ *group, so it tells a stream from its successor of the same name.
+ */
+#include "vnode/entry.h"
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/le.h"
+
+#define ENTRY_FORMAT      1
+#define CREATE_FIXED      12
+#define APPEND_FIXED      20
+#define ENTRY_NAME_MAX    255
+#define ENTRY_COMMAND_MAX (1u << 20) /* commands of one entry */
+
+void
+entry_put_header(
+    uint8_t out[ENTRY_HEADER_BYTES], uint32_t n_commands, uint64_t clock_ms)
+{
+	uint8_t *p = out;
+
+	p = le_put16(p, ENTRY_FORMAT);
+	p = le_put16(p, 0);
+	p = le_put32(p, n_commands);
+	le_put64(p, clock_ms);
+}
+
+/* The header of a command and room for FIXED bytes of its body; NULL: error. */
+static uint8_t *
+add_command(struct buf *b, enum entry_command_type type, uint32_t fixed,
+    uint32_t body_bytes)
+{
+	uint8_t *p = buf_reserve(b, ENTRY_COMMAND_BYTES + fixed);
+
+	if (!p)
+		return NULL;
+	b->n += ENTRY_COMMAND_BYTES + fixed;
+	p = le_put32(p, (uint32_t)type);
+	return le_put32(p, body_bytes);
+}
+
+void
+entry_add_noop(struct buf *b)
+{
+	add_command(b, ENTRY_NOOP, 0, 0);
+}
+
+void
+entry_add_create(
+    struct buf *b, uint64_t stream_id, struct slice bucket, struct slice stream)
+{
+	uint8_t *p = add_command(b, ENTRY_CREATE, CREATE_FIXED,
+	    (uint32_t)(CREATE_FIXED + bucket.n + stream.n));
+
+	ASSERT(bucket.n <= ENTRY_NAME_MAX && stream.n <= ENTRY_NAME_MAX);
+	if (!p)
+		return;
+	p = le_put64(p, stream_id);
+	p = le_put16(p, (uint16_t)bucket.n);
+	le_put16(p, (uint16_t)stream.n);
+	buf_add_slice(b, bucket);
+	buf_add_slice(b, stream);
+}
+
+void
+entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
+    uint32_t n_events, uint32_t records_bytes)
+{
+	uint8_t *p = add_command(
+	    b, ENTRY_APPEND, APPEND_FIXED, APPEND_FIXED + records_bytes);
+
+	if (!p)
+		return;
+	p = le_put64(p, stream_id);
+	p = le_put64(p, first_seq);
+	le_put32(p, n_events);
+}
+
+int
+entry_open(struct entry_reader *r, struct slice payload)
+{
+	if (payload.n < ENTRY_HEADER_BYTES)
+		return -ERR_CORRUPT;
+	if (le_get16(payload.p) != ENTRY_FORMAT)
+		return -ERR_FORMAT;
+	r->n_left = le_get32(payload.p + 4);
+	r->clock_ms = le_get64(payload.p + 8);
+	r->in = SLICE(
+	    payload.p + ENTRY_HEADER_BYTES, payload.n - ENTRY_HEADER_BYTES);
+	return r->n_left > ENTRY_COMMAND_MAX ? -ERR_CORRUPT : 0;
+}
+
+static int
+decode_create(struct slice body, struct entry_command *c)
+{
+	size_t bucket_n, stream_n;
+
+	if (body.n < CREATE_FIXED)
+		return -ERR_CORRUPT;
+	c->stream_id = le_get64(body.p);
+	bucket_n = le_get16(body.p + 8);
+	stream_n = le_get16(body.p + 10);
+	if (bucket_n < 1 || bucket_n > ENTRY_NAME_MAX || stream_n < 1 ||
+	    stream_n > ENTRY_NAME_MAX ||
+	    body.n != CREATE_FIXED + bucket_n + stream_n)
+		return -ERR_CORRUPT;
+	c->bucket = SLICE(body.p + CREATE_FIXED, bucket_n);
+	c->stream = SLICE(c->bucket.p + bucket_n, stream_n);
+	return 0;
+}
+
+static int
+decode_append(struct slice body, struct entry_command *c)
+{
+	if (body.n < APPEND_FIXED)
+		return -ERR_CORRUPT;
+	c->stream_id = le_get64(body.p);
+	c->first_seq = le_get64(body.p + 8);
+	c->n_events = le_get32(body.p + 16);
+	c->records = SLICE(body.p + APPEND_FIXED, body.n - APPEND_FIXED);
+	return c->n_events == 0 || c->first_seq == 0 ? -ERR_CORRUPT : 0;
+}
+
+int
+entry_next(struct entry_reader *r, struct entry_command *out)
+{
+	struct slice body;
+	uint32_t n;
+
+	if (r->n_left == 0)
+		return r->in.n == 0 ? ENTRY_E_END : -ERR_CORRUPT;
+	if (r->in.n < ENTRY_COMMAND_BYTES)
+		return -ERR_CORRUPT;
+	n = le_get32(r->in.p + 4);
+	if (n > r->in.n - ENTRY_COMMAND_BYTES)
+		return -ERR_CORRUPT;
+	body = SLICE(r->in.p + ENTRY_COMMAND_BYTES, n);
+	*out = (struct entry_command){.type = r->in.p[0]};
+	r->in = SLICE(body.p + n, r->in.n - ENTRY_COMMAND_BYTES - n);
+	r->n_left--;
+	switch (out->type) {
+	case ENTRY_NOOP:
+		return n == 0 ? 0 : -ERR_CORRUPT;
+	case ENTRY_CREATE:
+		return decode_create(body, out);
+	case ENTRY_APPEND:
+		return decode_append(body, out);
+	}
+	return -ERR_FORMAT;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * entry - what a log entry of a group says: a batch of commands.
+ *
+ * Owns:    nothing; slices are borrowed.
+ * Shape:   at most ENTRY_BYTES_MAX, or one command (cluster.md 6.2).
+ * Errors:  0; -ERR_CORRUPT or -ERR_FORMAT for bytes that are no entry.
+ * Format:  top of entry.c.  Golden bytes: tests/golden/entry/.
+ */
+#ifndef VNODE_ENTRY_H
+#define VNODE_ENTRY_H
+
+#include <stdint.h>
+
+#include "src/base/buf.h"
+
+#define ENTRY_BYTES_MAX     (1u << 20)
+#define ENTRY_HEADER_BYTES  16
+#define ENTRY_COMMAND_BYTES 8 /* header of a command */
+
+enum entry_command_type {
+	ENTRY_NOOP = 1,   /* the first entry of a term */
+	ENTRY_CREATE = 2, /* a stream begins to exist */
+	ENTRY_APPEND = 3, /* events of one stream */
+};
+
+struct entry_command {
+	enum entry_command_type type;
+	uint64_t stream_id;          /* CREATE, APPEND */
+	struct slice bucket, stream; /* CREATE: its names */
+	uint64_t first_seq;          /* APPEND */
+	uint32_t n_events;           /* APPEND; >= 1 */
+	struct slice records;        /* APPEND: event records back to back */
+};
+
+/* --- writing: heads into a buf, records beside it ----------------------------
+ */
+
+/* The header of an entry of N_COMMANDS at group clock CLOCK_MS. */
+void entry_put_header(
+    uint8_t out[ENTRY_HEADER_BYTES], uint32_t n_commands, uint64_t clock_ms);
+
+/* Whole commands, at the end of B. */
+void entry_add_noop(struct buf *b);
+void entry_add_create(struct buf *b, uint64_t stream_id, struct slice bucket,
+    struct slice stream);
+/* The head of an APPEND whose RECORDS_BYTES of records the caller puts after
+ * it. */
+void entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
+    uint32_t n_events, uint32_t records_bytes);
+
+/* --- reading
+ * ------------------------------------------------------------------- */
+
+struct entry_reader {
+	struct slice in; /* what is left */
+	uint32_t n_left;
+	uint64_t clock_ms;
+};
+
+int entry_open(struct entry_reader *r, struct slice payload);
+
+/* The next command: 0, ENTRY_E_END after the last, or an error. */
+enum { ENTRY_E_END = 1 };
+int entry_next(struct entry_reader *r, struct entry_command *out);
+
+#endif

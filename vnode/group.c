@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * group - proposals, and the state machine that applies them.
+ *
+ * A proposal gathers the commands of one turn.  Everything but the payloads is
+ * encoded into HEAD; PIECES says in which order stretches of HEAD and borrowed
+ * payloads follow each other.  At the end of the turn they become the iovec of
+ * one journal record, so a payload is not copied before it is applied.
+ *
+ * Invariants:
+ *  1. stream->proposed is last plus the events of this stream in flight.
+ *  2. Entries come back from the journal in the order of their index, so
+ *     applied_index + 1 is always the next one to come.
+ *  3. t of an event is the group clock of its entry; the clock never decreases
+ *     from entry to entry, whatever the wall clock does.
+ */
+#include "vnode/group.h"
+
+#include "src/base/assert.h"
+#include "src/base/crc32c.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/entry.h"
+#include "vnode/vnode.h"
+
+/* Two iovecs an event and some for the commands, within JOURNAL_IOV_MAX. */
+#define PIECES_MAX (JOURNAL_IOV_MAX - 8)
+#define HEAD_MAX   (4u << 20)
+
+struct piece {
+	const uint8_t *p; /* NULL: of HEAD, at OFFSET */
+	uint32_t offset, n;
+};
+
+/* One event, as it will be applied. */
+struct planned {
+	struct stream *stream;
+	uint64_t seq;
+	uint32_t head_at, head_n;
+	struct slice data;
+};
+
+struct proposal {
+	struct journal_append append;
+	struct vnode *vnode;
+	uint64_t index, clock_ms;
+	uint32_t n_commands, bytes;
+	struct buf head;
+	struct piece *pieces;
+	struct planned *events;
+	struct iovec *iov;
+	uint32_t n_pieces, cap_pieces;
+	uint32_t n_events, cap_events;
+	struct msg *first_req, **last_req; /* in order, by msg.next */
+};
+
+void
+group_init(struct group *g, uint16_t id, uint64_t generation)
+{
+	*g = (struct group){
+	    .id = id,
+	    .generation = generation,
+	    .next_stream_id = 1,
+	};
+	list_init(&g->turn);
+}
+
+static void
+proposal_free(struct proposal *p)
+{
+	buf_deinit(&p->head);
+	mem_free(p->pieces);
+	mem_free(p->events);
+	mem_free(p->iov);
+	mem_free(p);
+}
+
+void
+group_deinit(struct group *g)
+{
+	ASSERT(!g->open && g->n_in_flight == 0);
+}
+
+static struct proposal *
+open_proposal(struct vnode *v, struct wall now)
+{
+	struct group *g = &v->group;
+	struct proposal *p = mem_zalloc(sizeof(*p));
+	uint8_t *header;
+
+	if (!p)
+		return NULL;
+	p->vnode = v;
+	p->index = g->proposed_index + 1;
+	p->clock_ms =
+	    now.ms > g->proposed_clock_ms ? now.ms : g->proposed_clock_ms;
+	p->last_req = &p->first_req;
+	buf_init(&p->head, HEAD_MAX);
+	header = buf_reserve(&p->head, ENTRY_HEADER_BYTES);
+	if (!header) {
+		proposal_free(p);
+		return NULL;
+	}
+	p->head.n = p->bytes = ENTRY_HEADER_BYTES;
+	g->open = p;
+	g->proposed_index = p->index;
+	g->proposed_clock_ms = p->clock_ms;
+	return p;
+}
+
+/* Room for N more pieces and events, so that adding them cannot fail. */
+static int
+reserve(struct proposal *p, uint32_t n)
+{
+	uint32_t pieces = p->n_pieces + 2 * n + 2;
+	uint32_t events = p->n_events + n;
+	void *q;
+
+	if (pieces > p->cap_pieces) {
+		pieces =
+		    pieces > 2 * p->cap_pieces ? pieces : 2 * p->cap_pieces;
+		q = mem_realloc(p->pieces, pieces * sizeof(*p->pieces));
+		if (!q)
+			return -ERR_NOMEM;
+		p->pieces = q;
+		p->cap_pieces = pieces;
+	}
+	if (events > p->cap_events) {
+		events =
+		    events > 2 * p->cap_events ? events : 2 * p->cap_events;
+		q = mem_realloc(p->events, events * sizeof(*p->events));
+		if (!q)
+			return -ERR_NOMEM;
+		p->events = q;
+		p->cap_events = events;
+	}
+	return 0;
+}
+
+/* What was added to HEAD since FROM becomes the next piece, or part of the
+ * last. */
+static void
+add_head_piece(struct proposal *p, uint32_t from)
+{
+	struct piece *last = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
+	uint32_t n = (uint32_t)p->head.n - from;
+
+	p->bytes += n;
+	if (last && !last->p && last->offset + last->n == from)
+		last->n += n;
+	else
+		p->pieces[p->n_pieces++] = (struct piece){NULL, from, n};
+}
+
+static void
+add_data_piece(struct proposal *p, struct slice data)
+{
+	if (data.n == 0)
+		return;
+	p->bytes += (uint32_t)data.n;
+	p->pieces[p->n_pieces++] = (struct piece){data.p, 0, (uint32_t)data.n};
+}
+
+static void
+add_event(struct proposal *p, struct stream *s, const struct event *e)
+{
+	uint32_t at = (uint32_t)p->head.n;
+	uint8_t *out =
+	    buf_reserve(&p->head, EVENT_HEADER_BYTES + e->type.n + e->ext.n);
+
+	if (!out)
+		return;
+	p->head.n += event_encode_head(e, out);
+	p->events[p->n_events++] = (struct planned){
+	    .stream = s,
+	    .seq = e->seq,
+	    .head_at = at,
+	    .head_n = (uint32_t)p->head.n - at,
+	    .data = e->data,
+	};
+	add_head_piece(p, at);
+	add_data_piece(p, e->data);
+}
+
+static uint32_t
+records_bytes(const struct vnode_put *req)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < req->n_events; i++)
+		n += (uint32_t)(EVENT_HEADER_BYTES + req->events[i].type.n +
+				req->events[i].data.n);
+	return n;
+}
+
+/* Whether REQ goes into the entry that is open, or into one of its own. */
+static int
+fits(const struct proposal *p, const struct vnode_put *req)
+{
+	return p->n_pieces + 2 * req->n_events + 2 <= PIECES_MAX &&
+	       p->bytes + records_bytes(req) <= ENTRY_BYTES_MAX;
+}
+
+static void
+add_append(struct proposal *p, struct stream *s, struct vnode_put *req)
+{
+	uint32_t at = (uint32_t)p->head.n;
+
+	entry_add_append(&p->head, s->id, s->proposed + 1, req->n_events,
+	    records_bytes(req));
+	p->n_commands++;
+	add_head_piece(p, at);
+	req->first = s->proposed + 1;
+	for (uint32_t i = 0; i < req->n_events; i++) {
+		struct event e = {
+		    .seq = ++s->proposed,
+		    .t_ms = p->clock_ms,
+		    .index = p->index,
+		    .ordinal = p->n_events,
+		    .flags = req->events[i].flags,
+		    .type = req->events[i].type,
+		    .data = req->events[i].data,
+		};
+
+		add_event(p, s, &e);
+	}
+	req->last = s->proposed;
+	req->t_ms = p->clock_ms;
+}
+
+static struct stream *
+create_stream(struct vnode *v, struct proposal *p, struct vnode_put *req)
+{
+	uint32_t at = (uint32_t)p->head.n;
+	struct stream *s =
+	    vnode_create(v, v->group.next_stream_id, req->bucket, req->stream);
+
+	if (!s)
+		return NULL;
+	v->group.next_stream_id++;
+	entry_add_create(&p->head, s->id, req->bucket, req->stream);
+	p->n_commands++;
+	add_head_piece(p, at);
+	return s;
+}
+
+int
+group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
+{
+	struct proposal *p = v->group.open;
+	struct stream *s;
+
+	ASSERT(!p || fits(p, req)); /* the caller seals first otherwise */
+	if (!p)
+		p = open_proposal(v, now);
+	if (!p || reserve(p, req->n_events))
+		return -ERR_NOMEM;
+	/* All memory first: what is encoded below cannot be taken back. */
+	if (!buf_reserve(&p->head,
+		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 +
+		    req->n_events * (EVENT_HEADER_BYTES + EVENT_TYPE_MAX)))
+		return -ERR_NOMEM;
+	s = vnode_find(v, req->bucket, req->stream);
+	if (!s)
+		s = create_stream(v, p, req);
+	if (!s)
+		return -ERR_NOMEM;
+	add_append(p, s, req);
+	*p->last_req = &req->msg;
+	p->last_req = &req->msg.next;
+	req->msg.next = NULL;
+	return 0;
+}
+
+int
+group_must_seal(const struct vnode *v, const struct vnode_put *req)
+{
+	return v->group.open && !fits(v->group.open, req);
+}
+
+struct journal_append *
+group_seal(struct vnode *v, uint32_t worker)
+{
+	struct group *g = &v->group;
+	struct proposal *p = g->open;
+	uint32_t crc = 0;
+
+	if (!p)
+		return NULL;
+	p->iov = mem_calloc(p->n_pieces + 1, sizeof(*p->iov));
+	if (!p->iov)
+		return NULL; /* tried again at the end of the next turn */
+	entry_put_header(p->head.p, p->n_commands, p->clock_ms);
+	p->iov[0] = (struct iovec){p->head.p, ENTRY_HEADER_BYTES};
+	for (uint32_t i = 0; i < p->n_pieces; i++) {
+		const struct piece *q = &p->pieces[i];
+		const uint8_t *from = q->p ? q->p : p->head.p + q->offset;
+
+		p->iov[i + 1] = (struct iovec){(void *)(uintptr_t)from, q->n};
+	}
+	for (uint32_t i = 0; i <= p->n_pieces; i++)
+		crc = crc32c(crc, p->iov[i].iov_base, p->iov[i].iov_len);
+	p->append = (struct journal_append){
+	    .head = {.type = JOURNAL_ENTRY,
+		.group = g->id,
+		.generation = g->generation,
+		.term = g->term,
+		.index = p->index},
+	    .worker = worker,
+	    .n_iov = (int)p->n_pieces + 1,
+	    .iov = p->iov,
+	    .payload_bytes = p->bytes,
+	    .payload_crc = crc,
+	};
+	g->open = NULL;
+	g->n_in_flight++;
+	return &p->append;
+}
+
+/* --- applying
+ * -------------------------------------------------------------------- */
+
+/* What the header of a chunk of S takes: chunk_header_bytes with its names. */
+static uint32_t
+header_bytes(const struct stream *s)
+{
+	struct chunk_id id = {
+	    .bucket = SLICE(s->bucket->name, s->bucket->name_n),
+	    .stream = stream_name(s),
+	};
+
+	return chunk_header_bytes(&id);
+}
+
+static int
+apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
+    uint64_t seq, uint64_t t_ms, struct slice head, struct slice data,
+    uint32_t data_bytes)
+{
+	int r = stream_apply(
+	    s, cache, seq, t_ms, head, data, data_bytes, header_bytes(s));
+
+	if (r == 0)
+		r = vnode_made_visible(v, s);
+	if (r)
+		return r;
+	v->n_events++;
+	v->bytes += data_bytes;
+	if (list_empty(&s->unsaved))
+		list_add_tail(&v->unsaved, &s->unsaved);
+	return 0;
+}
+
+struct vnode *
+group_of_append(struct journal_append *append)
+{
+	return CONTAINER_OF(append, struct proposal, append)->vnode;
+}
+
+struct msg *
+group_durable(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+    struct journal_append *append)
+{
+	struct proposal *p = CONTAINER_OF(append, struct proposal, append);
+	struct group *g = &v->group;
+	struct msg *reqs = p->first_req;
+
+	ASSERT(p->index == g->applied_index + 1);
+	for (uint32_t i = 0; i < p->n_events; i++) {
+		const struct planned *e = &p->events[i];
+		int r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
+		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
+		    (uint32_t)e->data.n);
+
+		/* Durable and not applicable: memory is gone.  Going on would
+		 * answer from a state that is not the log's. */
+		ASSERT(r == 0);
+		if (list_empty(&e->stream->dirty))
+			list_add_tail(dirty, &e->stream->dirty);
+	}
+	g->applied_index = p->index;
+	g->applied_term = append->head.term;
+	g->clock_ms = p->clock_ms;
+	g->n_in_flight--;
+	for (struct msg *m = reqs; m; m = m->next)
+		CONTAINER_OF(m, struct vnode_put, msg)->r = 0;
+	proposal_free(p);
+	return reqs;
+}
+
+struct msg *
+group_failed(struct vnode *v, struct journal_append *append, int r)
+{
+	struct proposal *p = CONTAINER_OF(append, struct proposal, append);
+	struct msg *reqs = p->first_req;
+
+	v->group.n_in_flight--;
+	for (struct msg *m = reqs; m; m = m->next)
+		CONTAINER_OF(m, struct vnode_put, msg)->r = r;
+	proposal_free(p);
+	return reqs;
+}
+
+/* --- recovery
+ * -------------------------------------------------------------------- */
+
+static int
+replay_append(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+    const struct entry_command *c)
+{
+	struct stream *s = vnode_by_id(v, c->stream_id);
+	struct slice in = c->records;
+	uint64_t seq = c->first_seq;
+
+	if (!s)
+		return -ERR_CORRUPT;
+	for (uint32_t i = 0; i < c->n_events; i++, seq++) {
+		struct event e;
+		uint32_t n;
+		int r;
+
+		if (event_decode(in, 1, &e, &n) || e.seq != seq)
+			return -ERR_CORRUPT;
+		r = apply_event(v, cache, s, seq, e.t_ms, SLICE(in.p, n),
+		    SLICE(NULL, 0), (uint32_t)e.data.n);
+		if (r)
+			return r;
+		in = SLICE(in.p + n, in.n - n);
+	}
+	if (list_empty(&s->dirty))
+		list_add_tail(dirty, &s->dirty);
+	s->cut = 1;
+	return in.n == 0 ? 0 : -ERR_CORRUPT;
+}
+
+static int
+replay_command(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+    const struct entry_command *c)
+{
+	switch (c->type) {
+	case ENTRY_NOOP:
+		return 0;
+	case ENTRY_CREATE:
+		if (c->stream_id != v->group.next_stream_id ||
+		    vnode_find(v, c->bucket, c->stream))
+			return -ERR_CORRUPT;
+		v->group.next_stream_id++;
+		return vnode_create(v, c->stream_id, c->bucket, c->stream)
+			   ? 0
+			   : -ERR_NOMEM;
+	case ENTRY_APPEND:
+		return replay_append(v, cache, dirty, c);
+	}
+	return -ERR_FORMAT;
+}
+
+int
+group_replay(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+    uint64_t term, uint64_t index, struct slice payload)
+{
+	struct group *g = &v->group;
+	struct entry_command c;
+	struct entry_reader reader;
+	int r;
+
+	if (index <= g->applied_index)
+		return 0; /* the checkpoint has it */
+	if (index != g->applied_index + 1 || term < g->applied_term)
+		return -ERR_CORRUPT;
+	r = entry_open(&reader, payload);
+	while (r == 0 && (r = entry_next(&reader, &c)) == 0)
+		r = replay_command(v, cache, dirty, &c);
+	if (r != ENTRY_E_END)
+		return r;
+	if (reader.clock_ms < g->clock_ms)
+		return -ERR_CORRUPT;
+	g->applied_index = g->proposed_index = index;
+	g->applied_term = term;
+	g->clock_ms = g->proposed_clock_ms = reader.clock_ms;
+	return 0;
+}

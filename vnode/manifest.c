@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * manifest - codec of manifests.
+ *
+ * Format 1, little endian.  File `manifest.<number>`, 8 hex digits, in the
+ * directory of the vnode.  The file is a run of records:
+ *
+ *	record   0  u32  bytes of the body
+ *		 4  u32  CRC32C over (CRC of the record before, 0 for the
+ *first), bytes 0..3, type and body: a record is only right behind the very
+ *records it was written behind 8  u8   type, u8[3] 0 12       body
+ *
+ *	1 HEAD    u32 magic "IOMF", u16 format = 1, u16 group, [16] cluster id,
+ *		  u64 replica generation, u32 number; always the first record
+ *	2 STREAM  u64 id, u64 first, u64 last, u64 last t, u64 payload bytes,
+ *		  u16 bytes of bucket, u16 bytes of stream, both names; no
+ *names: the stream was named before in this file 3 CHUNK   u64 stream id, u64
+ *first, u64 last, u64 first t, u64 last t, u32 bytes, u32 sealed, [16] chain;
+ *replaces the row of the same first 4 COMMIT  u64 checkpoint, u64 term, [16]
+ *vote, u64 applied index, u64 applied term, u64 next stream id, u64 group
+ *clock, u64 policy version 5.. are kept for dropped chunks and streams,
+ *configurations and policies.
+ *
+ * Crash argument.  A checkpoint first syncs the chunk files, then appends a
+ *delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
+ *next number and syncs the directory), then syncs, and only then puts a
+ * JOURNAL_CHECKPOINT record {number, length, checkpoint, applied index} in the
+ * journal and, once that is durable, lets segments go and the old file be
+ * removed.  So:
+ *  - a delta cut short has no COMMIT and does not count; the checkpoint before
+ *it does, and its journal is still there;
+ *  - two files: the higher number was renamed whole; if it cannot be read the
+ *    lower one is still good, unless the journal's mark says that more was
+ *durable;
+ *  - a file shorter or of a lower number than the mark says has been damaged
+ *since: the group is refused, not opened at an older state (its journal may be
+ *gone);
+ *  - what lies behind the last COMMIT is overwritten by the next delta, and
+ *stale bytes behind that do not chain to it.
+ */
+#include "vnode/manifest.h"
+
+#include "src/base/assert.h"
+#include "src/base/crc32c.h"
+#include "src/base/err.h"
+#include "src/base/le.h"
+
+#define MANIFEST_MAGIC  0x464d4f49u /* "IOMF" */
+#define MANIFEST_FORMAT 1
+#define RECORD_HEADER   12
+#define HEAD_BYTES      36
+#define STREAM_FIXED    44
+#define CHUNK_BYTES     64
+#define COMMIT_BYTES    72
+#define BODY_MAX        1024
+#define NAME_MAX_BYTES  255
+
+enum { TYPE_HEAD = 1, TYPE_STREAM, TYPE_CHUNK, TYPE_COMMIT };
+
+void
+manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number)
+{
+	snprintf(out, MANIFEST_NAME_BYTES, "manifest.%08x", number);
+}
+
+int
+manifest_parse_name(const char *name, uint32_t *number)
+{
+	char again[MANIFEST_NAME_BYTES];
+	unsigned n;
+
+	if (strlen(name) != 17 || sscanf(name, "manifest.%8x", &n) != 1)
+		return -ERR_INVAL;
+	manifest_file_name(again, n);
+	if (strcmp(again, name) != 0)
+		return -ERR_INVAL;
+	*number = n;
+	return 0;
+}
+
+static uint32_t
+record_crc(uint32_t before, const uint8_t *p, uint32_t body_bytes)
+{
+	uint8_t seed[4];
+	uint32_t crc;
+
+	le_put32(seed, before);
+	crc = crc32c(0, seed, 4);
+	crc = crc32c(crc, p, 4);
+	return crc32c(crc, p + 8, 4 + body_bytes);
+}
+
+/* Room for a record; NULL after an error of the buffer. */
+static uint8_t *
+begin(struct manifest_writer *w, uint32_t type, uint32_t body_bytes)
+{
+	uint8_t *p = buf_reserve(w->out, RECORD_HEADER + body_bytes);
+
+	ASSERT(body_bytes <= BODY_MAX);
+	if (!p)
+		return NULL;
+	le_put32(p, body_bytes);
+	le_put32(p + 8, type);
+	return p + RECORD_HEADER;
+}
+
+static void
+finish(struct manifest_writer *w, uint8_t *body, uint32_t body_bytes)
+{
+	uint8_t *p = body - RECORD_HEADER;
+
+	w->crc = record_crc(w->crc, p, body_bytes);
+	le_put32(p + 4, w->crc);
+	w->out->n += RECORD_HEADER + body_bytes;
+}
+
+void
+manifest_add_head(struct manifest_writer *w, const struct manifest_id *id)
+{
+	uint8_t *body = begin(w, TYPE_HEAD, HEAD_BYTES);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put32(p, MANIFEST_MAGIC);
+	p = le_put16(p, MANIFEST_FORMAT);
+	p = le_put16(p, id->group);
+	memcpy(p, id->cluster_id, 16);
+	p = le_put64(p + 16, id->generation);
+	le_put32(p, id->number);
+	finish(w, body, HEAD_BYTES);
+}
+
+void
+manifest_add_stream(struct manifest_writer *w, const struct manifest_stream *s)
+{
+	uint32_t n = (uint32_t)(STREAM_FIXED + s->bucket.n + s->stream.n);
+	uint8_t *body = begin(w, TYPE_STREAM, n);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put64(p, s->id);
+	p = le_put64(p, s->first);
+	p = le_put64(p, s->last);
+	p = le_put64(p, s->last_t);
+	p = le_put64(p, s->bytes);
+	p = le_put16(p, (uint16_t)s->bucket.n);
+	p = le_put16(p, (uint16_t)s->stream.n);
+	if (s->bucket.n) {
+		memcpy(p, s->bucket.p, s->bucket.n);
+		memcpy(p + s->bucket.n, s->stream.p, s->stream.n);
+	}
+	finish(w, body, n);
+}
+
+void
+manifest_add_chunk(
+    struct manifest_writer *w, uint64_t stream_id, const struct chunk_info *c)
+{
+	uint8_t *body = begin(w, TYPE_CHUNK, CHUNK_BYTES);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put64(p, stream_id);
+	p = le_put64(p, c->first);
+	p = le_put64(p, c->last);
+	p = le_put64(p, c->first_t);
+	p = le_put64(p, c->last_t);
+	p = le_put32(p, c->bytes);
+	p = le_put32(p, c->sealed);
+	p = le_put64(p, c->chain.lo);
+	le_put64(p, c->chain.hi);
+	finish(w, body, CHUNK_BYTES);
+}
+
+void
+manifest_add_commit(struct manifest_writer *w, const struct manifest_state *s)
+{
+	uint8_t *body = begin(w, TYPE_COMMIT, COMMIT_BYTES);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put64(p, s->checkpoint);
+	p = le_put64(p, s->term);
+	memcpy(p, s->vote, 16);
+	p = le_put64(p + 16, s->applied_index);
+	p = le_put64(p, s->applied_term);
+	p = le_put64(p, s->next_stream_id);
+	p = le_put64(p, s->clock_ms);
+	le_put64(p, s->policy_version);
+	finish(w, body, COMMIT_BYTES);
+}
+
+/* --- reading
+ * -------------------------------------------------------------------- */
+
+struct record {
+	uint8_t type;
+	struct slice body;
+	uint32_t crc;
+};
+
+/* The record at *AT behind one whose CRC was BEFORE; 0 and *AT moved on, or
+ * -ERR_CORRUPT. */
+static int
+next_record(
+    struct slice file, uint64_t *at, uint32_t before, struct record *out)
+{
+	const uint8_t *p = file.p + *at;
+	uint64_t left = file.n - *at;
+	uint32_t n;
+
+	if (left < RECORD_HEADER)
+		return -ERR_CORRUPT;
+	n = le_get32(p);
+	if (n > BODY_MAX || n > left - RECORD_HEADER)
+		return -ERR_CORRUPT;
+	out->crc = record_crc(before, p, n);
+	if (le_get32(p + 4) != out->crc)
+		return -ERR_CORRUPT;
+	out->type = p[8];
+	out->body = SLICE(p + RECORD_HEADER, n);
+	*at += RECORD_HEADER + n;
+	return 0;
+}
+
+static int
+check_head(struct slice b, const struct manifest_id *id)
+{
+	if (b.n != HEAD_BYTES || le_get32(b.p) != MANIFEST_MAGIC)
+		return -ERR_CORRUPT;
+	if (le_get16(b.p + 4) != MANIFEST_FORMAT)
+		return -ERR_FORMAT;
+	if (le_get16(b.p + 6) != id->group ||
+	    memcmp(b.p + 8, id->cluster_id, 16) != 0 ||
+	    le_get64(b.p + 24) != id->generation ||
+	    le_get32(b.p + 32) != id->number)
+		return -ERR_IDENTITY;
+	return 0;
+}
+
+/* Finds the last COMMIT that follows an unbroken run of records. */
+static int
+find_end(
+    struct slice file, const struct manifest_id *id, struct manifest_end *end)
+{
+	struct record rec;
+	uint64_t at = 0;
+	uint32_t crc;
+	int r = next_record(file, &at, 0, &rec);
+
+	if (r)
+		return r;
+	if (rec.type != TYPE_HEAD)
+		return -ERR_CORRUPT;
+	r = check_head(rec.body, id);
+	if (r)
+		return r;
+	end->bytes = 0;
+	for (crc = rec.crc; next_record(file, &at, crc, &rec) == 0;
+	     crc = rec.crc) {
+		if (rec.type == TYPE_COMMIT) {
+			end->bytes = at;
+			end->crc = rec.crc;
+		}
+	}
+	return end->bytes ? 0 : -ERR_CORRUPT;
+}
+
+static int
+read_stream(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	struct manifest_stream s;
+	const uint8_t *p = b.p;
+
+	if (b.n < STREAM_FIXED)
+		return -ERR_CORRUPT;
+	s.id = le_get64(p);
+	s.first = le_get64(p + 8);
+	s.last = le_get64(p + 16);
+	s.last_t = le_get64(p + 24);
+	s.bytes = le_get64(p + 32);
+	s.bucket = SLICE(p + STREAM_FIXED, le_get16(p + 40));
+	s.stream = SLICE(s.bucket.p + s.bucket.n, le_get16(p + 42));
+	if (b.n != STREAM_FIXED + s.bucket.n + s.stream.n ||
+	    s.bucket.n > NAME_MAX_BYTES || s.stream.n > NAME_MAX_BYTES ||
+	    (s.bucket.n == 0) != (s.stream.n == 0))
+		return -ERR_CORRUPT;
+	return ops->stream(arg, &s);
+}
+
+static int
+read_chunk(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	struct chunk_info c;
+	const uint8_t *p = b.p;
+
+	if (b.n != CHUNK_BYTES)
+		return -ERR_CORRUPT;
+	c.first = le_get64(p + 8);
+	c.last = le_get64(p + 16);
+	c.first_t = le_get64(p + 24);
+	c.last_t = le_get64(p + 32);
+	c.bytes = le_get32(p + 40);
+	c.sealed = le_get32(p + 44);
+	c.chain.lo = le_get64(p + 48);
+	c.chain.hi = le_get64(p + 56);
+	return ops->chunk(arg, le_get64(p), &c);
+}
+
+static int
+read_commit(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	struct manifest_state s;
+	const uint8_t *p = b.p;
+
+	if (b.n != COMMIT_BYTES)
+		return -ERR_CORRUPT;
+	s.checkpoint = le_get64(p);
+	s.term = le_get64(p + 8);
+	memcpy(s.vote, p + 16, 16);
+	s.applied_index = le_get64(p + 32);
+	s.applied_term = le_get64(p + 40);
+	s.next_stream_id = le_get64(p + 48);
+	s.clock_ms = le_get64(p + 56);
+	s.policy_version = le_get64(p + 64);
+	return ops->commit(arg, &s);
+}
+
+int
+manifest_read(struct slice file, const struct manifest_id *id,
+    const struct manifest_reader_ops *ops, void *arg, struct manifest_end *end)
+{
+	struct record rec;
+	uint64_t at = 0;
+	uint32_t crc = 0;
+	int r = find_end(file, id, end);
+
+	while (r == 0 && at < end->bytes) {
+		r = next_record(file, &at, crc, &rec);
+		if (r)
+			return r;
+		crc = rec.crc;
+		switch (rec.type) {
+		case TYPE_HEAD:
+			break;
+		case TYPE_STREAM:
+			r = read_stream(rec.body, ops, arg);
+			break;
+		case TYPE_CHUNK:
+			r = read_chunk(rec.body, ops, arg);
+			break;
+		case TYPE_COMMIT:
+			r = read_commit(rec.body, ops, arg);
+			break;
+		default:
+			r = -ERR_FORMAT;
+		}
+	}
+	return r;
+}
+
+void
+manifest_encode_mark(
+    const struct manifest_mark *m, uint8_t out[MANIFEST_MARK_BYTES])
+{
+	uint8_t *p = le_put32(out, m->number);
+
+	p = le_put32(p, 0);
+	p = le_put64(p, m->bytes);
+	p = le_put64(p, m->checkpoint);
+	le_put64(p, m->applied_index);
+}
+
+int
+manifest_decode_mark(struct slice in, struct manifest_mark *out)
+{
+	if (in.n != MANIFEST_MARK_BYTES)
+		return -ERR_CORRUPT;
+	out->number = le_get32(in.p);
+	out->bytes = le_get64(in.p + 8);
+	out->checkpoint = le_get64(in.p + 16);
+	out->applied_index = le_get64(in.p + 24);
+	return 0;
+}

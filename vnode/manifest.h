@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * manifest - what a vnode knows of its streams, as a log of checkpoints.
+ *
+ * Owns:    nothing; the codec only.  Files are written by flush, read by
+ *          recovery.
+ * Shape:   a snapshot, then one delta per checkpoint, each ended by a COMMIT
+ *          record; what no COMMIT follows does not count.
+ * Errors:  0; -ERR_CORRUPT, -ERR_FORMAT, -ERR_IDENTITY.
+ * Format:  top of manifest.c.  Golden bytes: tests/golden/manifest/.
+ */
+#ifndef VNODE_MANIFEST_H
+#define VNODE_MANIFEST_H
+
+#include <stdint.h>
+
+#include "src/base/buf.h"
+#include "vnode/chunk.h"
+
+#define MANIFEST_NAME_BYTES 24
+
+struct manifest_id {
+	uint8_t cluster_id[16];
+	uint16_t group;
+	uint64_t generation; /* of the replica */
+	uint32_t number;     /* of the file: grows with each snapshot */
+};
+
+/* What a COMMIT says of the group. */
+struct manifest_state {
+	uint64_t checkpoint; /* counts the checkpoints of this replica */
+	uint64_t term;
+	uint8_t vote[16]; /* node id; zeros: none */
+	uint64_t applied_index, applied_term;
+	uint64_t next_stream_id;
+	uint64_t clock_ms;
+	uint64_t policy_version;
+};
+
+struct manifest_stream {
+	uint64_t id;
+	uint64_t first, last; /* visible seqnums; last is never lowered */
+	uint64_t last_t;
+	uint64_t bytes;              /* of payload that is kept */
+	struct slice bucket, stream; /* empty: as said before */
+};
+
+/* "manifest.<number>", 8 hex digits. */
+void manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number);
+/* 0 and the number when NAME is of that form, else -ERR_INVAL. */
+int manifest_parse_name(const char *name, uint32_t *number);
+
+/* --- writing: records at the end of OUT
+ * ----------------------------------------- */
+
+struct manifest_writer {
+	struct buf *out;
+	uint32_t crc; /* of the record before; 0 at the start of a file */
+};
+
+void manifest_add_head(struct manifest_writer *w, const struct manifest_id *id);
+void manifest_add_stream(
+    struct manifest_writer *w, const struct manifest_stream *s);
+void manifest_add_chunk(
+    struct manifest_writer *w, uint64_t stream_id, const struct chunk_info *c);
+void manifest_add_commit(
+    struct manifest_writer *w, const struct manifest_state *s);
+
+/* --- reading
+ * --------------------------------------------------------------------- */
+
+struct manifest_reader_ops {
+	/* Each returns 0 or the -ERR_* that ends the reading. */
+	int (*stream)(void *arg, const struct manifest_stream *s);
+	int (*chunk)(void *arg, uint64_t stream_id, const struct chunk_info *c);
+	int (*commit)(void *arg, const struct manifest_state *s);
+};
+
+struct manifest_end {
+	uint64_t bytes; /* up to and with the last COMMIT */
+	uint32_t crc;   /* for the writer that goes on there */
+};
+
+/*
+ * Reads FILE, the whole content, calling OPS for all that was committed.  The
+ * head must say ID.  -ERR_CORRUPT when not even the snapshot is whole.
+ */
+int manifest_read(struct slice file, const struct manifest_id *id,
+    const struct manifest_reader_ops *ops, void *arg, struct manifest_end *end);
+
+/* --- the journal's word on it: payload of a JOURNAL_CHECKPOINT record
+ * ------------ */
+
+#define MANIFEST_MARK_BYTES 32
+
+struct manifest_mark {
+	uint32_t number;
+	uint64_t bytes; /* committed length of that file */
+	uint64_t checkpoint;
+	uint64_t applied_index;
+};
+
+void manifest_encode_mark(
+    const struct manifest_mark *m, uint8_t out[MANIFEST_MARK_BYTES]);
+int manifest_decode_mark(struct slice in, struct manifest_mark *out);
+
+#endif

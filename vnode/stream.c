@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* stream - what a vnode holds of one stream. */
+#include "vnode/stream.h"
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+struct stream *
+stream_new(struct bucket *b, uint64_t id, struct slice name)
+{
+	struct stream *s = mem_zalloc(sizeof(*s) + name.n);
+
+	ASSERT(name.n > 0 && name.n <= UINT8_MAX);
+	if (!s)
+		return NULL;
+	s->bucket = b;
+	s->id = id;
+	s->first = 1;
+	s->name_n = (uint8_t)name.n;
+	memcpy(s->name, name.p, name.n);
+	list_init(&s->dirty);
+	list_init(&s->unsaved);
+	return s;
+}
+
+struct stream *
+stream_free(struct stream *s, struct tail_cache *cache)
+{
+	if (!s)
+		return NULL;
+	tail_deinit(&s->tail, cache);
+	list_del(&s->dirty);
+	list_del(&s->unsaved);
+	mem_free(s->chunks);
+	return mem_free(s);
+}
+
+struct slice
+stream_name(const struct stream *s)
+{
+	return SLICE(s->name, s->name_n);
+}
+
+static struct chunk_info *
+add_chunk(struct stream *s)
+{
+	uint32_t cap = s->cap_chunks ? s->cap_chunks * 2 : 1;
+	struct chunk_info *p = s->chunks;
+
+	if (s->n_chunks == s->cap_chunks) {
+		p = mem_realloc(p, cap * sizeof(*p));
+		if (!p)
+			return NULL;
+		s->chunks = p;
+		s->cap_chunks = cap;
+	}
+	p[s->n_chunks] = (struct chunk_info){0};
+	return &p[s->n_chunks++];
+}
+
+int
+stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
+    uint64_t t_ms, struct slice head, struct slice data, uint32_t data_bytes,
+    uint32_t header_bytes)
+{
+	uint32_t bytes = (uint32_t)(head.n + data.n);
+	struct chunk_info *c = s->n_chunks ? &s->chunks[s->n_chunks - 1] : NULL;
+	int r;
+
+	if (seq != s->last + 1)
+		return -ERR_CORRUPT;
+	if (!c || c->sealed || chunk_is_full(c, bytes)) {
+		c = add_chunk(s);
+		if (!c)
+			return -ERR_NOMEM;
+		c->first = seq;
+		c->last = seq - 1;
+		c->first_t = t_ms;
+		c->bytes = header_bytes;
+	}
+	r = tail_append(&s->tail, cache, seq, c->first, c->bytes, head, data);
+	if (r)
+		return r;
+	c->last = seq;
+	c->last_t = t_ms;
+	c->bytes += bytes;
+	s->last = seq;
+	s->last_t = t_ms;
+	s->bytes += data_bytes;
+	if (s->proposed < seq)
+		s->proposed = seq;
+	return 0;
+}
+
+struct chunk_info *
+stream_chunk(const struct stream *s, uint64_t seq)
+{
+	uint32_t lo = 0, hi = s->n_chunks;
+
+	ASSERT(s->n_chunks && seq >= s->chunks[0].first && seq <= s->last);
+	while (hi - lo > 1) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (s->chunks[mid].first <= seq)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &s->chunks[lo];
+}
+
+int
+stream_set_chunk(struct stream *s, const struct chunk_info *c)
+{
+	struct chunk_info *p = s->n_chunks ? &s->chunks[s->n_chunks - 1] : NULL;
+
+	if (p && c->first < p->first) { /* a row further up, sealed since */
+		p = stream_chunk(s, c->first);
+		if (p->first != c->first)
+			return -ERR_CORRUPT;
+	} else if (!p || p->first != c->first) {
+		if (p && c->first != p->last + 1)
+			return -ERR_CORRUPT;
+		p = add_chunk(s);
+		if (!p)
+			return -ERR_NOMEM;
+	}
+	*p = *c;
+	return 0;
+}

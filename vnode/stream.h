@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * stream - what a vnode holds of one stream: counters, its chunks, its tail.
+ *
+ * Owns:    its chunk table and tail; the files are named, not held open.
+ * Shape:   chunks are dense and cover first..last; the last one may be open.
+ * Thread:  the worker of the vnode.
+ */
+#ifndef VNODE_STREAM_H
+#define VNODE_STREAM_H
+
+#include <stdint.h>
+
+#include "src/base/list.h"
+#include "vnode/chunk.h"
+#include "vnode/tail.h"
+
+struct bucket; /* vnode.h */
+
+struct stream {
+	struct bucket *bucket;
+	uint64_t id;       /* incarnation; never 0 */
+	uint64_t first;    /* oldest visible event; 1 from the start */
+	uint64_t last;     /* newest applied; 0: none yet */
+	uint64_t proposed; /* newest numbered, >= last */
+	uint64_t flushed;  /* newest in a chunk file, <= last */
+	uint64_t last_t;   /* of event `last` */
+	uint64_t bytes;    /* payload of first..last */
+	struct chunk_info *chunks;
+	struct tail tail;
+	struct list dirty; /* in vnodes.dirty while flushed < last, or alone */
+	struct list unsaved; /* in vnode.unsaved while the manifest is behind */
+	uint32_t n_chunks, cap_chunks;
+	uint32_t
+	    saved_chunks; /* rows before this one are final in the manifest */
+	uint8_t named;    /* the manifest file knows its names */
+	uint8_t cut;      /* the open chunk's file may be longer than we know */
+	uint8_t listed;   /* in bucket->streams */
+	uint8_t name_n;
+	char name[]; /* name_n bytes */
+};
+
+/* A stream without events, or NULL. */
+struct stream *stream_new(struct bucket *b, uint64_t id, struct slice name);
+/* Takes NULL and returns NULL. */
+struct stream *stream_free(struct stream *s, struct tail_cache *cache);
+
+struct slice stream_name(const struct stream *s);
+
+/*
+ * Applies event SEQ == last + 1: HEAD (a whole record, or all of it but its
+ * data) followed by DATA.  HEADER_BYTES is what the header of a new chunk
+ * takes. 0, -ERR_NOMEM, or -ERR_CORRUPT when it is not the next one.
+ */
+int stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
+    uint64_t t_ms, struct slice head, struct slice data, uint32_t data_bytes,
+    uint32_t header_bytes);
+
+/* The chunk that holds SEQ, first <= SEQ <= last. */
+struct chunk_info *stream_chunk(const struct stream *s, uint64_t seq);
+/* Replaces the row of the same first, or adds the next. */
+int stream_set_chunk(struct stream *s, const struct chunk_info *c);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * vnode - one replica of a group: its streams by name and by id.
+ *
+ * Lists are kept per bucket and sorted when they are asked for: creating a
+ * stream only adds it at the end, and the next list sorts once.
+ */
+#include "vnode/vnode.h"
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/hash.h"
+#include "src/base/mem.h"
+
+struct names {
+	struct slice bucket, stream;
+};
+
+static uint64_t
+bucket_hash(const struct vnode *v, struct slice name)
+{
+	return hash64(name.p, name.n, v->seed);
+}
+
+static uint64_t
+stream_hash(const struct vnode *v, struct slice bucket, struct slice stream)
+{
+	return hash64(stream.p, stream.n, bucket_hash(v, bucket));
+}
+
+static struct slice
+bucket_name(const struct bucket *b)
+{
+	return SLICE(b->name, b->name_n);
+}
+
+static int
+stream_is(const void *value, const void *key)
+{
+	const struct stream *s = value;
+	const struct names *n = key;
+
+	return slice_equal(stream_name(s), n->stream) &&
+	       slice_equal(bucket_name(s->bucket), n->bucket);
+}
+
+static int
+bucket_is(const void *value, const void *key)
+{
+	const struct slice *name = key;
+
+	return slice_equal(bucket_name(value), *name);
+}
+
+int
+vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
+    const char *dir, uint64_t seed)
+{
+	int n;
+
+	*v = (struct vnode){.seed = seed};
+	group_init(&v->group, group, generation);
+	n = snprintf(v->dir, sizeof(v->dir), "%s/%u-%llu", dir, group,
+	    (unsigned long long)generation);
+	ASSERT(n > 0 && (size_t)n < sizeof(v->dir));
+	list_init(&v->unsaved);
+	table_init(&v->streams, seed);
+	table_init(&v->buckets, seed);
+	return 0;
+}
+
+void
+vnode_deinit(struct vnode *v, struct tail_cache *cache)
+{
+	struct table_iter it = {0};
+	struct bucket *b;
+
+	group_deinit(&v->group);
+	for (uint32_t i = 0; i < v->n_by_id; i++)
+		stream_free(v->by_id[i], cache);
+	while ((b = table_next(&v->buckets, &it))) {
+		mem_free(b->streams);
+		mem_free(b);
+	}
+	table_deinit(&v->streams);
+	table_deinit(&v->buckets);
+	mem_free(v->by_id);
+}
+
+struct stream *
+vnode_find(const struct vnode *v, struct slice bucket, struct slice stream)
+{
+	struct names key = {bucket, stream};
+
+	return table_find(
+	    &v->streams, stream_hash(v, bucket, stream), stream_is, &key);
+}
+
+struct stream *
+vnode_by_id(const struct vnode *v, uint64_t id)
+{
+	uint32_t lo = 0, hi = v->n_by_id;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (v->by_id[mid]->id == id)
+			return v->by_id[mid];
+		if (v->by_id[mid]->id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static struct bucket *
+get_bucket(struct vnode *v, struct slice name)
+{
+	uint64_t h = bucket_hash(v, name);
+	struct bucket *b = table_find(&v->buckets, h, bucket_is, &name);
+
+	if (b)
+		return b;
+	b = mem_zalloc(sizeof(*b) + name.n);
+	if (!b)
+		return NULL;
+	b->sorted = 1;
+	b->name_n = (uint8_t)name.n;
+	memcpy(b->name, name.p, name.n);
+	if (table_insert(&v->buckets, h, b))
+		return mem_free(b);
+	return b;
+}
+
+static int
+grow_pointers(struct stream ***array, uint32_t n, uint32_t *cap)
+{
+	uint32_t more = *cap ? *cap * 2 : 4;
+	struct stream **p;
+
+	if (n < *cap)
+		return 0;
+	p = mem_realloc(*array, more * sizeof(*p));
+	if (!p)
+		return -ERR_NOMEM;
+	*array = p;
+	*cap = more;
+	return 0;
+}
+
+struct stream *
+vnode_create(
+    struct vnode *v, uint64_t id, struct slice bucket, struct slice stream)
+{
+	struct bucket *b = get_bucket(v, bucket);
+	struct stream *s;
+
+	ASSERT(v->n_by_id == 0 || v->by_id[v->n_by_id - 1]->id < id);
+	if (!b || grow_pointers(&v->by_id, v->n_by_id, &v->cap_by_id))
+		return NULL;
+	s = stream_new(b, id, stream);
+	if (!s)
+		return NULL;
+	if (table_insert(&v->streams, stream_hash(v, bucket, stream), s))
+		return stream_free(s, NULL);
+	v->by_id[v->n_by_id++] = s;
+	return s;
+}
+
+int
+vnode_made_visible(struct vnode *v, struct stream *s)
+{
+	struct bucket *b = s->bucket;
+	int r;
+
+	(void)v;
+	if (s->listed)
+		return 0;
+	r = grow_pointers(&b->streams, b->n_streams, &b->cap_streams);
+	if (r)
+		return r;
+	b->streams[b->n_streams++] = s;
+	b->sorted = b->n_streams == 1;
+	s->listed = 1;
+	return 0;
+}
+
+/* --- lists
+ * -------------------------------------------------------------------- */
+
+static int
+by_stream_name(const void *a, const void *b)
+{
+	return slice_compare(stream_name(*(struct stream *const *)a),
+	    stream_name(*(struct stream *const *)b));
+}
+
+static int
+by_item_name(const void *a, const void *b)
+{
+	return slice_compare(((const struct vnode_list_item *)a)->name,
+	    ((const struct vnode_list_item *)b)->name);
+}
+
+static int
+wanted(const struct vnode_list *req, struct slice name)
+{
+	return name.n >= req->prefix.n &&
+	       slice_equal(SLICE(name.p, req->prefix.n), req->prefix) &&
+	       (req->after.n == 0 || slice_compare(name, req->after) > 0);
+}
+
+/* The first stream of B whose name could be wanted. */
+static uint32_t
+lower_bound(const struct bucket *b, const struct vnode_list *req)
+{
+	struct slice from = slice_compare(req->after, req->prefix) > 0
+				? req->after
+				: req->prefix;
+	uint32_t lo = 0, hi = b->n_streams;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (slice_compare(stream_name(b->streams[mid]), from) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void
+fill_item(struct vnode_list_item *item, const struct stream *s)
+{
+	item->first = s->first;
+	item->last = s->last;
+	item->count = s->last - s->first + 1;
+	item->bytes = s->bytes;
+	item->t_ms = s->last_t;
+}
+
+/* The names move into memory of the answer's own. */
+static int
+own_names(struct vnode_list *req)
+{
+	size_t total = 0, at = 0;
+
+	for (uint32_t i = 0; i < req->n_items; i++)
+		total += req->items[i].name.n;
+	req->names = mem_alloc(total);
+	if (!req->names)
+		return -ERR_NOMEM;
+	for (uint32_t i = 0; i < req->n_items; i++) {
+		struct slice *name = &req->items[i].name;
+
+		memcpy(req->names + at, name->p, name->n);
+		name->p = req->names + at;
+		at += name->n;
+	}
+	return 0;
+}
+
+static void
+list_streams(struct vnode *v, struct vnode_list *req)
+{
+	struct bucket *b = table_find(
+	    &v->buckets, bucket_hash(v, req->bucket), bucket_is, &req->bucket);
+	uint32_t i;
+
+	if (!b || b->n_streams == 0)
+		return;
+	if (!b->sorted)
+		qsort(b->streams, b->n_streams, sizeof(*b->streams),
+		    by_stream_name);
+	b->sorted = 1;
+	i = lower_bound(b, req);
+	req->items = mem_calloc(
+	    b->n_streams - i < req->limit ? b->n_streams - i : req->limit,
+	    sizeof(*req->items));
+	if (!req->items) {
+		req->r = -ERR_NOMEM;
+		return;
+	}
+	for (; i < b->n_streams; i++) {
+		struct slice name = stream_name(b->streams[i]);
+
+		if (!wanted(req, name)) {
+			if (slice_compare(name, req->prefix) > 0 &&
+			    slice_compare(name, req->after) > 0)
+				break; /* beyond the prefix */
+			continue;
+		}
+		if (req->n_items == req->limit) {
+			req->more = 1;
+			break;
+		}
+		fill_item(&req->items[req->n_items], b->streams[i]);
+		req->items[req->n_items++].name = name;
+	}
+}
+
+static void
+list_buckets(struct vnode *v, struct vnode_list *req)
+{
+	struct table_iter it = {0};
+	struct bucket *b;
+
+	req->items = mem_calloc(table_count(&v->buckets), sizeof(*req->items));
+	if (!req->items) {
+		req->r = -ERR_NOMEM;
+		return;
+	}
+	while ((b = table_next(&v->buckets, &it))) {
+		if (b->n_streams == 0 || !wanted(req, bucket_name(b)))
+			continue;
+		req->items[req->n_items++].name = bucket_name(b);
+	}
+	if (req->n_items)
+		qsort(req->items, req->n_items, sizeof(*req->items),
+		    by_item_name);
+	if (req->n_items > req->limit) {
+		req->n_items = req->limit;
+		req->more = 1;
+	}
+}
+
+void
+vnode_answer_list(struct vnode *v, struct vnode_list *req)
+{
+	req->r = 0;
+	req->more = 0;
+	req->n_items = 0;
+	req->items = NULL;
+	req->names = NULL;
+	if (req->bucket.n)
+		list_streams(v, req);
+	else
+		list_buckets(v, req);
+	if (req->r == 0)
+		req->r = own_names(req);
+	if (req->r)
+		vnode_list_deinit(req);
+}

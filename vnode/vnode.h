@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * vnode - one replica of a group: its streams by name and by id.
+ *
+ * Owns:    streams and buckets of the group, and what is known of its manifest.
+ * Thread:  the worker that has the vnode; before it starts, recovery.
+ */
+#ifndef VNODE_VNODE_H
+#define VNODE_VNODE_H
+
+#include <stdint.h>
+
+#include "src/base/list.h"
+#include "src/base/table.h"
+#include "vnode/group.h"
+#include "vnode/manifest.h"
+#include "vnode/stream.h"
+#include "vnode/vnode_msg.h"
+
+#define VNODE_DIR_BYTES 112
+
+struct bucket {
+	struct stream **streams; /* those with events; sorted when SORTED */
+	uint32_t n_streams, cap_streams;
+	uint8_t sorted;
+	uint8_t name_n;
+	char name[];
+};
+
+/* The manifest file as far as it is durable. */
+struct vnode_manifest {
+	uint32_t number; /* 0: there is none yet */
+	uint32_t crc;
+	uint64_t bytes;
+	uint64_t snapshot_bytes;
+	uint64_t checkpoint; /* number of the last one */
+	int fresh;           /* the next checkpoint must write a snapshot */
+};
+
+struct vnode {
+	struct group group;
+	char dir[VNODE_DIR_BYTES];
+	struct table streams;  /* by hash of both names */
+	struct table buckets;  /* by hash of the name */
+	struct stream **by_id; /* ascending ids; no holes */
+	uint32_t n_by_id, cap_by_id;
+	struct list unsaved; /* streams that the manifest is behind on */
+	struct vnode_manifest manifest;
+	uint64_t seed;
+	uint64_t n_events, bytes; /* visible ones */
+};
+
+int vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
+    const char *dir, uint64_t seed);
+void vnode_deinit(struct vnode *v, struct tail_cache *cache);
+
+/* NULL when there is none; one that was only proposed has last == 0. */
+struct stream *vnode_find(
+    const struct vnode *v, struct slice bucket, struct slice stream);
+struct stream *vnode_by_id(const struct vnode *v, uint64_t id);
+/* A new stream; ID is greater than all before.  NULL: no memory. */
+struct stream *vnode_create(
+    struct vnode *v, uint64_t id, struct slice bucket, struct slice stream);
+
+/* S has its first event: it is listed from now on.  0 or -ERR_NOMEM. */
+int vnode_made_visible(struct vnode *v, struct stream *s);
+
+/* Answers all but msg: names in order, as the request says. */
+void vnode_answer_list(struct vnode *v, struct vnode_list *req);
+
+#endif
