@@ -108,8 +108,8 @@ chunk_encode_header(const struct chunk_id *id, uint8_t *out)
 	p = le_put16(p, 0);
 	p = le_put64(p, id->stream_id);
 	p = le_put64(p, id->first);
-	p = le_put64(p, id->previous.lo);
-	p = le_put64(p, id->previous.hi);
+	hash128_put(p, id->previous);
+	p += HASH128_BYTES;
 	memcpy(out + HEADER_FIXED, id->bucket.p, id->bucket.n);
 	memcpy(out + HEADER_FIXED + id->bucket.n, id->stream.p, id->stream.n);
 	le_put32(p, header_crc(out, bytes));
@@ -136,8 +136,7 @@ chunk_decode_header(struct slice in, struct chunk_id *out, uint32_t *bytes)
 	id.group = le_get16(in.p + 24);
 	id.stream_id = le_get64(in.p + 32);
 	id.first = le_get64(in.p + 40);
-	id.previous.lo = le_get64(in.p + 48);
-	id.previous.hi = le_get64(in.p + 56);
+	id.previous = hash128_get(in.p + 48);
 	*out = id;
 	*bytes = n;
 	return 0;
@@ -148,8 +147,8 @@ chunk_same(const struct chunk_id *a, const struct chunk_id *b)
 {
 	int same = memcmp(a->cluster_id, b->cluster_id, 16) == 0 &&
 		   a->group == b->group && a->stream_id == b->stream_id &&
-		   a->first == b->first && a->previous.lo == b->previous.lo &&
-		   a->previous.hi == b->previous.hi &&
+		   a->first == b->first &&
+		   hash128_equal(a->previous, b->previous) &&
 		   slice_equal(a->bucket, b->bucket) &&
 		   slice_equal(a->stream, b->stream);
 

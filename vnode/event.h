@@ -21,7 +21,7 @@
 #define EVENT_HEADER_BYTES 40
 #define EVENT_TYPE_MAX     127 /* bytes of a content type */
 #define EVENT_EXT_MAX      255
-#define EVENT_DATA_MAX     (8u << 20)
+#define EVENT_DATA_MAX     (16u << 20)
 
 enum event_flag {
 	EVENT_JSON = 1,    /* data is one JSON value; type is empty */

@@ -44,6 +44,7 @@ struct proposal {
 	struct journal_append append;
 	struct vnode *vnode;
 	uint64_t index, clock_ms;
+	uint64_t next_stream_id; /* once it is applied */
 	uint32_t n_commands, bytes;
 	struct buf head;
 	struct piece *pieces;
@@ -60,6 +61,7 @@ group_init(struct group *g, uint16_t id, uint64_t generation)
 	*g = (struct group){
 	    .id = id,
 	    .generation = generation,
+	    .proposed_stream_id = 1,
 	    .next_stream_id = 1,
 	};
 	list_init(&g->turn);
@@ -232,12 +234,12 @@ static struct stream *
 create_stream(struct vnode *v, struct proposal *p, struct vnode_put *req)
 {
 	uint32_t at = (uint32_t)p->head.n;
-	struct stream *s =
-	    vnode_create(v, v->group.next_stream_id, req->bucket, req->stream);
+	struct stream *s = vnode_create(
+	    v, v->group.proposed_stream_id, req->bucket, req->stream);
 
 	if (!s)
 		return NULL;
-	v->group.next_stream_id++;
+	v->group.proposed_stream_id++;
 	entry_add_create(&p->head, s->id, req->bucket, req->stream);
 	p->n_commands++;
 	add_head_piece(p, at);
@@ -312,6 +314,7 @@ group_seal(struct vnode *v, uint32_t worker)
 	    .payload_bytes = p->bytes,
 	    .payload_crc = crc,
 	};
+	p->next_stream_id = g->proposed_stream_id;
 	g->open = NULL;
 	g->n_in_flight++;
 	return &p->append;
@@ -381,6 +384,7 @@ group_durable(struct vnode *v, struct tail_cache *cache, struct list *dirty,
 	g->applied_index = p->index;
 	g->applied_term = append->head.term;
 	g->clock_ms = p->clock_ms;
+	g->next_stream_id = p->next_stream_id;
 	g->n_in_flight--;
 	for (struct msg *m = reqs; m; m = m->next)
 		CONTAINER_OF(m, struct vnode_put, msg)->r = 0;
@@ -444,7 +448,7 @@ replay_command(struct vnode *v, struct tail_cache *cache, struct list *dirty,
 		if (c->stream_id != v->group.next_stream_id ||
 		    vnode_find(v, c->bucket, c->stream))
 			return -ERR_CORRUPT;
-		v->group.next_stream_id++;
+		v->group.proposed_stream_id = ++v->group.next_stream_id;
 		return vnode_create(v, c->stream_id, c->bucket, c->stream)
 			   ? 0
 			   : -ERR_NOMEM;

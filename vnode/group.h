@@ -33,10 +33,11 @@ struct group {
 	uint8_t vote[16];
 	uint64_t proposed_index; /* of the newest entry proposed */
 	uint64_t applied_index, applied_term;
-	uint64_t next_stream_id;
-	uint64_t proposed_clock_ms; /* of the newest entry proposed */
-	uint64_t clock_ms;          /* of the newest entry applied */
-	struct proposal *open;      /* the entry of this turn */
+	uint64_t proposed_stream_id; /* the next new stream gets it */
+	uint64_t next_stream_id;     /* the same, as far as applied */
+	uint64_t proposed_clock_ms;  /* of the newest entry proposed */
+	uint64_t clock_ms;           /* of the newest entry applied */
+	struct proposal *open;       /* the entry of this turn */
 	struct list
 	    turn; /* in the worker's list of groups with an open entry */
 	uint32_t n_in_flight;

@@ -170,8 +170,7 @@ manifest_add_chunk(
 	p = le_put64(p, c->last_t);
 	p = le_put32(p, c->bytes);
 	p = le_put32(p, c->sealed);
-	p = le_put64(p, c->chain.lo);
-	le_put64(p, c->chain.hi);
+	hash128_put(p, c->chain);
 	finish(w, body, CHUNK_BYTES);
 }
 
@@ -306,8 +305,7 @@ read_chunk(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 	c.last_t = le_get64(p + 32);
 	c.bytes = le_get32(p + 40);
 	c.sealed = le_get32(p + 44);
-	c.chain.lo = le_get64(p + 48);
-	c.chain.hi = le_get64(p + 56);
+	c.chain = hash128_get(p + 48);
 	return ops->chunk(arg, le_get64(p), &c);
 }
 

@@ -21,8 +21,9 @@
 #include "src/base/list.h"
 #include "vnode/vnode_msg.h"
 
-#define TAIL_BLOCK_BYTES (64u << 10) /* larger only for a single large event   \
-				      */
+#define TAIL_BLOCK_BYTES                                                       \
+	(64u << 10) /* larger only for a single large event                    \
+		     */
 
 /* One per worker: what all its tails hold. */
 struct tail_cache {

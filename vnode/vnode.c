@@ -64,24 +64,27 @@ vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
 	    (unsigned long long)generation);
 	ASSERT(n > 0 && (size_t)n < sizeof(v->dir));
 	list_init(&v->unsaved);
-	table_init(&v->streams, seed);
-	table_init(&v->buckets, seed);
+	table_init(&v->streams, seed, stream_is);
+	table_init(&v->buckets, seed, bucket_is);
 	return 0;
 }
 
 void
 vnode_deinit(struct vnode *v, struct tail_cache *cache)
 {
-	struct table_iter it = {0};
+	struct table_iter it;
 	struct bucket *b;
 
 	group_deinit(&v->group);
+	table_iter_init(&it, &v->buckets);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		stream_free(v->by_id[i], cache);
-	while ((b = table_next(&v->buckets, &it))) {
+	while ((b = table_iter_next(&it))) {
 		mem_free(b->streams);
 		mem_free(b);
 	}
+	table_clear(&v->streams);
+	table_clear(&v->buckets);
 	table_deinit(&v->streams);
 	table_deinit(&v->buckets);
 	mem_free(v->by_id);
@@ -92,8 +95,7 @@ vnode_find(const struct vnode *v, struct slice bucket, struct slice stream)
 {
 	struct names key = {bucket, stream};
 
-	return table_find(
-	    &v->streams, stream_hash(v, bucket, stream), stream_is, &key);
+	return table_find(&v->streams, stream_hash(v, bucket, stream), &key);
 }
 
 struct stream *
@@ -118,13 +120,14 @@ static struct bucket *
 get_bucket(struct vnode *v, struct slice name)
 {
 	uint64_t h = bucket_hash(v, name);
-	struct bucket *b = table_find(&v->buckets, h, bucket_is, &name);
+	struct bucket *b = table_find(&v->buckets, h, &name);
 
 	if (b)
 		return b;
 	b = mem_zalloc(sizeof(*b) + name.n);
 	if (!b)
 		return NULL;
+	b->group = v->group.id;
 	b->sorted = 1;
 	b->name_n = (uint8_t)name.n;
 	memcpy(b->name, name.p, name.n);
@@ -265,8 +268,8 @@ own_names(struct vnode_list *req)
 static void
 list_streams(struct vnode *v, struct vnode_list *req)
 {
-	struct bucket *b = table_find(
-	    &v->buckets, bucket_hash(v, req->bucket), bucket_is, &req->bucket);
+	struct bucket *b =
+	    table_find(&v->buckets, bucket_hash(v, req->bucket), &req->bucket);
 	uint32_t i;
 
 	if (!b || b->n_streams == 0)
@@ -304,15 +307,16 @@ list_streams(struct vnode *v, struct vnode_list *req)
 static void
 list_buckets(struct vnode *v, struct vnode_list *req)
 {
-	struct table_iter it = {0};
+	struct table_iter it;
 	struct bucket *b;
 
-	req->items = mem_calloc(table_count(&v->buckets), sizeof(*req->items));
+	table_iter_init(&it, &v->buckets);
+	req->items = mem_calloc(v->buckets.n, sizeof(*req->items));
 	if (!req->items) {
 		req->r = -ERR_NOMEM;
 		return;
 	}
-	while ((b = table_next(&v->buckets, &it))) {
+	while ((b = table_iter_next(&it))) {
 		if (b->n_streams == 0 || !wanted(req, bucket_name(b)))
 			continue;
 		req->items[req->n_items++].name = bucket_name(b);

@@ -22,6 +22,7 @@
 struct bucket {
 	struct stream **streams; /* those with events; sorted when SORTED */
 	uint32_t n_streams, cap_streams;
+	uint16_t group;
 	uint8_t sorted;
 	uint8_t name_n;
 	char name[];
@@ -33,8 +34,9 @@ struct vnode_manifest {
 	uint32_t crc;
 	uint64_t bytes;
 	uint64_t snapshot_bytes;
-	uint64_t checkpoint; /* number of the last one */
-	int fresh;           /* the next checkpoint must write a snapshot */
+	uint64_t checkpoint;              /* number of the last one */
+	uint64_t saved_index, saved_term; /* what it said */
+	int fresh; /* the next checkpoint must write a snapshot */
 };
 
 struct vnode {

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * checkpoint - all vnodes written behind, so that the journal can let go.
+ *
+ *	idle -> (due) capture on every worker -> chunks and manifests synced
+ *	     -> a mark record for every group in the journal, synced
+ *	     -> journal_release(floor) -> idle
+ *
+ * Floor: for each worker, when it captured: nothing of its own in the journal
+ *-> all that was durable then; else what the last completion told.  Every
+ *record at or below was applied before the capture, so its events are in the
+ *chunk files. The lowest of the workers counts.
+ *
+ * Marks of all groups are written each time, so the segments that are kept
+ *always hold the newest mark of every group (manifest.c says what for).
+ *
+ * Runs on worker 0 but for begin_on_worker and flush_done.
+ */
+#include "src/base/assert.h"
+#include "src/base/crc32c.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/flush_impl.h"
+
+#define CHECKPOINT_EVERY_US 30000000ull
+
+/* A worker's word to worker 0, and the order to begin. */
+struct order {
+	struct msg msg;
+	struct store *store;
+	uint32_t worker;
+	lsn_t floor;
+	int r;
+};
+
+static void begin_on_worker(struct msg *m);
+
+/* --- marks
+ * ------------------------------------------------------------------------- */
+
+static int
+make_marks(struct store *s)
+{
+	struct checkpoint *c = &s->checkpoint;
+	uint32_t n = s->config.n_groups;
+
+	if (c->marks)
+		return 0;
+	c->marks = mem_calloc(n, sizeof(*c->marks));
+	c->payloads = mem_calloc(n, sizeof(*c->payloads));
+	c->iov = mem_calloc(n, sizeof(*c->iov));
+	if (c->marks && c->payloads && c->iov)
+		return 0;
+	c->marks = mem_free(c->marks);
+	c->payloads = mem_free(c->payloads);
+	c->iov = mem_free(c->iov);
+	return -ERR_NOMEM;
+}
+
+/* Fills in the mark of group G; worker 0 may read it while nothing flushes. */
+static void
+make_mark(struct store *s, uint32_t g)
+{
+	const struct vnode *v = &s->vnodes[g];
+	struct checkpoint *c = &s->checkpoint;
+	struct manifest_mark mark = {
+	    .number = v->manifest.number,
+	    .bytes = v->manifest.bytes,
+	    .checkpoint = v->manifest.checkpoint,
+	    .applied_index = v->manifest.saved_index,
+	};
+
+	manifest_encode_mark(&mark, c->payloads[g]);
+	c->iov[g] = (struct iovec){c->payloads[g], MANIFEST_MARK_BYTES};
+	c->marks[g] = (struct journal_append){
+	    .head = {.type = JOURNAL_CHECKPOINT,
+		.group = (uint16_t)g,
+		.generation = v->group.generation,
+		.term = v->manifest.saved_term},
+	    .worker = 0,
+	    .n_iov = 1,
+	    .iov = &c->iov[g],
+	    .payload_bytes = MANIFEST_MARK_BYTES,
+	    .payload_crc = crc32c(0, c->payloads[g], MANIFEST_MARK_BYTES),
+	};
+}
+
+static void
+finish(struct store *s)
+{
+	struct checkpoint *c = &s->checkpoint;
+
+	c->running = 0;
+	if (!c->failed)
+		atomic_fetch_add(&s->n_checkpoints, 1);
+	if (c->stopped && atomic_load(&s->stopping)) {
+		void (*fn)(void *) = c->stopped;
+
+		c->stopped = NULL;
+		fn(c->stopped_arg);
+	}
+}
+
+static void
+submit_marks(struct store *s)
+{
+	struct checkpoint *c = &s->checkpoint;
+	struct journal_append *first = NULL, **chain = &first;
+
+	if (make_marks(s)) {
+		c->failed = 1;
+		finish(s);
+		return;
+	}
+	c->n_waiting = 0;
+	for (uint32_t g = 0; g < s->config.n_groups; g++) {
+		if (s->vnodes[g].manifest.number == 0)
+			continue;
+		make_mark(s, g);
+		*chain = &c->marks[g];
+		chain = &c->marks[g].next;
+		c->n_waiting++;
+	}
+	*chain = NULL;
+	if (!first) {
+		finish(s);
+		return;
+	}
+	s->workers[0].n_in_flight += c->n_waiting;
+	journal_submit(s->journal, first);
+}
+
+void
+checkpoint_marked(struct store *s, int r)
+{
+	struct checkpoint *c = &s->checkpoint;
+
+	if (r)
+		c->failed = 1;
+	ASSERT(c->n_waiting > 0);
+	if (--c->n_waiting)
+		return;
+	if (!c->failed)
+		journal_release(s->journal, c->floor);
+	finish(s);
+}
+
+/* --- workers
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+hear_worker(struct msg *m)
+{
+	struct order *o = CONTAINER_OF(m, struct order, msg);
+	struct store *s = o->store;
+	struct checkpoint *c = &s->checkpoint;
+
+	if (o->r)
+		c->failed = 1;
+	if (o->floor < c->floor)
+		c->floor = o->floor;
+	mem_free(o);
+	if (--c->n_waiting)
+		return;
+	if (c->failed)
+		finish(s);
+	else
+		submit_marks(s);
+}
+
+/* The answer of W goes out: with the order it got, kept in w->order. */
+static void
+tell(struct store_worker *w, int r)
+{
+	struct order *o = w->order;
+
+	w->order = NULL;
+	o->r = r;
+	store_call(w->store, 0, &o->msg, hear_worker);
+}
+
+static void
+capture(struct store_worker *w)
+{
+	struct journal_stats js;
+	int r;
+
+	journal_stats(w->store->journal, &js);
+	w->order->floor = w->n_in_flight ? w->durable : js.durable;
+	r = flush_start(w, 1);
+	if (r)
+		tell(w, r);
+}
+
+static void
+begin_on_worker(struct msg *m)
+{
+	struct order *o = CONTAINER_OF(m, struct order, msg);
+	struct store_worker *w = &o->store->workers[o->worker];
+
+	ASSERT(!w->order);
+	w->order = o;
+	if (!w->flush)
+		capture(w);
+}
+
+void
+flush_done(struct store_worker *w, int checkpoint, int r)
+{
+	struct store *s = w->store;
+
+	if (r == -ERR_NOSPC) {
+		if (!atomic_exchange(&s->disk_full, 1))
+			store_report(s, 1,
+			    "the disk is full: writes are refused until "
+			    "there is room");
+	} else if (r && r != -ERR_NOMEM) {
+		store_fatal(s, "chunk files cannot be written", r);
+	}
+	if (checkpoint)
+		tell(w, r);
+	else if (w->order)
+		capture(w);
+	store_unpark(w);
+}
+
+/* --- when
+ * ----------------------------------------------------------------------------------
+ */
+
+static void
+begin(struct store *s)
+{
+	struct checkpoint *c = &s->checkpoint;
+
+	c->running = 1;
+	c->failed = 0;
+	c->floor = UINT64_MAX;
+	c->n_waiting = s->n_workers;
+	for (uint32_t i = 0; i < s->n_workers; i++) {
+		struct order *o = mem_zalloc(sizeof(*o));
+
+		if (!o) {
+			c->failed = 1;
+			if (--c->n_waiting == 0)
+				finish(s);
+			continue;
+		}
+		o->store = s;
+		o->worker = i;
+		store_call(s, i, &o->msg, begin_on_worker);
+	}
+}
+
+void
+checkpoint_tick(struct store *s, int force)
+{
+	struct checkpoint *c = &s->checkpoint;
+	struct mono now = s->env->clock.mono(s->env->clock.ctx);
+	struct journal_stats js;
+
+	if (c->running)
+		return;
+	journal_stats(s->journal, &js);
+	if (!force && js.n_bytes - c->last_bytes < s->config.checkpoint_bytes &&
+	    (mono_diff_us(c->last_at, now) < CHECKPOINT_EVERY_US ||
+		js.n_records == c->last_records))
+		return;
+	c->last_at = now;
+	c->last_bytes = js.n_bytes;
+	/* The marks of this one do not call for the next. */
+	c->last_records = js.n_records + s->config.n_groups;
+	begin(s);
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * flush - tails to chunk files, and checkpoints of vnodes, behind the journal.
+ *
+ * A flush is captured on the worker (which events, in which chunk, at which
+ * offset; which rows the manifests get), carried out on LANE_FLUSH, and booked
+ * on the worker again.  It holds references to the blocks it writes; streams
+ * are not freed while one is under way.  All it writes comes from applied
+ * entries.
+ *
+ * Order within a checkpoint, which the crash argument of manifest.c rests on:
+ * chunk data, sync, manifest rows and COMMIT, sync.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/hash.h"
+#include "src/base/mem.h"
+#include "vnode/flush_impl.h"
+
+#define IOV_BATCH  256
+#define FOOTER_MAX (64u << 10)
+
+/* --- writing: LANE_FLUSH
+ * ----------------------------------------------------------- */
+
+static void
+path_of(const struct flush_chunk *c, char out[FILES_PATH_BYTES])
+{
+	char name[CHUNK_NAME_BYTES];
+
+	chunk_file_name(name, c->stream->id, c->info.first);
+	snprintf(out, FILES_PATH_BYTES, "%s/%s", c->vnode->dir, name);
+}
+
+static void
+remember_unsynced(
+    struct store *s, const struct flush_chunk *c, const char *path)
+{
+	struct unsynced *u = &s->unsynced;
+
+	if (c->create)
+		u->dirs[c->vnode->group.id] = 1;
+	if (u->n < UNSYNCED_MAX)
+		memcpy(u->paths[u->n], path, FILES_PATH_BYTES);
+	if (u->n <= UNSYNCED_MAX)
+		u->n++;
+}
+
+static void
+fill_id(const struct store *s, const struct flush_chunk *c,
+    struct hash128 previous, struct chunk_id *id)
+{
+	*id = (struct chunk_id){
+	    .group = c->vnode->group.id,
+	    .stream_id = c->stream->id,
+	    .first = c->info.first,
+	    .previous = previous,
+	    .bucket = SLICE(c->stream->bucket->name, c->stream->bucket->name_n),
+	    .stream = stream_name(c->stream),
+	};
+	memcpy(id->cluster_id, s->config.cluster_id, 16);
+}
+
+static int
+write_parts(struct flush *f, const struct flush_chunk *c,
+    struct disk_file *file, struct hash128 previous)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	uint8_t header[CHUNK_HEADER_BYTES_MAX];
+	struct iovec iov[IOV_BATCH];
+	uint64_t at = c->offset;
+	uint32_t part = c->first_part;
+	int n = 0, r = 0;
+
+	if (c->create) {
+		struct chunk_id id;
+
+		fill_id(f->store, c, previous, &id);
+		chunk_encode_header(&id, header);
+		iov[n++] = (struct iovec){header, chunk_header_bytes(&id)};
+		at = 0;
+	}
+	while (r == 0 && (n || part < c->first_part + c->n_parts)) {
+		uint64_t bytes = 0;
+
+		for (; n < IOV_BATCH && part < c->first_part + c->n_parts;
+		     part++)
+			iov[n++] = (struct iovec){
+			    f->parts[part].block->p + f->parts[part].at,
+			    f->parts[part].n};
+		for (int i = 0; i < n; i++)
+			bytes += iov[i].iov_len;
+		r = d->pwritev(d->ctx, file, iov, n, at);
+		at += bytes;
+		n = 0;
+	}
+	return r;
+}
+
+/* Adds the footer, and tells the chain.  Reads the chunk back: what is sealed
+ * has been verified. */
+static int
+seal_chunk(struct flush *f, struct flush_chunk *c, struct disk_file *file,
+    struct hash128 previous)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	uint32_t header_bytes;
+	struct chunk_id id;
+	struct buf whole;
+	struct iovec iov;
+	size_t got = 0;
+	int r;
+
+	buf_init(&whole, (size_t)c->info.bytes + FOOTER_MAX);
+	if (!buf_reserve(&whole, c->info.bytes + FOOTER_MAX))
+		return -ERR_NOMEM;
+	r = d->pread(d->ctx, file, whole.p, c->info.bytes, 0, &got);
+	whole.n = got;
+	if (r == 0 && got != c->info.bytes)
+		r = -ERR_CORRUPT;
+	if (r == 0)
+		r = chunk_decode_header(buf_slice(&whole), &id, &header_bytes);
+	if (r == 0)
+		r = chunk_add_footer(&whole, SLICE(whole.p, c->info.bytes),
+		    header_bytes, &c->info);
+	if (r == 0) {
+		iov = (struct iovec){
+		    whole.p + c->info.bytes, whole.n - c->info.bytes};
+		r = d->pwritev(d->ctx, file, &iov, 1, c->info.bytes);
+	}
+	if (r == 0) {
+		c->info.chain =
+		    hash128_chain(f->store->chain, previous, whole.p, whole.n);
+		c->info.sealed = 1;
+	}
+	buf_deinit(&whole);
+	return r;
+}
+
+static int
+write_chunk(struct flush *f, struct flush_chunk *c, struct hash128 previous)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	struct disk_file *file = NULL;
+	char path[FILES_PATH_BYTES];
+	int r;
+
+	path_of(c, path);
+	r = d->open(d->ctx, path,
+	    DISK_WRITE | (c->create ? DISK_CREATE | DISK_TRUNC : 0), &file);
+	if (r)
+		return r;
+	if (c->cut && !c->create)
+		r = d->truncate(d->ctx, file, c->offset);
+	if (r == 0)
+		r = write_parts(f, c, file, previous);
+	if (r == 0 && c->seal) {
+		r = seal_chunk(f, c, file, previous);
+		if (r == -ERR_CORRUPT) {
+			store_report(f->store, 1,
+			    "%s is damaged and stays unsealed; its other "
+			    "events are served",
+			    path);
+			r = 0;
+		}
+	}
+	remember_unsynced(f->store, c, path);
+	d->close(d->ctx, file);
+	if (c->create || c->cut || c->seal)
+		files_forget(f->store->files, path);
+	return r;
+}
+
+static int
+sync_chunks(struct store *s)
+{
+	const struct env_disk *d = &s->env->disk;
+	struct unsynced *u = &s->unsynced;
+	int r = 0;
+
+	if (u->n > UNSYNCED_MAX) {
+		r = d->sync_all(d->ctx);
+	} else {
+		for (uint32_t i = 0; r == 0 && i < u->n; i++) {
+			struct disk_file *file;
+
+			r = d->open(d->ctx, u->paths[i], DISK_WRITE, &file);
+			if (r)
+				break;
+			r = d->sync(d->ctx, file);
+			d->close(d->ctx, file);
+		}
+		for (uint32_t g = 0; r == 0 && g < s->config.n_groups; g++)
+			if (u->dirs[g])
+				r = d->sync_dir(d->ctx, s->vnodes[g].dir);
+	}
+	if (r)
+		return r;
+	u->n = 0;
+	memset(u->dirs, 0, s->config.n_groups);
+	return 0;
+}
+
+/* --- manifests: LANE_FLUSH
+ * ------------------------------------------------------------ */
+
+static int
+write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
+    uint64_t at, struct slice bytes, int cut)
+{
+	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
+	struct disk_file *file;
+	int r = d->open(d->ctx, path, flags, &file);
+
+	if (r)
+		return r;
+	if (cut)
+		r = d->truncate(d->ctx, file, at);
+	if (r == 0)
+		r = d->pwritev(d->ctx, file, &iov, 1, at);
+	if (r == 0)
+		r = d->sync(d->ctx, file);
+	d->close(d->ctx, file);
+	return r;
+}
+
+static int
+write_snapshot(
+    const struct env_disk *d, const struct vnode *v, struct flush_manifest *m)
+{
+	char tmp[FILES_PATH_BYTES], path[FILES_PATH_BYTES];
+	char name[MANIFEST_NAME_BYTES];
+	int r;
+
+	manifest_file_name(name, m->number);
+	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
+	snprintf(tmp, sizeof(tmp), "%s/manifest.tmp", v->dir);
+	r = write_and_sync(d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0,
+	    buf_slice(&m->rows), 0);
+	if (r == 0)
+		r = d->rename(d->ctx, tmp, path);
+	if (r == 0)
+		r = d->sync_dir(d->ctx, v->dir);
+	return r;
+}
+
+/* The file before the one that the journal's mark names is needed no more. */
+static void
+remove_old(const struct env_disk *d, const struct vnode *v, uint32_t number)
+{
+	char path[FILES_PATH_BYTES], name[MANIFEST_NAME_BYTES];
+
+	manifest_file_name(name, number);
+	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
+	d->unlink(d->ctx, path); /* not there: as well */
+}
+
+static int
+write_manifest(struct flush *f, struct flush_manifest *m)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	struct manifest_writer w = {&m->rows, m->crc};
+	char path[FILES_PATH_BYTES], name[MANIFEST_NAME_BYTES];
+
+	for (uint32_t i = 0; i < f->n_chunks; i++) {
+		const struct flush_chunk *c = &f->chunks[i];
+
+		if (c->vnode == m->vnode && c->seal && c->info.sealed)
+			manifest_add_chunk(&w, c->stream->id, &c->info);
+	}
+	manifest_add_commit(&w, &m->state);
+	m->crc = w.crc;
+	if (buf_error(&m->rows))
+		return buf_error(&m->rows);
+	if (m->snapshot) {
+		if (m->number > 2)
+			remove_old(d, m->vnode, m->number - 2);
+		return write_snapshot(d, m->vnode, m);
+	}
+	manifest_file_name(name, m->number);
+	snprintf(path, sizeof(path), "%s/%s", m->vnode->dir, name);
+	return write_and_sync(
+	    d, path, DISK_WRITE, m->at, buf_slice(&m->rows), 1);
+}
+
+static int
+carry_out(struct flush *f)
+{
+	struct hash128 previous = {0, 0};
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < f->n_chunks; i++) {
+		struct flush_chunk *c = &f->chunks[i];
+
+		if (i == 0 || f->chunks[i - 1].stream != c->stream)
+			previous = c->previous;
+		r = write_chunk(f, c, previous);
+		previous =
+		    c->info.sealed ? c->info.chain : (struct hash128){0, 0};
+	}
+	if (r || !f->checkpoint)
+		return r;
+	r = sync_chunks(f->store);
+	for (uint32_t i = 0; r == 0 && i < f->n_manifests; i++)
+		r = write_manifest(f, &f->manifests[i]);
+	return r;
+}
+
+/* --- booking: the worker
+ * ---------------------------------------------------------------- */
+
+static void
+book_chunk(struct store_worker *w, const struct flush_chunk *c, int r)
+{
+	struct stream *s = c->stream;
+
+	if (r) {
+		/* Written or not, the file may be longer than we know. */
+		s->cut = 1;
+		if (list_empty(&s->dirty))
+			list_add_tail(&w->dirty, &s->dirty);
+		return;
+	}
+	if (c->seal && c->info.sealed) {
+		struct chunk_info *row = stream_chunk(s, c->info.first);
+
+		row->sealed = 1;
+		row->chain = c->info.chain;
+	}
+	s->cut = 0;
+	if (c->info.last > s->flushed) {
+		tail_flushed(&s->tail, &w->cache, s->flushed, c->info.last);
+		s->flushed = c->info.last;
+	}
+}
+
+static void
+book_manifest(const struct flush_manifest *m, int r)
+{
+	struct vnode_manifest *now = &m->vnode->manifest;
+
+	if (r) {
+		now->fresh = 1; /* a delta has been lost: say it all again */
+		return;
+	}
+	now->number = m->number;
+	now->crc = m->crc;
+	now->bytes = m->at + m->rows.n;
+	now->checkpoint = m->state.checkpoint;
+	now->saved_index = m->state.applied_index;
+	now->saved_term = m->state.term;
+	now->fresh = 0;
+	if (m->snapshot)
+		now->snapshot_bytes = m->rows.n;
+}
+
+static void
+flush_free(struct flush *f)
+{
+	for (uint32_t i = 0; i < f->n_parts; i++)
+		block_unref(f->parts[i].block);
+	for (uint32_t i = 0; i < f->n_manifests; i++)
+		buf_deinit(&f->manifests[i].rows);
+	mem_free(f->parts);
+	mem_free(f->chunks);
+	mem_free(f->manifests);
+	mem_free(f);
+}
+
+static int
+book(struct flush *f)
+{
+	struct store_worker *w = f->worker;
+	int r = f->r;
+
+	for (uint32_t i = 0; i < f->n_chunks; i++)
+		book_chunk(w, &f->chunks[i], r);
+	for (uint32_t i = 0; i < f->n_manifests; i++)
+		book_manifest(&f->manifests[i], r);
+	tail_cache_trim(&w->cache);
+	w->flush = NULL;
+	flush_free(f);
+	return r;
+}
+
+static void
+came_back(struct msg *m)
+{
+	struct flush *f = CONTAINER_OF(m, struct flush, msg);
+	struct store_worker *w = f->worker;
+	int checkpoint = f->checkpoint;
+	int r = book(f);
+
+	flush_done(w, checkpoint, r);
+}
+
+static void
+run(struct env_job *job)
+{
+	struct flush *f = CONTAINER_OF(job, struct flush, job);
+
+	f->r = carry_out(f);
+	store_call(f->store, f->worker->id, &f->msg, came_back);
+}
+
+int
+flush_start(struct store_worker *w, int checkpoint)
+{
+	const struct env_post *post = &w->store->env->post;
+	struct flush *f;
+	int r;
+
+	ASSERT(!w->flush);
+	r = flush_capture(w, checkpoint, &f);
+	if (r)
+		return r;
+	f->job.run = run;
+	w->flush = f;
+	post->to_lane(post->ctx, LANE_FLUSH, &f->job);
+	return 0;
+}
+
+int
+flush_now(struct store_worker *w)
+{
+	struct flush *f;
+	int r = flush_capture(w, 0, &f);
+
+	if (r)
+		return r;
+	f->r = carry_out(f);
+	return book(f);
+}
+
+void
+flush_abandon(struct flush *f)
+{
+	flush_free(f);
+}

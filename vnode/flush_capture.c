@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * flush_capture - which events go to which file, and what manifests say.
+ *
+ * All is taken at one moment of the worker's life, so a manifest's COMMIT names
+ * an applied index whose every event is in a chunk file once this flush is
+ * done.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/flush_impl.h"
+
+#define MANIFEST_ROWS_MAX (1u << 30)
+#define SNAPSHOT_SLACK    (1u << 20)
+
+static void *
+grow(void *p, uint32_t n, uint32_t *cap, size_t size)
+{
+	uint32_t more = *cap ? *cap * 2 : 64;
+
+	if (n < *cap)
+		return p;
+	p = mem_realloc(p, more * size);
+	if (p)
+		*cap = more;
+	return p;
+}
+
+static struct flush_chunk *
+add_chunk(struct flush *f)
+{
+	void *p =
+	    grow(f->chunks, f->n_chunks, &f->cap_chunks, sizeof(*f->chunks));
+
+	if (!p)
+		return NULL;
+	f->chunks = p;
+	f->chunks[f->n_chunks] = (struct flush_chunk){0};
+	return &f->chunks[f->n_chunks++];
+}
+
+static int
+add_part(struct flush *f, struct tail_block *tb, uint64_t from)
+{
+	uint32_t at = tail_offset(tb, from);
+	void *p = grow(f->parts, f->n_parts, &f->cap_parts, sizeof(*f->parts));
+
+	if (!p)
+		return -ERR_NOMEM;
+	f->parts = p;
+	f->parts[f->n_parts++] = (struct flush_part){
+	    .block = block_ref(tb->block),
+	    .at = at,
+	    .n = tb->block->n - at,
+	};
+	return 0;
+}
+
+/* The part of chunk C of S that is not in its file yet. */
+static int
+capture_chunk(struct flush *f, struct vnode *v, struct stream *s,
+    const struct chunk_info *c)
+{
+	struct flush_chunk *fc = add_chunk(f);
+	uint64_t from = s->flushed + 1 > c->first ? s->flushed + 1 : c->first;
+
+	if (!fc)
+		return -ERR_NOMEM;
+	fc->stream = s;
+	fc->vnode = v;
+	fc->info = *c;
+	fc->first_part = f->n_parts;
+	fc->create = from == c->first;
+	fc->offset = c->bytes;
+	fc->cut = s->cut;
+	fc->seal = c != &s->chunks[s->n_chunks - 1];
+	if (c > s->chunks)
+		fc->previous = c[-1].chain;
+	for (uint64_t seq = from; seq <= c->last;) {
+		struct tail_block *tb = tail_find(&s->tail, seq);
+
+		ASSERT(tb && tb->chunk_first == c->first);
+		if (seq == from)
+			fc->offset = tb->file_offset + tail_offset(tb, seq);
+		if (add_part(f, tb, seq))
+			return -ERR_NOMEM;
+		seq = tb->last + 1;
+		fc->n_parts++;
+	}
+	return 0;
+}
+
+static struct vnode *
+vnode_of(struct store *st, const struct stream *s)
+{
+	return &st->vnodes[s->bucket->group];
+}
+
+static int
+capture_stream(struct flush *f, struct stream *s)
+{
+	uint32_t i = s->n_chunks;
+
+	ASSERT(i > 0);
+	while (i > 0 && !s->chunks[i - 1].sealed)
+		i--;
+	for (; i < s->n_chunks; i++) {
+		int r =
+		    capture_chunk(f, vnode_of(f->store, s), s, &s->chunks[i]);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int
+capture_streams(struct flush *f)
+{
+	struct store_worker *w = f->worker;
+	uint64_t bytes = 0;
+	struct list *node;
+
+	while ((node = list_first(&w->dirty))) {
+		struct stream *s = LIST_ENTRY(node, struct stream, dirty);
+		int r = capture_stream(f, s);
+
+		if (r)
+			return r;
+		list_del(&s->dirty);
+		bytes += s->chunks[s->n_chunks - 1].bytes;
+		if (!f->checkpoint && bytes > 4 * (uint64_t)FLUSH_BYTES)
+			break;
+	}
+	return 0;
+}
+
+static void
+add_rows(struct manifest_writer *mw, struct stream *s, int with_names)
+{
+	struct manifest_stream row = {
+	    .id = s->id,
+	    .first = s->first,
+	    .last = s->last,
+	    .last_t = s->last_t,
+	    .bytes = s->bytes,
+	};
+	uint32_t from = with_names ? 0 : s->saved_chunks;
+
+	if (with_names) {
+		row.bucket = SLICE(s->bucket->name, s->bucket->name_n);
+		row.stream = stream_name(s);
+	}
+	manifest_add_stream(mw, &row);
+	for (uint32_t i = from; i < s->n_chunks; i++)
+		manifest_add_chunk(mw, s->id, &s->chunks[i]);
+	s->named = 1;
+	s->saved_chunks = s->n_chunks - 1;
+	list_del(&s->unsaved);
+}
+
+static void
+begin_snapshot(struct flush *f, struct vnode *v, struct flush_manifest *m,
+    struct manifest_writer *mw)
+{
+	struct manifest_id id = {
+	    .group = v->group.id,
+	    .generation = v->group.generation,
+	    .number = v->manifest.number + 1,
+	};
+
+	memcpy(id.cluster_id, f->store->config.cluster_id, 16);
+	m->snapshot = 1;
+	m->number = id.number;
+	m->at = 0;
+	mw->crc = 0;
+	manifest_add_head(mw, &id);
+	for (uint32_t i = 0; i < v->n_by_id; i++)
+		if (v->by_id[i]->last)
+			add_rows(mw, v->by_id[i], 1);
+}
+
+static void
+begin_delta(
+    struct vnode *v, struct flush_manifest *m, struct manifest_writer *mw)
+{
+	struct list *node;
+
+	m->number = v->manifest.number;
+	m->at = v->manifest.bytes;
+	mw->crc = v->manifest.crc;
+	while ((node = list_first(&v->unsaved))) {
+		struct stream *s = LIST_ENTRY(node, struct stream, unsaved);
+
+		add_rows(mw, s, !s->named);
+	}
+}
+
+static int
+capture_manifest(struct flush *f, struct vnode *v)
+{
+	struct flush_manifest *m = &f->manifests[f->n_manifests++];
+	const struct vnode_manifest *now = &v->manifest;
+	struct manifest_writer mw = {&m->rows, 0};
+
+	m->vnode = v;
+	m->state = (struct manifest_state){
+	    .checkpoint = now->checkpoint + 1,
+	    .term = v->group.term,
+	    .applied_index = v->group.applied_index,
+	    .applied_term = v->group.applied_term,
+	    .next_stream_id = v->group.next_stream_id,
+	    .clock_ms = v->group.clock_ms,
+	};
+	memcpy(m->state.vote, v->group.vote, 16);
+	buf_init(&m->rows, MANIFEST_ROWS_MAX);
+	if (now->number == 0 || now->fresh ||
+	    now->bytes > 2 * now->snapshot_bytes + SNAPSHOT_SLACK)
+		begin_snapshot(f, v, m, &mw);
+	else
+		begin_delta(v, m, &mw);
+	m->crc = mw.crc;
+	if (buf_error(&m->rows))
+		v->manifest.fresh = 1;
+	return buf_error(&m->rows);
+}
+
+static int
+manifest_behind(const struct vnode *v)
+{
+	return v->group.applied_index != v->manifest.saved_index ||
+	       v->group.term != v->manifest.saved_term || v->manifest.fresh;
+}
+
+static int
+capture_manifests(struct flush *f)
+{
+	struct store *s = f->store;
+	int r = 0;
+
+	f->manifests = mem_calloc(
+	    s->config.n_groups / s->n_workers + 1, sizeof(*f->manifests));
+	if (!f->manifests)
+		return -ERR_NOMEM;
+	for (uint32_t g = f->worker->id; r == 0 && g < s->config.n_groups;
+	     g += s->n_workers)
+		if (manifest_behind(&s->vnodes[g]))
+			r = capture_manifest(f, &s->vnodes[g]);
+	return r;
+}
+
+int
+flush_capture(struct store_worker *w, int checkpoint, struct flush **out)
+{
+	struct flush *f = mem_zalloc(sizeof(*f));
+	int r;
+
+	if (!f)
+		return -ERR_NOMEM;
+	f->store = w->store;
+	f->worker = w;
+	f->checkpoint = checkpoint;
+	r = capture_streams(f);
+	if (r == 0 && checkpoint)
+		r = capture_manifests(f);
+	if (r) {
+		for (uint32_t i = 0; i < f->n_chunks; i++)
+			if (list_empty(&f->chunks[i].stream->dirty))
+				list_add_tail(
+				    &w->dirty, &f->chunks[i].stream->dirty);
+		for (uint32_t i = 0; i < f->n_manifests; i++)
+			f->manifests[i].vnode->manifest.fresh = 1;
+		flush_abandon(f);
+		return r;
+	}
+	*out = f;
+	return 0;
+}

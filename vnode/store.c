@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * store - requests to vnodes, turns, and the journal's answers.
+ *
+ * The path of a PUT: store_handle -> put -> group_propose; at the end of the
+ * turn store_turn -> group_seal -> journal_submit; the journal's sync ->
+ * MSG_JOURNAL_DONE -> group_durable (apply) -> store_answer.
+ */
+#include "vnode/store.h"
+
+#include <stdarg.h>
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/store_impl.h"
+
+#define REPORT_BYTES 512
+
+void
+store_answer(struct store *s, struct msg *m)
+{
+	m->answer = 1;
+	s->env->post.to_worker(s->env->post.ctx, m->from, m);
+}
+
+void
+store_call(
+    struct store *s, uint32_t worker, struct msg *m, void (*fn)(struct msg *m))
+{
+	*m = (struct msg){.kind = MSG_CALL, .fn = fn};
+	s->env->post.to_worker(s->env->post.ctx, worker, m);
+}
+
+void
+store_report(struct store *s, int is_error, const char *fmt, ...)
+{
+	char line[REPORT_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (s->config.report)
+		s->config.report(s->config.arg, is_error, line);
+}
+
+void
+store_fatal(struct store *s, const char *what, int r)
+{
+	char line[REPORT_BYTES];
+
+	if (atomic_exchange(&s->dead, 1))
+		return;
+	snprintf(line, sizeof(line),
+	    "%s: %s; the node stops: check the disk, then start it again", what,
+	    err_text(r));
+	if (s->config.fatal)
+		s->config.fatal(s->config.arg, line);
+}
+
+/* --- writes
+ * ----------------------------------------------------------------------- */
+
+/* Why a write must not be proposed now, or 0. */
+static int
+refusal(const struct store *s)
+{
+	if (atomic_load_explicit(&s->stopping, memory_order_relaxed))
+		return -ERR_STOPPING;
+	if (atomic_load_explicit(&s->dead, memory_order_relaxed))
+		return -ERR_UNAVAILABLE;
+	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed))
+		return -ERR_NOSPC;
+	return 0;
+}
+
+/* Whether writes must wait until flushes and checkpoints have caught up. */
+static int
+congested(const struct store_worker *w)
+{
+	const struct store *s = w->store;
+	struct journal_stats js;
+
+	if (w->cache.dirty_bytes * s->n_workers > s->config.dirty_max_bytes)
+		return 1;
+	journal_stats(s->journal, &js);
+	return js.used_bytes > js.max_bytes / 4 * 3;
+}
+
+static void
+refuse(struct store *s, struct vnode_put *req, int r)
+{
+	req->r = r;
+	store_answer(s, &req->msg);
+}
+
+static void
+seal(struct store_worker *w, struct vnode *v, struct journal_append ***chain)
+{
+	struct journal_append *a = group_seal(v, w->id);
+
+	if (!a)
+		return;
+	list_del(&v->group.turn);
+	w->n_in_flight++;
+	**chain = a;
+	*chain = &a->next;
+	a->next = NULL;
+}
+
+static void
+propose(struct store_worker *w, struct vnode_put *req)
+{
+	struct store *s = w->store;
+	struct vnode *v = &s->vnodes[req->group];
+	int r;
+
+	if (group_must_seal(v, req)) {
+		struct journal_append *first = NULL, **chain = &first;
+
+		seal(w, v, &chain);
+		if (!first) {
+			refuse(s, req, -ERR_NOMEM);
+			return;
+		}
+		journal_submit(s->journal, first);
+	}
+	r = group_propose(v, req, s->env->clock.wall(s->env->clock.ctx));
+	if (v->group.open && list_empty(&v->group.turn))
+		list_add_tail(&w->open, &v->group.turn);
+	if (r)
+		refuse(s, req, r);
+}
+
+static void
+put(struct store_worker *w, struct vnode_put *req)
+{
+	struct store *s = w->store;
+	int r = refusal(s);
+	uint64_t bytes = 0;
+
+	ASSERT(req->group < s->config.n_groups && req->n_events > 0);
+	for (uint32_t i = 0; i < req->n_events; i++)
+		bytes += req->events[i].data.n + EVENT_HEADER_BYTES;
+	if (r == 0 && bytes > JOURNAL_PAYLOAD_MAX - 4096)
+		r = -ERR_LIMIT;
+	if (r) {
+		refuse(s, req, r);
+	} else if (w->parked || congested(w)) {
+		req->msg.next = NULL;
+		req->t_ms = s->env->clock.mono(s->env->clock.ctx).us;
+		*w->last_parked = &req->msg;
+		w->last_parked = &req->msg.next;
+	} else {
+		propose(w, req);
+	}
+}
+
+void
+store_unpark(struct store_worker *w)
+{
+	struct store *s = w->store;
+	struct mono now = s->env->clock.mono(s->env->clock.ctx);
+
+	while (w->parked) {
+		struct vnode_put *req =
+		    CONTAINER_OF(w->parked, struct vnode_put, msg);
+		struct mono since = {req->t_ms};
+		int r = refusal(s);
+
+		if (r == 0 && congested(w)) {
+			if (mono_diff_us(since, now) <
+			    s->config.request_timeout_us)
+				return;
+			r = -ERR_UNAVAILABLE;
+		}
+		w->parked = req->msg.next;
+		if (!w->parked)
+			w->last_parked = &w->parked;
+		if (r)
+			refuse(s, req, r);
+		else
+			propose(w, req);
+	}
+}
+
+/* --- the journal's answers
+ * --------------------------------------------------------- */
+
+static void
+entry_back(struct store_worker *w, struct journal_append *a, int r)
+{
+	struct store *s = w->store;
+	struct vnode *v = group_of_append(a);
+	struct msg *m, *next;
+
+	if (r == 0)
+		m = group_durable(v, &w->cache, &w->dirty, a);
+	else
+		m = group_failed(v, a, -ERR_UNKNOWN);
+	for (; m; m = next) {
+		next = m->next;
+		store_answer(s, m);
+	}
+}
+
+static void
+journal_back(struct store_worker *w, struct journal_done *done)
+{
+	struct store *s = w->store;
+	struct journal_append *a, *next;
+
+	for (a = done->list; a; a = next) {
+		next = a->next;
+		w->n_in_flight--;
+		switch (a->head.type) {
+		case JOURNAL_ENTRY:
+			entry_back(w, a, done->r);
+			break;
+		case JOURNAL_HARDSTATE:
+			mem_free(a);
+			break;
+		case JOURNAL_CHECKPOINT:
+			checkpoint_marked(s, done->r);
+			break;
+		}
+	}
+	if (done->r)
+		store_fatal(s, "the journal cannot be written", done->r);
+	else
+		w->durable = done->durable;
+	mem_free(done);
+}
+
+/* --- turns
+ * ------------------------------------------------------------------------ */
+
+static void
+publish_stats(struct store_worker *w)
+{
+	atomic_store_explicit(
+	    &w->dirty_bytes, w->cache.dirty_bytes, memory_order_relaxed);
+	atomic_store_explicit(
+	    &w->clean_bytes, w->cache.clean_bytes, memory_order_relaxed);
+}
+
+void
+store_turn(struct store *s, uint32_t worker)
+{
+	struct store_worker *w = &s->workers[worker];
+	struct journal_append *first = NULL, **chain = &first;
+
+	LIST_FOREACH_SAFE (node, tmp, &w->open)
+		seal(w,
+		    CONTAINER_OF(LIST_ENTRY(node, struct group, turn),
+			struct vnode, group),
+		    &chain);
+	if (first)
+		journal_submit(s->journal, first);
+	if (!w->flush && w->cache.dirty_bytes > FLUSH_BYTES)
+		flush_start(w, 0);
+	publish_stats(w);
+}
+
+static void
+ping(struct store *s, struct vnode_ping *req)
+{
+	req->r = atomic_load(&s->dead) ? -ERR_UNAVAILABLE : 0;
+	store_answer(s, &req->msg);
+}
+
+void
+store_handle(struct store *s, uint32_t worker, struct msg *m)
+{
+	struct store_worker *w = &s->workers[worker];
+	struct vnode_list *list;
+
+	switch (m->kind) {
+	case MSG_PUT:
+		put(w, CONTAINER_OF(m, struct vnode_put, msg));
+		break;
+	case MSG_READ:
+		store_read(s, w, CONTAINER_OF(m, struct vnode_read, msg));
+		break;
+	case MSG_LIST:
+		list = CONTAINER_OF(m, struct vnode_list, msg);
+		ASSERT(list->group < s->config.n_groups);
+		vnode_answer_list(&s->vnodes[list->group], list);
+		store_answer(s, m);
+		break;
+	case MSG_PING:
+		ping(s, CONTAINER_OF(m, struct vnode_ping, msg));
+		break;
+	case MSG_JOURNAL_DONE:
+		journal_back(w, CONTAINER_OF(m, struct journal_done, msg));
+		break;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+void
+store_stats(const struct store *s, struct store_stats *out)
+{
+	*out = (struct store_stats){0};
+	for (uint32_t i = 0; i < s->n_workers; i++) {
+		const struct store_worker *w = &s->workers[i];
+
+		out->n_streams += atomic_load(&w->n_streams);
+		out->n_events += atomic_load(&w->n_events);
+		out->bytes += atomic_load(&w->bytes);
+		out->dirty_bytes += atomic_load(&w->dirty_bytes);
+		out->clean_bytes += atomic_load(&w->clean_bytes);
+	}
+	out->n_checkpoints = atomic_load(&s->n_checkpoints);
+	out->free_bytes = atomic_load(&s->free_bytes);
+	out->writable = !atomic_load(&s->disk_full) && !atomic_load(&s->dead);
+	out->n_files = files_open(s->files);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * store - all vnodes of a node over its workers, with the journal below them.
+ *
+ * Owns:    vnodes, journal, open chunk files, checkpoints.
+ * Thread:  store_open and store_close before and after the workers run;
+ *          store_handle and store_turn on the worker they are told.
+ * Errors:  a failed journal or sync is final: CONFIG->fatal is called once, on
+ *          some worker, and the node stops (cluster.md 6.10).
+ */
+#ifndef VNODE_STORE_H
+#define VNODE_STORE_H
+
+#include <stdint.h>
+
+#include "src/base/env.h"
+#include "src/base/msg.h"
+
+struct store; /* opaque */
+
+struct store_config {
+	const struct env *env;
+	const char *dir; /* of the cluster, relative to the disk's root */
+	uint8_t cluster_id[16];
+	uint8_t node_id[16];
+	uint32_t n_groups;
+	uint64_t seed; /* of the hash tables: random */
+	uint64_t segment_bytes, journal_max_bytes;
+	int sync; /* enum journal_sync */
+	uint64_t disk_reserve_bytes;
+	uint64_t request_timeout_us;
+	uint64_t dirty_max_bytes;  /* 0: the default */
+	uint64_t clean_max_bytes;  /* 0: the default */
+	uint32_t files_max;        /* 0: the default */
+	uint64_t checkpoint_bytes; /* of journal between two; 0: the default */
+	/* Says something to the operator; WHAT is one line.  Any thread. */
+	void (*report)(void *arg, int is_error, const char *what);
+	/* The node cannot go on.  Any worker; once. */
+	void (*fatal)(void *arg, const char *what);
+	void *arg;
+};
+
+/* Opens or makes what is in CONFIG->dir.  On failure WHY is one line that names
+ * file and offset and what to do. */
+int store_open(struct store **out, const struct store_config *config, char *why,
+    size_t why_bytes);
+
+/* Once the workers run: first terms, timers. */
+int store_start(struct store *s);
+
+/* A message for the store: requests of vnode_msg.h, MSG_JOURNAL_DONE. */
+void store_handle(struct store *s, uint32_t worker, struct msg *m);
+
+/* The end of a worker's turn: entries of this turn go to the journal. */
+void store_turn(struct store *s, uint32_t worker);
+
+/*
+ * Refuses writes from now on, answers what is in flight, writes a checkpoint;
+ * then DONE(arg) is called on worker 0.  Any worker.
+ */
+void store_stop(struct store *s, void (*done)(void *arg), void *arg);
+
+/* Frees it all; nothing is running any more.  Takes NULL and returns NULL. */
+struct store *store_close(struct store *s);
+
+struct store_stats {
+	uint64_t n_streams, n_events, bytes;
+	uint64_t dirty_bytes, clean_bytes;
+	uint64_t n_checkpoints;
+	uint64_t free_bytes;
+	int writable; /* 0: writes are refused because of the disk */
+	uint32_t n_files;
+};
+
+/* A moment old; any thread. */
+void store_stats(const struct store *s, struct store_stats *out);
+
+#endif

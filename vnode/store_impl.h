@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * store_impl - what the files of the store share: store.c, store_open.c,
+ * store_read.c, flush.c, checkpoint.c.
+ */
+#ifndef VNODE_STORE_IMPL_H
+#define VNODE_STORE_IMPL_H
+
+#include <stdatomic.h>
+
+#include "vnode/files.h"
+#include "vnode/journal.h"
+#include "vnode/store.h"
+#include "vnode/vnode.h"
+
+struct flush;
+struct order;
+
+/* What one worker has of the store. */
+struct store_worker {
+	struct store *store;
+	uint32_t id;
+	struct tail_cache cache;
+	struct list dirty; /* streams with events in no chunk file yet */
+	struct list open;  /* groups with an open entry */
+	struct msg *parked, **last_parked; /* puts that wait for room */
+	uint32_t n_in_flight;              /* records in the journal */
+	lsn_t durable;       /* of the last journal_done handled */
+	struct flush *flush; /* the one on its way, or NULL */
+	struct order *order; /* to take part in a checkpoint, or NULL */
+	struct env_timer *tick;
+	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
+};
+
+/* The checkpoint that all workers take part in; worker 0 only. */
+struct checkpoint {
+	int running;
+	int failed;
+	uint32_t n_waiting; /* workers, then mark records */
+	lsn_t floor;
+	struct journal_append *marks; /* n_groups of them */
+	uint8_t (*payloads)[MANIFEST_MARK_BYTES];
+	struct iovec *iov;
+	uint64_t last_bytes, last_records; /* of the journal, at the last one */
+	struct mono last_at;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+};
+
+/* What LANE_FLUSH alone touches: files written since they were last synced. */
+#define UNSYNCED_MAX 256
+
+struct unsynced {
+	uint32_t n; /* > UNSYNCED_MAX: too many to name */
+	char paths[UNSYNCED_MAX][FILES_PATH_BYTES];
+	uint8_t *dirs; /* by group: has new names */
+};
+
+struct store {
+	struct store_config config;
+	const struct env *env;
+	struct journal *journal;
+	struct files *files;
+	struct vnode *vnodes; /* by group */
+	struct store_worker *workers;
+	uint32_t n_workers, n_vnodes;
+	struct unsynced unsynced;
+	struct hash128_stream *chain; /* LANE_FLUSH: to compute chains in */
+	struct checkpoint checkpoint;
+	atomic_int stopping, disk_full, dead;
+	atomic_ullong n_checkpoints, free_bytes;
+	char dir[64];
+};
+
+static inline struct store_worker *
+store_worker_of(struct store *s, uint32_t group)
+{
+	return &s->workers[group % s->n_workers];
+}
+
+void store_answer(struct store *s, struct msg *m);
+void store_fatal(struct store *s, const char *what, int r);
+void store_report(struct store *s, int is_error, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* FN(m) on WORKER; M has room for it and is the caller's to allocate. */
+void store_call(
+    struct store *s, uint32_t worker, struct msg *m, void (*fn)(struct msg *m));
+/* Tries the parked puts again. */
+void store_unpark(struct store_worker *w);
+
+void store_read(
+    struct store *s, struct store_worker *w, struct vnode_read *req);
+
+/* --- flush
+ * ---------------------------------------------------------------------- */
+
+/*
+ * Writes the dirty tails of W to their chunks (all, with CHECKPOINT: else the
+ * oldest FLUSH_BYTES), with CHECKPOINT also syncs and writes manifests.  One at
+ * a time per worker.  0, or -ERR_NOMEM and nothing was started.  flush_done in
+ * checkpoint.c hears of the end.
+ */
+#define FLUSH_BYTES (16u << 20)
+
+int flush_start(struct store_worker *w, int checkpoint);
+/* The same, to the end, on this thread: before the workers run. */
+int flush_now(struct store_worker *w);
+void flush_done(struct store_worker *w, int checkpoint, int r);
+
+/* --- checkpoint
+ * ------------------------------------------------------------------- */
+
+/* Worker 0: begins one when due, or in any case with FORCE. */
+void checkpoint_tick(struct store *s, int force);
+/* Begins the last one, once no worker has anything in flight. */
+void store_last_checkpoint(struct msg *m);
+/* A mark record is durable. */
+void checkpoint_marked(struct store *s, int r);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * store_read - which part of a stream a read wants, and where that part lies.
+ *
+ * Memory first: the tail answers at once.  What is older goes to a reading lane
+ * as one page of one chunk; the asker comes back for the next page.  With one
+ * replica what is applied is committed, so no round is needed before the
+ * answer.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "vnode/chunk_read.h"
+#include "vnode/store_impl.h"
+
+static void
+answer(struct store *s, struct vnode_read *req, int r)
+{
+	req->r = r;
+	store_answer(s, &req->msg);
+}
+
+/* Clamps from..to to what is kept, then to the newest last_n of it. */
+static void
+clamp(const struct stream *st, struct vnode_read *req)
+{
+	uint64_t first = req->from > st->first ? req->from : st->first;
+	uint64_t last = req->to < st->last ? req->to : st->last;
+
+	if (req->last_n && last >= first && last - first >= req->last_n)
+		first = last - req->last_n + 1;
+	req->range_first = first;
+	req->range_last = last;
+}
+
+static void
+read_chunk(struct store *s, const struct stream *st, struct vnode_read *req,
+    uint64_t from, uint64_t to)
+{
+	const struct vnode *v = &s->vnodes[req->group];
+	struct chunk_info *c = stream_chunk(st, req->desc ? to : from);
+	struct chunk_read job = {
+	    .env = s->env,
+	    .files = s->files,
+	    .dir = v->dir,
+	    .id = {.group = v->group.id,
+		.stream_id = st->id,
+		.first = c->first},
+	    .info = *c,
+	    .from = from > c->first ? from : c->first,
+	    .to = to < c->last ? to : c->last,
+	    .stop_t = req->op == VNODE_READ_SEEK ? req->seek_ms : 0,
+	};
+	int r;
+
+	memcpy(job.id.cluster_id, s->config.cluster_id, 16);
+	if (c > st->chunks)
+		job.id.previous = c[-1].chain;
+	if (job.to > st->flushed)
+		job.to = st->flushed;
+	r = chunk_read_start(&job, req);
+	if (r)
+		answer(s, req, r);
+}
+
+static void
+read_page(struct store *s, const struct stream *st, struct vnode_read *req)
+{
+	uint64_t from = req->range_first, to = req->range_last;
+	uint64_t edge;
+
+	if (from > to || req->limit == 0) {
+		answer(s, req, 0);
+		return;
+	}
+	if (req->desc && to - from >= req->limit)
+		from = to - req->limit + 1;
+	else if (to - from >= req->limit)
+		to = from + req->limit - 1;
+	edge = req->desc ? to : from;
+	if (!tail_find(&st->tail, edge)) {
+		read_chunk(s, st, req, from, to);
+		return;
+	}
+	if (from < st->tail.oldest->first)
+		from = st->tail.oldest->first;
+	answer(s, req,
+	    tail_page(
+		&st->tail, from, to, req->max_bytes, req->desc, &req->page));
+}
+
+/* The lowest seqnum in memory with t >= seek_ms, or last + 1. */
+static uint64_t
+seek_tail(const struct stream *st, uint64_t seek_ms)
+{
+	for (struct tail_block *tb = st->tail.oldest; tb; tb = tb->next) {
+		struct slice in = SLICE(tb->block->p, tb->block->n);
+		struct event e;
+		uint32_t n;
+
+		for (uint64_t seq = tb->first; seq <= tb->last; seq++) {
+			int r = event_decode(in, 0, &e, &n);
+
+			ASSERT(r == 0);
+			if (e.t_ms >= seek_ms)
+				return seq;
+			in = SLICE(in.p + n, in.n - n);
+		}
+	}
+	return st->last + 1;
+}
+
+/* The first chunk whose last event is not older than seek_ms; NULL: none. */
+static const struct chunk_info *
+seek_chunk(const struct stream *st, uint64_t seek_ms)
+{
+	uint32_t lo = 0, hi = st->n_chunks;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (st->chunks[mid].last_t < seek_ms)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < st->n_chunks ? &st->chunks[lo] : NULL;
+}
+
+static void
+seek(struct store *s, const struct stream *st, struct vnode_read *req)
+{
+	const struct chunk_info *c = seek_chunk(st, req->seek_ms);
+	uint64_t from, memory, to;
+
+	req->seek = st->last + 1;
+	if (!c) {
+		answer(s, req, 0);
+		return;
+	}
+	from = c->first > st->first ? c->first : st->first;
+	memory = st->tail.oldest ? st->tail.oldest->first : st->last + 1;
+	req->seek = seek_tail(st, req->seek_ms);
+	if (memory <= from || req->seek > memory ||
+	    c->first_t >= req->seek_ms) {
+		if (c->first_t >= req->seek_ms)
+			req->seek = from;
+		answer(s, req, 0);
+		return;
+	}
+	to = memory - 1 < c->last ? memory - 1 : c->last;
+	req->desc = 0;
+	read_chunk(s, st, req, from, to);
+}
+
+void
+store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
+{
+	struct stream *st;
+
+	(void)w;
+	ASSERT(req->group < s->config.n_groups);
+	st = vnode_find(&s->vnodes[req->group], req->bucket, req->stream);
+	req->page = (struct vnode_page){0};
+	req->incarnation = req->kept_first = req->newest = 0;
+	req->range_first = 1;
+	req->range_last = 0;
+	req->seek = 1;
+	if (!st || st->last == 0) {
+		answer(s, req, 0);
+		return;
+	}
+	req->incarnation = st->id;
+	req->newest = st->last;
+	req->kept_first = st->first <= st->last ? st->first : 0;
+	clamp(st, req);
+	if (req->op == VNODE_READ_SEEK)
+		seek(s, st, req);
+	else
+		read_page(s, st, req);
+}
