@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * name - what a bucket or a stream may be called.
+ *
+ * 1 to 255 bytes of UTF-8 without control characters and without `:`; neither
+ * `*` (everyone, everything) nor `-$patch` (the suffix of patch streams) alone.
+ * Everything else is legal, `/`, blanks and `..` too: no name becomes a path.
+ *
+ * Thread:  any.
+ */
+#ifndef SRC_BASE_NAME_H
+#define SRC_BASE_NAME_H
+
+#include "src/base/buf.h"
+
+#define NAME_MAX_BYTES 255 /* inclusive */
+
+/* X(name, text): the text is fit for a person, without a final full stop. */
+#define NAME_COND_TABLE(X)                                                     \
+	X(EMPTY, "a name has at least one byte")                               \
+	X(LONG, "a name has at most 255 bytes")                                \
+	X(UTF8, "a name is valid UTF-8")                                       \
+	X(CONTROL, "a name has no control characters")                         \
+	X(COLON, "a name has no ':'")                                          \
+	X(RESERVED, "this name is reserved")
+
+enum name_cond {
+	NAME_OK = 0,
+#define NAME_ENUM(name, text) NAME_E_##name,
+	NAME_COND_TABLE(NAME_ENUM)
+#undef NAME_ENUM
+	    NAME_COND_COUNT
+};
+
+/* NAME_OK, or the first NAME_E_* that applies; NAME is decoded already. */
+int name_check(struct slice name);
+
+/* The text of a NAME_E_*; never NULL. */
+const char *name_text(int cond);
+
+#endif
