@@ -17,6 +17,9 @@
 
 #define REPORT_BYTES 512
 
+/* Events of one put: two slices each in one record of the journal. */
+#define STORE_BATCH_MAX ((JOURNAL_IOV_MAX - 16) / 2)
+
 void
 store_answer(struct store *s, struct msg *m)
 {
@@ -143,7 +146,9 @@ put(struct store_worker *w, struct vnode_put *req)
 	ASSERT(req->group < s->config.n_groups && req->n_events > 0);
 	for (uint32_t i = 0; i < req->n_events; i++)
 		bytes += req->events[i].data.n + EVENT_HEADER_BYTES;
-	if (r == 0 && bytes > JOURNAL_PAYLOAD_MAX - 4096)
+	if (r == 0 &&
+	    (bytes > JOURNAL_PAYLOAD_MAX - 4096 ||
+		req->n_events > STORE_BATCH_MAX))
 		r = -ERR_LIMIT;
 	if (r) {
 		refuse(s, req, r);
