@@ -19,8 +19,9 @@
 #include "src/base/mem.h"
 
 #define TABLE_MIN_BITS 3
-#define TABLE_MAX_BITS 40 /* beyond any memory; keeps the sums from wrapping   \
-			   */
+#define TABLE_MAX_BITS                                                         \
+	40 /* beyond any memory; keeps the sums from wrapping                  \
+	    */
 
 struct table_slot {
 	uint64_t hash;
@@ -125,16 +126,20 @@ place(struct table *t, struct table_slot new)
 	t->slots[i] = new;
 }
 
+/* Whether SLOTS slots may hold N entries. */
 static int
-grow(struct table *t)
+enough(size_t slots, size_t n)
+{
+	return n * 100 <= slots * TABLE_MAX_PERCENT;
+}
+
+static int
+grow(struct table *t, unsigned bits)
 {
 	struct table_slot *old = t->slots;
 	size_t n_old = n_slots(t);
-	unsigned bits = old ? t->bits + 1 : TABLE_MIN_BITS;
 	struct table_slot *slots;
 
-	if (bits > TABLE_MAX_BITS)
-		return -ERR_NOMEM;
 	slots = mem_calloc((size_t)1 << bits, sizeof(*slots));
 	if (!slots)
 		return -ERR_NOMEM;
@@ -148,16 +153,28 @@ grow(struct table *t)
 }
 
 int
+table_reserve(struct table *t, size_t n)
+{
+	unsigned bits = t->slots ? t->bits : TABLE_MIN_BITS;
+
+	if (n > (size_t)1 << (TABLE_MAX_BITS - 1))
+		return -ERR_NOMEM;
+	if (enough(n_slots(t), n))
+		return 0;
+	while (!enough((size_t)1 << bits, n))
+		bits++;
+	return grow(t, bits);
+}
+
+int
 table_insert(struct table *t, uint64_t hash, void *entry)
 {
 	int r;
 
 	ASSERT(entry != NULL);
-	if ((t->n + 1) * 100 > n_slots(t) * 85) {
-		r = grow(t);
-		if (r < 0)
-			return r;
-	}
+	r = table_reserve(t, t->n + 1);
+	if (r < 0)
+		return r;
 	place(t, (struct table_slot){.hash = hash, .entry = entry});
 	t->n++;
 	return 0;

@@ -7,7 +7,8 @@
  *          doubled when 85 % are taken, so 19 to 38 bytes an entry; it never
  *          shrinks.
  * Thread:  one at a time.
- * Errors:  -ERR_NOMEM of table_insert, which then has changed nothing.
+ * Errors:  -ERR_NOMEM of table_insert and table_reserve, which then have
+ *          changed nothing.
  *
  * The caller brings the hash of each key: table_hash(), or any 64 bits whose
  * upper ones are spread evenly and that a client cannot choose.
@@ -40,6 +41,13 @@ void table_clear(struct table *t);
 
 /* The hash of the N bytes at KEY under the seed of T. */
 uint64_t table_hash(const struct table *t, const void *key, size_t n);
+
+/*
+ * Room for N entries in all, so that no insertion has to grow T before. Growing
+ * touches every slot: for a million entries that is 10 ms or more in one piece,
+ * most of it the kernel's, which a loop thread spends better at its start.
+ */
+int table_reserve(struct table *t, size_t n);
 
 /* The entry with KEY, or NULL. */
 void *table_find(const struct table *t, uint64_t hash, const void *key);

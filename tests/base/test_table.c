@@ -198,3 +198,23 @@ Test(table, is_unchanged_when_there_is_no_memory_to_grow)
 	cr_assert_eq(t.n, 0);
 	table_deinit(&t);
 }
+
+Test(table, does_not_grow_below_what_was_reserved)
+{
+	static struct item items[N_KEYS];
+	struct table t;
+
+	table_init(&t, 0, item_equal);
+	cr_assert_eq(table_reserve(&t, N_KEYS), 0);
+	mem_set_hook(refuse, NULL);
+	for (uint32_t i = 0; i < N_KEYS; i++) {
+		items[i].key = i;
+		cr_assert_eq(table_insert(&t, hash_good(&t, i), &items[i]), 0);
+	}
+	cr_assert_eq(table_reserve(&t, 1), 0);
+	cr_assert_eq(table_reserve(&t, 1 << 20), -ERR_NOMEM);
+	cr_assert_eq(table_reserve(&t, SIZE_MAX), -ERR_NOMEM);
+	mem_set_hook(NULL, NULL);
+	table_clear(&t);
+	table_deinit(&t);
+}
