@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * iorio-bench - load for a node over HTTP, with latency histograms.
+ *
+ *	iorio-bench append --port 8080 --token T --connections 50 --seconds 10
+ *	iorio-bench read   --port 8080 --token T --connections 64 --seconds 10
+ *
+ * Closed loop by default: each connection has one request under way.  With
+ * --rate N requests are due N a second in all, and latency counts from when a
+ * request was due, so that a stall of the server is not hidden by the client's
+ * waiting (coordinated omission).
+ *
+ * --verify (append) reads every stream back at the end: each acknowledged event
+ * must be there under its seqnum with the bytes that were sent.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "tests/bench/hist.h"
+
+#define REQUEST_MAX 70000
+#define INPUT_MAX   (2 << 20)
+
+struct bench {
+	const char *mode, *host, *token, *bucket;
+	int port, connections, streams, size, json, verify, limit;
+	double seconds, rate;
+	struct event_base *base;
+	struct hist hist;
+	uint64_t started_us, end_us, n_ok, n_failed, n_sent, bytes_in;
+	uint64_t next_due_us;
+	int n_open, n_bad_seq;
+	struct stream_log {
+		uint64_t *ids; /* acknowledged: sequence number -> event id */
+		size_t n, cap;
+	} *logs;
+};
+
+struct conn {
+	struct bench *b;
+	int fd, stream, busy;
+	struct event *ev;
+	uint64_t due_us, id;
+	size_t out_n, out_at, in_n;
+	char *in;
+	char out[REQUEST_MAX];
+};
+
+static uint64_t
+now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static void
+die(const char *what)
+{
+	fprintf(stderr, "iorio-bench: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int
+connect_to(const struct bench *b, int blocking)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)b->port)};
+	int one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || inet_pton(AF_INET, b->host, &a.sin_addr) != 1 ||
+	    connect(fd, (struct sockaddr *)&a, sizeof(a)))
+		die("cannot connect");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!blocking)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return fd;
+}
+
+/* The body of event ID: JSON of exactly SIZE bytes (at least what it needs). */
+static int
+make_body(const struct bench *b, uint64_t id, char *out)
+{
+	int n = snprintf(out, REQUEST_MAX, "{\"id\":%llu,\"pad\":\"",
+	    (unsigned long long)id);
+
+	while (n < b->size - 2)
+		out[n++] = (char)('a' + (n * 7 + (int)(id % 26)) % 26);
+	out[n++] = '"';
+	out[n++] = '}';
+	return n;
+}
+
+static void
+make_request(struct conn *c)
+{
+	const struct bench *b = c->b;
+	static char body[REQUEST_MAX];
+	int n;
+
+	c->stream = (int)(c->id % (uint64_t)b->streams);
+	if (b->mode[0] == 'a') {
+		int body_n = make_body(b, c->id, body);
+
+		n = snprintf(c->out, sizeof(c->out),
+		    "POST /streams/%s/s%d HTTP/1.1\r\nHost: bench\r\n"
+		    "x-session: %s\r\nContent-Type: application/json\r\n"
+		    "Content-Length: %d\r\n\r\n",
+		    b->bucket, c->stream, b->token, body_n);
+		memcpy(c->out + n, body, (size_t)body_n);
+		n += body_n;
+	} else {
+		n = snprintf(c->out, sizeof(c->out),
+		    "GET /streams/%s/s%d?limit=%d HTTP/1.1\r\nHost: bench\r\n"
+		    "x-session: %s\r\n\r\n",
+		    b->bucket, c->stream, b->limit, b->token);
+	}
+	c->out_n = (size_t)n;
+	c->out_at = 0;
+}
+
+static void
+log_ack(struct bench *b, const struct conn *c, const char *body)
+{
+	struct stream_log *l = &b->logs[c->stream];
+	const char *id = strstr(body, "\"id\":");
+	unsigned long long seq = id ? strtoull(id + 5, NULL, 10) : 0;
+
+	if (seq == 0) {
+		b->n_bad_seq++;
+		return;
+	}
+	if (seq >= l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 1024;
+
+		while (cap <= seq)
+			cap *= 2;
+		l->ids = realloc(l->ids, cap * sizeof(*l->ids));
+		if (!l->ids)
+			die("memory");
+		memset(l->ids + l->cap, 0, (cap - l->cap) * sizeof(*l->ids));
+		l->cap = cap;
+	}
+	if (l->ids[seq])
+		b->n_bad_seq++; /* a seqnum given twice */
+	l->ids[seq] = c->id + 1;
+	l->n++;
+}
+
+/* A whole response in INPUT?  Its length, or 0. */
+static size_t
+response_bytes(const char *in, size_t n, const char **body)
+{
+	const char *end = memmem(in, n, "\r\n\r\n", 4);
+	const char *cl;
+	size_t total;
+
+	if (!end)
+		return 0;
+	cl = memmem(in, (size_t)(end - in), "Content-Length: ", 16);
+	if (!cl)
+		return 0;
+	*body = end + 4;
+	total = (size_t)(end + 4 - in) + strtoull(cl + 16, NULL, 10);
+	return n >= total ? total : 0;
+}
+
+static void next_request(struct conn *c);
+
+static void
+finish(struct conn *c, size_t total, const char *body)
+{
+	struct bench *b = c->b;
+	char kept = c->in[total];
+	int ok = c->in[9] == '2';
+
+	c->in[total] = '\0';
+	hist_add(&b->hist, now_us() - c->due_us);
+	b->bytes_in += total;
+	if (ok)
+		b->n_ok++;
+	else if (b->n_failed++ == 0)
+		fprintf(stderr, "first failure: %.300s\n", c->in);
+	if (ok && b->verify)
+		log_ack(b, c, body);
+	c->in[total] = kept;
+	memmove(c->in, c->in + total, c->in_n - total);
+	c->in_n -= total;
+	c->busy = 0;
+	next_request(c);
+}
+
+static void
+write_out(struct conn *c)
+{
+	while (c->out_at < c->out_n) {
+		ssize_t n = write(c->fd, c->out + c->out_at,
+		    c->out_n - c->out_at);
+
+		if (n < 0 && errno == EAGAIN)
+			return; /* requests are small: the reply comes later */
+		if (n < 0)
+			die("write");
+		c->out_at += (size_t)n;
+	}
+}
+
+static void
+next_request(struct conn *c)
+{
+	struct bench *b = c->b;
+	uint64_t now = now_us();
+
+	if (now >= b->end_us) {
+		if (--b->n_open == 0)
+			event_base_loopbreak(b->base);
+		event_del(c->ev);
+		return;
+	}
+	c->due_us = now;
+	if (b->rate > 0) {
+		c->due_us = b->next_due_us;
+		b->next_due_us += (uint64_t)(1e6 / b->rate);
+		if (c->due_us > now) {
+			struct timeval tv = {
+			    (time_t)((c->due_us - now) / 1000000u),
+			    (suseconds_t)((c->due_us - now) % 1000000u)};
+
+			event_add(c->ev, &tv);
+			return;
+		}
+	}
+	c->busy = 1;
+	c->id = b->n_sent++;
+	make_request(c);
+	write_out(c);
+	event_add(c->ev, NULL);
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	const char *body;
+	size_t total;
+	ssize_t n;
+
+	if (what & EV_TIMEOUT) {
+		c->busy = 1;
+		c->id = c->b->n_sent++;
+		make_request(c);
+		write_out(c);
+		event_del(c->ev);
+		event_add(c->ev, NULL);
+		return;
+	}
+	if (c->out_at < c->out_n)
+		write_out(c);
+	n = read(fd, c->in + c->in_n, INPUT_MAX - c->in_n - 1);
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0)
+		die("the server closed the connection");
+	c->in_n += (size_t)n;
+	total = response_bytes(c->in, c->in_n, &body);
+	if (total && c->busy)
+		finish(c, total, body);
+}
+
+/* --- verify --------------------------------------------------------------------- */
+
+static uint64_t
+verify_line(const struct bench *b, struct stream_log *l, char *line, size_t n)
+{
+	static char want[REQUEST_MAX];
+	char *data = memmem(line, n, "\"data\":", 7);
+	char *id = strstr(line, "\"id\":");
+	unsigned long long seq = id ? strtoull(id + 5, NULL, 10) : 0;
+	int want_n;
+
+	if (!data || seq == 0)
+		return 1;
+	if (seq >= l->cap || !l->ids[seq])
+		return 0; /* was there before, or not acknowledged */
+	want_n = make_body(b, l->ids[seq] - 1, want);
+	data += 7;
+	if ((size_t)(line + n - data) != (size_t)want_n + 1 ||
+	    memcmp(data, want, (size_t)want_n) != 0)
+		return 1;
+	l->n--;
+	return 0;
+}
+
+static uint64_t
+verify_stream(const struct bench *b, int stream)
+{
+	struct stream_log *l = &b->logs[stream];
+	char request[1024], *line = NULL;
+	uint64_t bad = 0;
+	size_t cap = 0;
+	ssize_t n;
+	int fd = connect_to(b, 1);
+	FILE *f = fdopen(fd, "r+");
+
+	n = snprintf(request, sizeof(request),
+	    "GET /streams/%s/s%d?from=1 HTTP/1.0\r\n"
+	    "Accept: application/x-ndjson\r\nx-session: %s\r\n\r\n",
+	    b->bucket, stream, b->token);
+	if (!f || write(fd, request, (size_t)n) != n)
+		die("verify");
+	while ((n = getline(&line, &cap, f)) > 2)
+		; /* the head */
+	while ((n = getline(&line, &cap, f)) > 0)
+		bad += verify_line(b, l, line, (size_t)n - 1);
+	free(line);
+	fclose(f);
+	return bad + l->n; /* what was acknowledged and not seen */
+}
+
+/* --- report ---------------------------------------------------------------------- */
+
+static void
+report(const struct bench *b, double seconds, uint64_t lost)
+{
+	const struct hist *h = &b->hist;
+
+	if (b->json)
+		printf("{\"mode\":\"%s\",\"connections\":%d,\"ok\":%llu,"
+		       "\"failed\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,"
+		       "\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,"
+		       "\"max_us\":%llu,\"bytes_in\":%llu,\"lost\":%llu}\n",
+		    b->mode, b->connections, (unsigned long long)b->n_ok,
+		    (unsigned long long)b->n_failed, seconds,
+		    (double)b->n_ok / seconds,
+		    (unsigned long long)hist_quantile(h, 0.5),
+		    (unsigned long long)hist_quantile(h, 0.99),
+		    (unsigned long long)hist_quantile(h, 0.999),
+		    (unsigned long long)h->max,
+		    (unsigned long long)b->bytes_in, (unsigned long long)lost);
+	else
+		printf("%-8s %4d connections  %9.0f/s  p50 %6llu us  "
+		       "p99 %6llu us  p99.9 %6llu us  max %7llu us  "
+		       "%llu ok  %llu failed%s\n",
+		    b->mode, b->connections, (double)b->n_ok / seconds,
+		    (unsigned long long)hist_quantile(h, 0.5),
+		    (unsigned long long)hist_quantile(h, 0.99),
+		    (unsigned long long)hist_quantile(h, 0.999),
+		    (unsigned long long)h->max, (unsigned long long)b->n_ok,
+		    (unsigned long long)b->n_failed,
+		    !b->verify ? "" : lost ? "  VERIFY FAILED" : "  verified");
+	if (lost)
+		fprintf(stderr, "verify: %llu events lost or changed\n",
+		    (unsigned long long)lost);
+}
+
+static void
+usage(void)
+{
+	fputs(
+	    "Usage: iorio-bench {append|read} [options]\n"
+	    "  --host IP          127.0.0.1     --port N           8080\n"
+	    "  --token T          (required)    --connections N    50\n"
+	    "  --seconds S        10            --rate N           0: closed "
+	    "loop\n"
+	    "  --size BYTES       256           --streams N        64\n"
+	    "  --bucket B         bench         --limit N          1 (read)\n"
+	    "  --verify           read back what was acknowledged (append)\n"
+	    "  --json             one JSON object instead of a line\n",
+	    stderr);
+	exit(1);
+}
+
+static void
+parse(struct bench *b, int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'},
+	    {"token", 1, NULL, 't'}, {"connections", 1, NULL, 'c'},
+	    {"seconds", 1, NULL, 's'}, {"rate", 1, NULL, 'r'},
+	    {"size", 1, NULL, 'z'}, {"streams", 1, NULL, 'S'},
+	    {"bucket", 1, NULL, 'b'}, {"limit", 1, NULL, 'l'},
+	    {"verify", 0, NULL, 'v'}, {"json", 0, NULL, 'j'}, {0}};
+	int o;
+
+	*b = (struct bench){.host = "127.0.0.1", .port = 8080,
+	    .connections = 50, .seconds = 10, .size = 256, .streams = 64,
+	    .bucket = "bench", .limit = 1};
+	if (argc < 2 ||
+	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
+		usage();
+	b->mode = argv[1];
+	while ((o = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1) {
+		long n = optarg ? strtol(optarg, NULL, 10) : 0;
+
+		switch (o) {
+		case 'h': b->host = optarg; break;
+		case 'p': b->port = (int)n; break;
+		case 't': b->token = optarg; break;
+		case 'c': b->connections = (int)n; break;
+		case 's': b->seconds = strtod(optarg, NULL); break;
+		case 'r': b->rate = strtod(optarg, NULL); break;
+		case 'z': b->size = (int)n; break;
+		case 'S': b->streams = (int)n; break;
+		case 'b': b->bucket = optarg; break;
+		case 'l': b->limit = (int)n; break;
+		case 'v': b->verify = 1; break;
+		case 'j': b->json = 1; break;
+		default: usage();
+		}
+	}
+	if (!b->token || b->connections < 1 || b->streams < 1 || b->size < 40 ||
+	    b->size > 65536)
+		usage();
+}
+
+int
+main(int argc, char **argv)
+{
+	struct bench b;
+	uint64_t bad = 0;
+	double seconds;
+
+	parse(&b, argc, argv);
+	b.logs = calloc((size_t)b.streams, sizeof(*b.logs));
+	b.base = event_base_new();
+	b.started_us = b.next_due_us = now_us();
+	b.end_us = b.started_us + (uint64_t)(b.seconds * 1e6);
+	b.n_open = b.connections;
+	for (int i = 0; i < b.connections; i++) {
+		struct conn *c = calloc(1, sizeof(*c));
+
+		if (!c || !(c->in = malloc(INPUT_MAX)))
+			die("memory");
+		c->b = &b;
+		c->fd = connect_to(&b, 0);
+		c->ev = event_new(b.base, c->fd, EV_READ | EV_PERSIST, on_event,
+		    c);
+		next_request(c);
+	}
+	event_base_dispatch(b.base);
+	seconds = (double)(now_us() - b.started_us) / 1e6;
+	for (int i = 0; b.verify && i < b.streams; i++)
+		bad += verify_stream(&b, i);
+	bad += (uint64_t)b.n_bad_seq;
+	report(&b, seconds, bad);
+	return bad || b.n_failed ? 1 : 0;
+}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A real node in a directory of its own, and a plain HTTP client for it."""
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.parse
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Node:
+    """ioriod in a release tree made by hand: sbin is the build's binary."""
+
+    def __init__(self, ioriod, options=None, rel="rel"):
+        self.root = tempfile.mkdtemp(prefix="iorio-e2e-")
+        for d in ("sbin", "bin", "etc", "data", "log"):
+            os.mkdir(f"{self.root}/{d}")
+        shutil.copy(ioriod, f"{self.root}/sbin/ioriod")
+        shutil.copy(f"{rel}/iorio.sh", f"{self.root}/bin/iorio")
+        shutil.copy(f"{rel}/iorio.conf", f"{self.root}/etc/iorio.conf")
+        os.chmod(f"{self.root}/bin/iorio", 0o755)
+        self.port = free_port()
+        self.options = {"http.port": self.port, "journal.segment": "32MB",
+                        "disk.reserve": "16MB", **(options or {})}
+        self.process = None
+
+    def command(self):
+        args = [f"{self.root}/sbin/ioriod", "-r", self.root]
+        for k, v in self.options.items():
+            args += ["-o", f"{k}={v}"]
+        return args
+
+    def start(self, wait=True):
+        self.log = open(f"{self.root}/console.log", "ab")
+        self.process = subprocess.Popen(self.command(), stdout=self.log,
+                                        stderr=self.log,
+                                        stdin=subprocess.DEVNULL)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise AssertionError("the node ended: " + self.console())
+            try:
+                if self.request("GET", "/readyz", token=None)[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError("the node is not ready: " + self.console())
+
+    def console(self):
+        with open(f"{self.root}/console.log", errors="replace") as f:
+            return f.read()[-4000:]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, seconds=30):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(seconds)
+        assert code == 0, f"exit code {code}: {self.console()}"
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.close()
+
+    @property
+    def token(self):
+        with open(f"{self.root}/data/admin.token") as f:
+            return f.read().strip()
+
+    def connect(self, timeout=30):
+        return http.client.HTTPConnection("127.0.0.1", self.port,
+                                          timeout=timeout)
+
+    def request(self, method, path, body=None, headers=None, token="own",
+                connection=None):
+        """(status, headers, bytes).  A connection given is kept open."""
+        c = connection or self.connect()
+        h = dict(headers or {})
+        if token == "own":
+            h["x-session"] = self.token
+        elif token:
+            h["x-session"] = token
+        c.request(method, path, body, h)
+        r = c.getresponse()
+        data = r.read()
+        if not connection:
+            c.close()
+        return r.status, r.headers, data
+
+    def post(self, stream, body, connection=None,
+             content_type="application/json", token="own"):
+        status, headers, data = self.request(
+            "POST", "/streams/" + stream, body,
+            {"Content-Type": content_type}, token, connection)
+        return status, data
+
+    def events(self, stream, query="?limit=10000", connection=None,
+               token="own"):
+        status, _, data = self.request("GET", f"/streams/{stream}{query}",
+                                       token=token, connection=connection)
+        assert status == 200, (status, data)
+        return data
+
+    def raw(self, data, timeout=15, half_close=False):
+        """Sends bytes as they are; what came back until the node closed."""
+        with socket.create_connection(("127.0.0.1", self.port),
+                                      timeout) as s:
+            try:
+                s.sendall(data)
+                if half_close:
+                    s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            out = b""
+            try:
+                while chunk := s.recv(65536):
+                    out += chunk
+            except OSError:
+                pass
+            return out
+
+
+def quote(name):
+    return urllib.parse.quote(name, safe="")
+
+
+def parse(data):
+    return json.loads(data)
