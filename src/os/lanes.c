@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * lanes - threads for work that blocks on the disk.
+ *
+ * A thread takes all queued jobs of its lane at once where there is one thread,
+ * and one by one where there are several.  Jobs queued when the lanes stop are
+ * still run.
+ */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "src/base/err.h"
+#include "src/os/os_impl.h"
+
+#define READ_THREADS 2
+#define FLUSH_NICE   5
+
+struct start {
+	struct os_lane *lane;
+	int nice;
+};
+
+void
+lanes_post(void *ctx, enum env_lane lane, struct env_job *job)
+{
+	struct os *os = ctx;
+	struct os_lane *l = &os->lanes[lane];
+
+	job->next = NULL;
+	pthread_mutex_lock(&l->lock);
+	*l->last = job;
+	l->last = &job->next;
+	pthread_cond_signal(&l->wake);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* The next job, or NULL once the lane stops and has none. */
+static struct env_job *
+take(struct os_lane *l)
+{
+	struct env_job *job;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->first && !l->stopping)
+		pthread_cond_wait(&l->wake, &l->lock);
+	job = l->first;
+	if (job) {
+		l->first = job->next;
+		if (!l->first)
+			l->last = &l->first;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return job;
+}
+
+static void *
+run(void *arg)
+{
+	struct os_lane *l = arg;
+	struct env_job *job;
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	while ((job = take(l)))
+		job->run(job);
+	return NULL;
+}
+
+/* The flusher has time; the journal and readers have not. */
+static void *
+run_nice(void *arg)
+{
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), FLUSH_NICE);
+	return run(arg);
+}
+
+int
+lanes_init(struct os *os, uint32_t n_read_threads)
+{
+	for (int i = 0; i < LANE_COUNT; i++) {
+		struct os_lane *l = &os->lanes[i];
+
+		l->last = &l->first;
+		l->n_threads = 1;
+		if (pthread_mutex_init(&l->lock, NULL) ||
+		    pthread_cond_init(&l->wake, NULL))
+			return -ERR_SYSTEM;
+	}
+	if (n_read_threads == 0)
+		n_read_threads = READ_THREADS;
+	if (n_read_threads > OS_READ_THREADS_MAX)
+		n_read_threads = OS_READ_THREADS_MAX;
+	os->lanes[LANE_READ].n_threads = n_read_threads;
+	return 0;
+}
+
+int
+lanes_start(struct os *os)
+{
+	for (int i = 0; i < LANE_COUNT; i++) {
+		struct os_lane *l = &os->lanes[i];
+
+		for (; l->n_started < l->n_threads; l->n_started++)
+			if (pthread_create(&l->threads[l->n_started], NULL,
+				i == LANE_FLUSH ? run_nice : run, l))
+				return -ERR_SYSTEM;
+	}
+	return 0;
+}
+
+void
+lanes_stop(struct os *os)
+{
+	for (int i = 0; i < LANE_COUNT; i++) {
+		struct os_lane *l = &os->lanes[i];
+
+		pthread_mutex_lock(&l->lock);
+		l->stopping = 1;
+		pthread_cond_broadcast(&l->wake);
+		pthread_mutex_unlock(&l->lock);
+	}
+	for (int i = 0; i < LANE_COUNT; i++) {
+		struct os_lane *l = &os->lanes[i];
+
+		while (l->n_started)
+			pthread_join(l->threads[--l->n_started], NULL);
+	}
+}
+
+void
+lanes_deinit(struct os *os)
+{
+	for (int i = 0; i < LANE_COUNT; i++) {
+		pthread_cond_destroy(&os->lanes[i].wake);
+		pthread_mutex_destroy(&os->lanes[i].lock);
+	}
+}
