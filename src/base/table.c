@@ -18,7 +18,8 @@
 #include "src/base/hash.h"
 #include "src/base/mem.h"
 
-#define TABLE_MIN_BITS 3
+#define TABLE_MIN_BITS    3
+#define TABLE_MAX_PERCENT 85
 #define TABLE_MAX_BITS                                                         \
 	40 /* beyond any memory; keeps the sums from wrapping                  \
 	    */
