@@ -291,6 +291,7 @@ look_at_moved(struct memdisk *after, unsigned *seen)
 
 	cr_assert_eq(there + here, 1, "in both or in none");
 	cr_assert(!here || exists(after, "d/before"));
+	cr_assert(here || !exists(after, "d/after"), "a later one");
 	seen[here]++;
 }
 
