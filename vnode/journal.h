@@ -10,8 +10,8 @@
  *          completions come back as one MSG_JOURNAL_DONE per worker and sync.
  * Errors:  -ERR_IO and every failure of a write or sync is final: the journal
  *          is dead, all that waits fails with it, and the node stops
- *          (cluster.md 6.10).  -ERR_NOSPC: no new segment could be made;
- *          nothing was written, the journal goes on when there is room.
+ *          (cluster.md 6.10).  Without room for a new segment records wait:
+ *          the store admits no writes then.
  * Format:  top of journal.c.  Golden bytes: tests/golden/journal/.
  */
 #ifndef VNODE_JOURNAL_H
@@ -140,7 +140,6 @@ struct journal_stats {
 	uint64_t n_records, n_syncs, n_bytes;
 	uint64_t used_bytes; /* in segments that hold needed records */
 	uint64_t max_bytes;
-	uint32_t n_segments, n_spare;
 	lsn_t durable;
 	lsn_t oldest; /* where the replay would start */
 	int error;    /* 0, or the -ERR_* it died of */
@@ -153,16 +152,18 @@ void journal_stats(const struct journal *j, struct journal_stats *out);
 
 #define JOURNAL_RECORD_BYTES 80 /* header of a record */
 
-/* Little endian, as said at the top of journal.c. */
+/* Little endian, as said at the top of journal.c.  LEFT: records that follow in
+ * the same batch. */
 void journal_record_encode(uint8_t out[JOURNAL_RECORD_BYTES],
     const uint8_t cluster_id[16], const struct journal_head *head, lsn_t lsn,
-    lsn_t durable, uint32_t payload_bytes, uint32_t payload_crc);
+    lsn_t durable, uint32_t payload_bytes, uint32_t payload_crc, uint32_t left);
 
 struct journal_record {
 	struct journal_head head;
 	lsn_t lsn, durable;
 	struct slice payload; /* borrowed from the input */
 	size_t bytes;         /* header and payload, without padding */
+	uint32_t left;        /* records that follow in its batch */
 };
 
 /*

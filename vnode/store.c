@@ -146,9 +146,9 @@ put(struct store_worker *w, struct vnode_put *req)
 	ASSERT(req->group < s->config.n_groups && req->n_events > 0);
 	for (uint32_t i = 0; i < req->n_events; i++)
 		bytes += req->events[i].data.n + EVENT_HEADER_BYTES;
-	if (r == 0 &&
-	    (bytes > JOURNAL_PAYLOAD_MAX - 4096 ||
-		req->n_events > STORE_BATCH_MAX))
+	if (r == 0 && (bytes > JOURNAL_PAYLOAD_MAX - 4096 ||
+			  bytes > s->config.segment_bytes / 2 ||
+			  req->n_events > STORE_BATCH_MAX))
 		r = -ERR_LIMIT;
 	if (r) {
 		refuse(s, req, r);

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * journal_segment - the files: made ahead of use, recycled when released.
+ *
+ * A file is in one of three places: `segments` (holds needed records),
+ * `prepared` (ready, under the next generation's name), `free_files` (may be
+ * renamed).  The next one is prepared on LANE_FLUSH while the current one
+ * fills, so the journal lane seldom has to.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/journal_impl.h"
+
+#define ZERO_BYTES (1u << 20)
+
+static int
+write_zeros(struct journal *j, struct disk_file *file)
+{
+	const struct env_disk *d = &j->env->disk;
+	uint64_t n = j->config.segment_bytes, at = 0;
+	uint8_t *zeros = mem_zalloc(ZERO_BYTES);
+	int r = 0;
+
+	if (!zeros)
+		return -ERR_NOMEM;
+	while (r == 0 && at < n) {
+		uint64_t k = n - at < ZERO_BYTES ? n - at : ZERO_BYTES;
+		struct iovec iov = {zeros, k};
+
+		r = d->pwritev(d->ctx, file, &iov, 1, at);
+		at += k;
+	}
+	mem_free(zeros);
+	return r ? r : d->sync(d->ctx, file);
+}
+
+int
+segment_prepare(struct journal *j, uint32_t generation, uint32_t recycle)
+{
+	const struct env_disk *d = &j->env->disk;
+	char path[JOURNAL_PATH], old[JOURNAL_PATH];
+	struct disk_file *file;
+	int r;
+
+	segment_path(j, generation, path);
+	if (recycle) {
+		segment_path(j, recycle, old);
+		r = d->rename(d->ctx, old, path);
+		return r ? r : d->sync_dir(d->ctx, j->dir);
+	}
+	r = d->open(d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
+	if (r)
+		return r;
+	r = write_zeros(j, file);
+	d->close(d->ctx, file);
+	if (r == 0)
+		r = d->sync_dir(d->ctx, j->dir);
+	if (r == -ERR_NOSPC)
+		d->unlink(d->ctx, path);
+	return r;
+}
+
+/* Under the lock: whether one may be made, and of what. */
+static int
+claim(struct journal *j, uint32_t *generation, uint32_t *recycle)
+{
+	uint64_t files = j->n_segments + j->n_free;
+
+	*recycle = 0;
+	if (j->n_free) {
+		*recycle = j->free_files[0];
+		j->n_free--;
+		memmove(j->free_files, j->free_files + 1,
+		    j->n_free * sizeof(*j->free_files));
+	} else if ((files + 1) * j->config.segment_bytes >
+		   j->config.max_bytes) {
+		return 1;
+	}
+	*generation = j->next_generation++;
+	j->preparing = 1;
+	return 0;
+}
+
+static void
+claimed(struct journal *j, uint32_t generation, uint32_t recycle, int r)
+{
+	journal_lock(j);
+	j->preparing = 0;
+	if (r == 0)
+		j->prepared = generation;
+	else if (recycle)
+		j->free_files[j->n_free++] = recycle;
+	journal_unlock(j);
+}
+
+static void
+run_prepare(struct env_job *job)
+{
+	struct journal *j = CONTAINER_OF(job, struct journal, prepare);
+	uint32_t generation = 0, recycle = 0;
+	int r;
+
+	journal_lock(j);
+	j->preparing = 0;
+	r = j->prepared ? 1 : claim(j, &generation, &recycle);
+	journal_unlock(j);
+	if (r)
+		return;
+	r = segment_prepare(j, generation, recycle);
+	claimed(j, generation, recycle, r);
+	if (r && r != -ERR_NOSPC)
+		atomic_store(&j->error, r);
+	journal_schedule(j); /* somebody may wait for it */
+}
+
+void
+segment_prepare_ahead(struct journal *j)
+{
+	int start;
+
+	journal_lock(j);
+	start = !j->prepared && !j->preparing;
+	if (start)
+		j->preparing = 1;
+	journal_unlock(j);
+	j->prepare.run = run_prepare;
+	if (start)
+		j->env->post.to_lane(j->env->post.ctx, LANE_FLUSH, &j->prepare);
+}
+
+/* The prepared generation, or one made here; 1: none may be made now. */
+static int
+take_prepared(struct journal *j, uint32_t *generation)
+{
+	uint32_t recycle = 0;
+	int r = 0;
+
+	journal_lock(j);
+	if (j->prepared) {
+		*generation = j->prepared;
+		j->prepared = 0;
+		journal_unlock(j);
+		return 0;
+	}
+	r = j->preparing ? 1 : claim(j, generation, &recycle);
+	journal_unlock(j);
+	if (r)
+		return r;
+	r = segment_prepare(j, *generation, recycle);
+	claimed(j, *generation, recycle, r);
+	journal_lock(j);
+	if (r == 0)
+		j->prepared = 0;
+	journal_unlock(j);
+	return r;
+}
+
+int
+segment_advance(struct journal *j)
+{
+	const struct env_disk *d = &j->env->disk;
+	char path[JOURNAL_PATH];
+	uint32_t generation = 0;
+	int r = take_prepared(j, &generation);
+
+	if (r)
+		return r;
+	if (j->file)
+		d->close(d->ctx, j->file);
+	j->file = NULL;
+	segment_path(j, generation, path);
+	r = d->open(d->ctx, path, DISK_WRITE, &j->file);
+	if (r)
+		return r;
+	j->generation = generation;
+	j->offset = JOURNAL_BLOCK;
+	journal_lock(j);
+	ASSERT(j->n_segments < JOURNAL_SEGMENTS_MAX);
+	j->previous_end =
+	    j->n_segments ? j->segments[j->n_segments - 1].end : 0;
+	j->segments[j->n_segments++] =
+	    (struct segment){generation, lsn_make(generation, JOURNAL_BLOCK)};
+	journal_unlock(j);
+	segment_publish(j);
+	return 0;
+}
+
+void
+segment_publish(struct journal *j)
+{
+	journal_lock(j);
+	atomic_store(&j->used, j->n_segments * j->config.segment_bytes);
+	atomic_store(&j->oldest,
+	    j->n_segments ? lsn_make(j->segments[0].generation, 0) : 0);
+	journal_unlock(j);
+}
+
+void
+journal_release(struct journal *j, lsn_t floor)
+{
+	uint32_t n = 0;
+
+	journal_lock(j);
+	while (n + 1 < j->n_segments &&
+	       j->segments[n].generation < lsn_generation(floor)) {
+		j->free_files[j->n_free++] = j->segments[n].generation;
+		n++;
+	}
+	j->n_segments -= n;
+	memmove(
+	    j->segments, j->segments + n, j->n_segments * sizeof(*j->segments));
+	journal_unlock(j);
+	segment_publish(j);
+	if (n)
+		journal_schedule(j); /* somebody may wait for one */
+}
