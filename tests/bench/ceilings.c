@@ -5,8 +5,8 @@
  *	ceilings DIR
  *
  * prints, as `name value` lines: growing_p50_us (256 B append + fdatasync on a
- * growing file), overwrite_p50_us (4 KiB overwrite + fdatasync on a written file),
- * json_256_per_s and json_4k_mb_per_s (the JSON check alone, one core).
+ * growing file), overwrite_p50_us (4 KiB overwrite + fdatasync on a written
+ *file), json_256_per_s and json_4k_mb_per_s (the JSON check alone, one core).
  */
 #include <fcntl.h>
 
@@ -99,7 +99,6 @@ main(int argc, char **argv)
 	disk(argv[1], "growing_p50_us", 256, 0);
 	disk(argv[1], "overwrite_p50_us", 4096, 1);
 	printf("json_256_per_s %.0f\n", json_per_second(256));
-	printf("json_4k_mb_per_s %.0f\n",
-	    json_per_second(4096) * 4096 / 1e6);
+	printf("json_4k_mb_per_s %.0f\n", json_per_second(4096) * 4096 / 1e6);
 	return 0;
 }

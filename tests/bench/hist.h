@@ -19,9 +19,8 @@ struct hist {
 static inline uint32_t
 hist_slot(uint64_t v)
 {
-	uint32_t row = v < HIST_STEPS
-	    ? 0
-	    : 64 - 6 - (uint32_t)__builtin_clzll(v);
+	uint32_t row =
+	    v < HIST_STEPS ? 0 : 64 - 6 - (uint32_t)__builtin_clzll(v);
 
 	return row * HIST_STEPS + (uint32_t)(v >> (row ? row : 0)) % HIST_STEPS;
 }

@@ -39,7 +39,7 @@ struct bench {
 	struct stream_log {
 		uint64_t *ids; /* acknowledged: sequence number -> event id */
 		size_t n, cap;
-	} *logs;
+	} * logs;
 };
 
 struct conn {
@@ -71,8 +71,8 @@ die(const char *what)
 static int
 connect_to(const struct bench *b, int blocking)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET,
-	    .sin_port = htons((uint16_t)b->port)};
+	struct sockaddr_in a = {
+	    .sin_family = AF_INET, .sin_port = htons((uint16_t)b->port)};
 	int one = 1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -92,8 +92,8 @@ make_body(const struct bench *b, uint64_t id, char *out)
 	int n = snprintf(out, REQUEST_MAX, "{\"id\":%llu,\"pad\":\"",
 	    (unsigned long long)id);
 
-	while (n < b->size - 2)
-		out[n++] = (char)('a' + (n * 7 + (int)(id % 26)) % 26);
+	for (; n < b->size - 2; n++)
+		out[n] = (char)('a' + (n * 7 + (int)(id % 26)) % 26);
 	out[n++] = '"';
 	out[n++] = '}';
 	return n;
@@ -202,8 +202,8 @@ static void
 write_out(struct conn *c)
 {
 	while (c->out_at < c->out_n) {
-		ssize_t n = write(c->fd, c->out + c->out_at,
-		    c->out_n - c->out_at);
+		ssize_t n =
+		    write(c->fd, c->out + c->out_at, c->out_n - c->out_at);
 
 		if (n < 0 && errno == EAGAIN)
 			return; /* requests are small: the reply comes later */
@@ -275,7 +275,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		finish(c, total, body);
 }
 
-/* --- verify --------------------------------------------------------------------- */
+/* --- verify
+ * --------------------------------------------------------------------- */
 
 static uint64_t
 verify_line(const struct bench *b, struct stream_log *l, char *line, size_t n)
@@ -325,7 +326,8 @@ verify_stream(const struct bench *b, int stream)
 	return bad + l->n; /* what was acknowledged and not seen */
 }
 
-/* --- report ---------------------------------------------------------------------- */
+/* --- report
+ * ---------------------------------------------------------------------- */
 
 static void
 report(const struct bench *b, double seconds, uint64_t lost)
@@ -343,8 +345,8 @@ report(const struct bench *b, double seconds, uint64_t lost)
 		    (unsigned long long)hist_quantile(h, 0.5),
 		    (unsigned long long)hist_quantile(h, 0.99),
 		    (unsigned long long)hist_quantile(h, 0.999),
-		    (unsigned long long)h->max,
-		    (unsigned long long)b->bytes_in, (unsigned long long)lost);
+		    (unsigned long long)h->max, (unsigned long long)b->bytes_in,
+		    (unsigned long long)lost);
 	else
 		printf("%-8s %4d connections  %9.0f/s  p50 %6llu us  "
 		       "p99 %6llu us  p99.9 %6llu us  max %7llu us  "
@@ -355,7 +357,9 @@ report(const struct bench *b, double seconds, uint64_t lost)
 		    (unsigned long long)hist_quantile(h, 0.999),
 		    (unsigned long long)h->max, (unsigned long long)b->n_ok,
 		    (unsigned long long)b->n_failed,
-		    !b->verify ? "" : lost ? "  VERIFY FAILED" : "  verified");
+		    !b->verify ? ""
+		    : lost     ? "  VERIFY FAILED"
+			       : "  verified");
 	if (lost)
 		fprintf(stderr, "verify: %llu events lost or changed\n",
 		    (unsigned long long)lost);
@@ -364,16 +368,15 @@ report(const struct bench *b, double seconds, uint64_t lost)
 static void
 usage(void)
 {
-	fputs(
-	    "Usage: iorio-bench {append|read} [options]\n"
-	    "  --host IP          127.0.0.1     --port N           8080\n"
-	    "  --token T          (required)    --connections N    50\n"
-	    "  --seconds S        10            --rate N           0: closed "
-	    "loop\n"
-	    "  --size BYTES       256           --streams N        64\n"
-	    "  --bucket B         bench         --limit N          1 (read)\n"
-	    "  --verify           read back what was acknowledged (append)\n"
-	    "  --json             one JSON object instead of a line\n",
+	fputs("Usage: iorio-bench {append|read} [options]\n"
+	      "  --host IP          127.0.0.1     --port N           8080\n"
+	      "  --token T          (required)    --connections N    50\n"
+	      "  --seconds S        10            --rate N           0: closed "
+	      "loop\n"
+	      "  --size BYTES       256           --streams N        64\n"
+	      "  --bucket B         bench         --limit N          1 (read)\n"
+	      "  --verify           read back what was acknowledged (append)\n"
+	      "  --json             one JSON object instead of a line\n",
 	    stderr);
 	exit(1);
 }
@@ -381,18 +384,23 @@ usage(void)
 static void
 parse(struct bench *b, int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'},
-	    {"token", 1, NULL, 't'}, {"connections", 1, NULL, 'c'},
-	    {"seconds", 1, NULL, 's'}, {"rate", 1, NULL, 'r'},
-	    {"size", 1, NULL, 'z'}, {"streams", 1, NULL, 'S'},
-	    {"bucket", 1, NULL, 'b'}, {"limit", 1, NULL, 'l'},
-	    {"verify", 0, NULL, 'v'}, {"json", 0, NULL, 'j'}, {0}};
+	static const struct option options[] = {{"host", 1, NULL, 'h'},
+	    {"port", 1, NULL, 'p'}, {"token", 1, NULL, 't'},
+	    {"connections", 1, NULL, 'c'}, {"seconds", 1, NULL, 's'},
+	    {"rate", 1, NULL, 'r'}, {"size", 1, NULL, 'z'},
+	    {"streams", 1, NULL, 'S'}, {"bucket", 1, NULL, 'b'},
+	    {"limit", 1, NULL, 'l'}, {"verify", 0, NULL, 'v'},
+	    {"json", 0, NULL, 'j'}, {0}};
 	int o;
 
-	*b = (struct bench){.host = "127.0.0.1", .port = 8080,
-	    .connections = 50, .seconds = 10, .size = 256, .streams = 64,
-	    .bucket = "bench", .limit = 1};
+	*b = (struct bench){.host = "127.0.0.1",
+	    .port = 8080,
+	    .connections = 50,
+	    .seconds = 10,
+	    .size = 256,
+	    .streams = 64,
+	    .bucket = "bench",
+	    .limit = 1};
 	if (argc < 2 ||
 	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
 		usage();
@@ -401,19 +409,44 @@ parse(struct bench *b, int argc, char **argv)
 		long n = optarg ? strtol(optarg, NULL, 10) : 0;
 
 		switch (o) {
-		case 'h': b->host = optarg; break;
-		case 'p': b->port = (int)n; break;
-		case 't': b->token = optarg; break;
-		case 'c': b->connections = (int)n; break;
-		case 's': b->seconds = strtod(optarg, NULL); break;
-		case 'r': b->rate = strtod(optarg, NULL); break;
-		case 'z': b->size = (int)n; break;
-		case 'S': b->streams = (int)n; break;
-		case 'b': b->bucket = optarg; break;
-		case 'l': b->limit = (int)n; break;
-		case 'v': b->verify = 1; break;
-		case 'j': b->json = 1; break;
-		default: usage();
+		case 'h':
+			b->host = optarg;
+			break;
+		case 'p':
+			b->port = (int)n;
+			break;
+		case 't':
+			b->token = optarg;
+			break;
+		case 'c':
+			b->connections = (int)n;
+			break;
+		case 's':
+			b->seconds = strtod(optarg, NULL);
+			break;
+		case 'r':
+			b->rate = strtod(optarg, NULL);
+			break;
+		case 'z':
+			b->size = (int)n;
+			break;
+		case 'S':
+			b->streams = (int)n;
+			break;
+		case 'b':
+			b->bucket = optarg;
+			break;
+		case 'l':
+			b->limit = (int)n;
+			break;
+		case 'v':
+			b->verify = 1;
+			break;
+		case 'j':
+			b->json = 1;
+			break;
+		default:
+			usage();
 		}
 	}
 	if (!b->token || b->connections < 1 || b->streams < 1 || b->size < 40 ||
@@ -441,8 +474,8 @@ main(int argc, char **argv)
 			die("memory");
 		c->b = &b;
 		c->fd = connect_to(&b, 0);
-		c->ev = event_new(b.base, c->fd, EV_READ | EV_PERSIST, on_event,
-		    c);
+		c->ev =
+		    event_new(b.base, c->fd, EV_READ | EV_PERSIST, on_event, c);
 		next_request(c);
 	}
 	event_base_dispatch(b.base);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* api_append - POST /streams/:bucket/:stream (http-api.md section 4.1). */
+#include "http/http_impl.h"
+#include "src/base/err.h"
+
+static int
+is_type(struct slice type, const char *want)
+{
+	size_t n = strlen(want);
+
+	if (type.n < n)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if ((type.p[i] | 0x20) != (uint8_t)want[i])
+			return 0;
+	return type.n == n || type.p[n] == ';' || type.p[n] == ' ';
+}
+
+static void
+stored(struct msg *m)
+{
+	struct vnode_put *put = CONTAINER_OF(m, struct vnode_put, msg);
+	struct request *rq = CONTAINER_OF(put, struct request, put);
+	char body[96], head[64];
+	struct buf extra;
+	int n;
+
+	if (!request_back(rq))
+		return;
+	if (put->r) {
+		respond_store_error(rq, put->r);
+		return;
+	}
+	buf_init(&extra, 4096);
+	buf_add_str(&extra, "Location: /streams/");
+	uri_escape(&extra, rq->bucket);
+	buf_add_byte(&extra, '/');
+	uri_escape(&extra, rq->stream);
+	snprintf(head, sizeof(head), "/%llu\r\niorio-replicas: 1\r\n",
+	    (unsigned long long)put->first);
+	buf_add(&extra, head, strlen(head) + 1);
+	n = snprintf(body, sizeof(body), "{\"meta\":{\"id\":%llu,\"t\":%llu}}",
+	    (unsigned long long)put->first, (unsigned long long)put->t_ms);
+	respond(rq, 201, "application/json", (const char *)extra.p,
+	    SLICE(body, (size_t)n));
+	buf_deinit(&extra);
+}
+
+/* What this version does not keep is refused, never ignored. */
+static int
+unsupported(struct request *rq)
+{
+	static const char *const names[] = {
+	    "if-match", "if-none-match", "idempotency-key"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!request_header(rq, names[i]).p)
+			continue;
+		respond_error(rq, 501, "bad-request", NULL, NULL,
+		    "conditions and keys are not supported yet: %s", names[i]);
+		return 1;
+	}
+	return 0;
+}
+
+/* 1: the event is ready, 0: it was refused. */
+static int
+take_json(struct request *rq)
+{
+	struct json_error why;
+	int r = json_check(rq->server->json, rq->body, JSON_MAX_DEPTH, &why);
+
+	if (r == -ERR_NOMEM) {
+		respond_store_error(rq, r);
+		return 0;
+	}
+	if (r) {
+		respond_error(rq, 400, "invalid-body", NULL, NULL,
+		    "the body is not one JSON value: %s at byte %zu", why.text,
+		    why.offset);
+		return 0;
+	}
+	rq->event.flags =
+	    (uint16_t)(EVENT_JSON |
+		       (json_has_newline(rq->body) ? EVENT_NEWLINE : 0));
+	return 1;
+}
+
+static int
+take_event(struct request *rq)
+{
+	struct slice type = request_header(rq, "content-type");
+
+	rq->event.data = rq->body;
+	if (type.n == 0 || is_type(type, "application/x-ndjson")) {
+		respond_error(rq, 415, "", NULL, NULL, "-");
+		return 0;
+	}
+	if (is_type(type, "application/json"))
+		return take_json(rq);
+	if (type.n > EVENT_TYPE_MAX) {
+		respond_error(rq, 400, "bad-request", NULL, NULL,
+		    "the content type is longer than %d bytes", EVENT_TYPE_MAX);
+		return 0;
+	}
+	rq->event.type = type;
+	return 1;
+}
+
+void
+api_append(struct request *rq)
+{
+	if (unsupported(rq) || !take_event(rq))
+		return;
+	rq->put = (struct vnode_put){
+	    .msg = {.kind = MSG_PUT},
+	    .group = rq->group,
+	    .bucket = rq->bucket,
+	    .stream = rq->stream,
+	    .n_events = 1,
+	    .events = &rq->event,
+	};
+	rq->proposed = 1;
+	request_send(rq, &rq->put.msg, stored);
+}
+
+void
+api_append_put(struct request *rq)
+{
+	if (unsupported(rq))
+		return;
+	respond_error(rq, 428, "precondition-required", NULL, NULL,
+	    "PUT may be repeated on the way: send Idempotency-Key, If-Match or "
+	    "If-None-Match with it, or use POST");
+}

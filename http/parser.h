@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * parser - strict incremental HTTP/1.x requests, as a pure step function.
+ *
+ * Owns:    nothing.  Spans are offsets into the caller's bytes, which may move
+ *          between calls but stay contiguous from the start of the head.
+ * Shape:   feed the same bytes in any pieces, get the same result.  Anything
+ * that two servers could read differently is refused (RFC 9112 section 11.2).
+ * Errors:  an HTTP status; the connection cannot go on after one.
+ */
+#ifndef HTTP_PARSER_H
+#define HTTP_PARSER_H
+
+#include <stdint.h>
+
+#include "src/base/buf.h"
+
+#define PARSER_LINE_MAX       (16u << 10) /* request line, inclusive */
+#define PARSER_BLOCK_MAX      (64u << 10) /* header block, inclusive */
+#define PARSER_HEADERS_MAX    100
+#define PARSER_CHUNK_LINE_MAX 256 /* size, extensions, CRLF */
+#define PARSER_TRAILERS_MAX   (8u << 10)
+
+struct parser_span {
+	uint32_t at, n;
+};
+
+struct parser_header {
+	struct parser_span name, value;
+};
+
+/* A whole head.  Offsets count from the first byte given to parser_head. */
+struct parser_head {
+	struct parser_span method, target;
+	int minor; /* HTTP/1.MINOR */
+	uint32_t n_headers;
+	struct parser_header headers[PARSER_HEADERS_MAX];
+	uint32_t bytes;          /* of the head, the blank line included */
+	uint64_t content_length; /* 0 unless has_length */
+	uint8_t has_length, chunked, keep_alive, expect_continue, upgrade;
+	uint8_t started;    /* a byte of a request line was seen */
+	int status;         /* of the error */
+	const char *reason; /* of the error; static */
+	/* where to go on */
+	uint32_t line_at, scan_at;
+	uint8_t in_headers, has_host;
+};
+
+enum parser_result {
+	PARSER_MORE,
+	PARSER_DONE,
+	PARSER_ERROR, /* head->status, head->reason */
+};
+
+void parser_head_init(struct parser_head *h);
+/* IN begins where it began in the calls before, and is longer. */
+enum parser_result parser_head_step(struct parser_head *h, struct slice in);
+
+/* The value of the header NAME (lower case), or {NULL, 0}; the first of
+ * several. */
+struct slice parser_header_find(
+    const struct parser_head *h, const uint8_t *base, const char *name);
+struct slice parser_slice(const uint8_t *base, struct parser_span s);
+
+/* --- chunked bodies
+ * ------------------------------------------------------------ */
+
+struct parser_chunked {
+	uint8_t state;
+	uint8_t digits;
+	uint32_t line_bytes, trailer_bytes;
+	uint64_t left; /* of this chunk's data */
+};
+
+void parser_chunked_init(struct parser_chunked *c);
+/*
+ * Decodes from IN: *USED bytes were consumed, of which the run *DATA (maybe
+ * empty) is body.  Call again until it says DONE, or MORE with everything
+ * consumed.  ERROR is 400.
+ */
+enum parser_result parser_chunked_step(struct parser_chunked *c,
+    struct slice in, size_t *used, struct slice *data);
+
+#endif

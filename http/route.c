@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * route - the table of routes, and what every request goes through: target,
+ * method, token, names.
+ */
+#include <openssl/crypto.h>
+
+#include "http/http_impl.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/name.h"
+
+static const struct route routes[] = {
+    {"GET", "ping", PERM_NONE, api_ping},
+    {"GET", "livez", PERM_NONE, api_live},
+    {"GET", "readyz", PERM_NONE, api_ready},
+    {"GET", "healthz", PERM_NONE, api_ready},
+    {"GET", "buckets", PERM_ADMIN, api_buckets},
+    {"GET", "streams/:b", PERM_ADMIN, api_streams},
+    {"GET", "streams/:b/:s", PERM_ADMIN, api_read},
+    {"POST", "streams/:b/:s", PERM_ADMIN, api_append},
+    {"PUT", "streams/:b/:s", PERM_ADMIN, api_append_put},
+    {"GET", "streams/:b/:s/:n", PERM_ADMIN, api_read_raw},
+};
+
+#define N_ROUTES (sizeof(routes) / sizeof(*routes))
+
+struct slice
+request_header(const struct request *rq, const char *name)
+{
+	const struct conn *c = rq->conn;
+
+	if (!c || c->head.status)
+		return SLICE(NULL, 0);
+	return parser_header_find(
+	    &c->head, rq->method.p - c->head.method.at, name);
+}
+
+int
+request_param(struct request *rq, const char *name, struct slice *out)
+{
+	if (uri_param(&rq->uri, name, rq->store, out) != 0)
+		return 0;
+	rq->store += out->n;
+	return 1;
+}
+
+static int
+matches(const struct route *r, const struct uri *u)
+{
+	const char *p = r->pattern;
+	uint32_t i = 0;
+
+	for (; *p; i++) {
+		size_t n = strcspn(p, "/");
+
+		if (i == u->n_segments)
+			return 0;
+		if (*p != ':' && !slice_equal(SLICE(p, n), u->segments[i]))
+			return 0;
+		p += n + (p[n] == '/');
+	}
+	return i == u->n_segments;
+}
+
+static int
+known_method(struct slice m)
+{
+	static const char *const known[] = {"GET", "HEAD", "POST", "PUT",
+	    "PATCH", "DELETE", "OPTIONS", "TRACE"};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (slice_equal(m, SLICE_STR(known[i])))
+			return 1;
+	return 0;
+}
+
+/* "Allow: GET, HEAD, ..." of the routes that match; empty: there is none. */
+static void
+allow_line(const struct uri *u, char out[128])
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < N_ROUTES; i++) {
+		const char *m = routes[i].method;
+
+		if (!matches(&routes[i], u))
+			continue;
+		n += (size_t)snprintf(out + n, 128 - n, "%s%s%s",
+		    n ? ", " : "Allow: ", m,
+		    strcmp(m, "GET") == 0 ? ", HEAD" : "");
+	}
+	if (n)
+		snprintf(out + n, 128 - n, ", OPTIONS\r\n");
+}
+
+/* --- the token
+ * --------------------------------------------------------------------- */
+
+/* The token that counts: the first that is there. */
+static int
+find_token(struct request *rq, struct slice *out)
+{
+	struct slice bearer = request_header(rq, "authorization");
+
+	*out = request_header(rq, "x-session");
+	if (out->p)
+		return 1;
+	if (bearer.n > 7 && memcmp(bearer.p, "Bearer ", 7) == 0) {
+		*out = SLICE(bearer.p + 7, bearer.n - 7);
+		return 1;
+	}
+	return request_param(rq, "jwt", out);
+}
+
+static int
+good_token(const struct request *rq, struct slice token)
+{
+	size_t n = strlen(rq->server->config.token);
+
+	return token.n == n &&
+	       CRYPTO_memcmp(token.p, rq->server->config.token, n) == 0;
+}
+
+static void
+refuse_token(struct request *rq, const char *why)
+{
+	respond_error(
+	    rq, 401, "no-perm", "WWW-Authenticate: jwt\r\n", NULL, "%s", why);
+}
+
+/* --- dispatch
+ * -------------------------------------------------------------------------- */
+
+static int
+take_names(struct request *rq)
+{
+	struct uri *u = &rq->uri;
+
+	if (u->n_segments < 2 ||
+	    !slice_equal(u->segments[0], SLICE_LIT("streams")))
+		return 0;
+	rq->bucket = u->segments[1];
+	if (name_check(rq->bucket))
+		return -ERR_INVAL;
+	if (u->n_segments < 3)
+		return 0;
+	rq->stream = u->segments[2];
+	if (name_check(rq->stream))
+		return -ERR_INVAL;
+	rq->group = ring_hash_group(rq->server->hash, rq->bucket, rq->stream,
+	    rq->server->config.route.n_groups);
+	return 0;
+}
+
+/* The decoded path goes behind the copy of the target, the query behind that.
+ */
+static int
+parse_target(struct request *rq)
+{
+	uint8_t junk[16];
+	struct slice none;
+	size_t n = rq->target.n;
+
+	if (n == 1 && rq->target.p[0] == '*')
+		return 0;
+	if (uri_parse(&rq->uri, rq->target, rq->store))
+		return -ERR_INVAL;
+	rq->store += n - rq->uri.query.n;
+	return uri_param(&rq->uri, "\x01", junk, &none) < 0 ? -ERR_INVAL : 0;
+}
+
+static void
+run(struct request *rq, const struct route *r)
+{
+	struct slice token;
+
+	if (find_token(rq, &token)) {
+		if (!good_token(rq, token)) {
+			refuse_token(rq, "the token is not valid");
+			return;
+		}
+	} else if (r->permission != PERM_NONE) {
+		refuse_token(rq,
+		    "a token is needed: send it as x-session or as "
+		    "Authorization: Bearer");
+		return;
+	}
+	if (take_names(rq)) {
+		respond_error(rq, 400, "illegal-name", NULL, NULL,
+		    "the bucket or stream name is not allowed");
+		return;
+	}
+	r->handler(rq);
+}
+
+void
+request_dispatch(struct request *rq)
+{
+	struct slice method = rq->method;
+	char allow[128];
+
+	if (parse_target(rq)) {
+		respond_error(
+		    rq, 400, "bad-request", NULL, NULL, "bad percent escape");
+		return;
+	}
+	if (!known_method(method)) {
+		respond_error(
+		    rq, 501, "bad-request", NULL, NULL, "unknown method");
+		return;
+	}
+	rq->is_head = slice_equal(method, SLICE_LIT("HEAD"));
+	if (rq->is_head)
+		method = SLICE_LIT("GET");
+	allow_line(&rq->uri, allow);
+	if (rq->uri.empty_segment || (!allow[0] && rq->target.p[0] != '*')) {
+		respond_error(rq, 404, "not-found", NULL, NULL,
+		    "there is nothing at this path");
+		return;
+	}
+	if (slice_equal(method, SLICE_LIT("OPTIONS"))) {
+		respond(rq, 200, NULL,
+		    allow[0] ? allow
+			     : "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n",
+		    SLICE(NULL, 0));
+		return;
+	}
+	for (size_t i = 0; i < N_ROUTES; i++) {
+		if (matches(&routes[i], &rq->uri) &&
+		    slice_equal(method, SLICE_STR(routes[i].method))) {
+			run(rq, &routes[i]);
+			return;
+		}
+	}
+	respond_error(rq, 405, "method-not-allowed", allow, NULL,
+	    "this method is not for this path");
+}
+
+/* --- the store
+ * -------------------------------------------------------------------------- */
+
+void
+request_send(struct request *rq, struct msg *m, void (*fn)(struct msg *))
+{
+	const struct vnode_route *r = &rq->server->config.route;
+
+	m->from = rq->server->worker;
+	m->answer = 0;
+	m->fn = fn;
+	rq->in_store = 1;
+	r->send(r->ctx, rq->group, m);
+}
+
+int
+request_back(struct request *rq)
+{
+	rq->in_store = 0;
+	if (rq->conn && !(rq->answered && !rq->streaming))
+		return 1;
+	request_free(rq);
+	return 0;
+}
+
+static void
+log_access(struct request *rq)
+{
+	const struct http_config *c = &rq->server->config;
+	struct http_access a = {
+	    .peer = rq->conn ? tcp_peer(rq->conn->tcp) : "-",
+	    .method = rq->method,
+	    .target = rq->uri.path.p ? rq->uri.path : SLICE_LIT("-"),
+	    .status = rq->status,
+	    .bytes = rq->bytes_out,
+	    .took_us = mono_diff_us(rq->started, server_now(rq->server)),
+	    .request_id = rq->id,
+	};
+
+	if (c->access && rq->status)
+		c->access(c->arg, &a);
+}
+
+void
+request_free(struct request *rq)
+{
+	if (rq->in_store || rq->list) {
+		if (rq->list)
+			api_list_free(rq);
+		if (rq->in_store)
+			return; /* freed when the store's answer is back */
+	}
+	log_access(rq);
+	vnode_page_deinit(&rq->read.page);
+	buf_deinit(&rq->items);
+	block_unref(rq->in);
+	block_unref(rq->body_block);
+	mem_free(rq);
+}
+
+void
+request_timed_out(struct request *rq)
+{
+	if (rq->list) {
+		api_list_timed_out(rq);
+		return;
+	}
+	if (rq->proposed)
+		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
+		    "whether the event was stored is not known");
+	else
+		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
+		    NULL, "no answer came in time");
+}
+
+void
+request_drained(struct request *rq)
+{
+	if (rq->streaming && !rq->in_store)
+		api_read_more(rq);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * server - the HTTP edge of one worker.
+ *
+ * Owns:    its listener and connections.
+ * Thread:  its worker, but for http_server_new before the workers run.
+ */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "src/base/env.h"
+#include "src/os/os.h"
+#include "vnode/vnode_msg.h"
+
+struct http_server; /* opaque */
+
+/* One line for every answered request.  TARGET has no token in it. */
+struct http_access {
+	const char *peer;
+	struct slice method, target;
+	int status;
+	uint64_t bytes, took_us;
+	const char *request_id;
+};
+
+struct http_config {
+	const struct env *env;
+	struct os *os;
+	struct vnode_route route;
+	const char *ip;
+	uint16_t port;
+	const char *token; /* the administrator's */
+	uint64_t max_body, max_inflight;
+	uint32_t max_connections;
+	uint64_t request_timeout_us;
+	/* Whether requests other than appends can be served; LINES gets one
+	 * `[+]name ok` line each. */
+	int (*ready)(void *arg, struct buf *lines);
+	void (*access)(void *arg, const struct http_access *a);
+	void *arg;
+	/* shared by the servers of all workers */
+	atomic_ullong *inflight_bytes;
+	atomic_uint *n_connections;
+};
+
+int http_server_new(struct http_server **out, const struct http_config *config,
+    uint32_t worker);
+uint16_t http_server_port(const struct http_server *s);
+/* config.arg */
+void *http_server_arg(const struct http_server *s);
+/* No new connections; idle ones are closed, busy ones after their answer. */
+void http_server_stop(struct http_server *s);
+/* Connections still there: 0 once all answers are out. */
+uint32_t http_server_connections(const struct http_server *s);
+/* Closes what is left.  Takes NULL, returns NULL. */
+struct http_server *http_server_free(struct http_server *s);
+
+#endif

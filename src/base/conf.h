@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * conf - iorio.conf: one table of keys (conf_keys.h), parsed and checked.
+ *
+ * Shape:   `key = value` lines, `#` comments; the environment overrides the
+ * file, conf_set overrides both. Errors:  -ERR_INVAL with one line in WHY that
+ * names where, the key, and the nearest known one; -ERR_NOTFOUND for a file.
+ * Thread:  before the workers run; read-only afterwards.
+ */
+#ifndef SRC_BASE_CONF_H
+#define SRC_BASE_CONF_H
+
+#include <stdint.h>
+
+#include "src/base/buf.h"
+
+#define CONF_WHY_BYTES 512
+
+struct conf; /* read with the field names of conf_keys.h: conf_int(c, ring_size)
+	      */
+
+enum conf_key_flag {
+	CONF_SECRET = 1, /* masked when printed */
+	CONF_RELOAD = 2, /* read again on SIGHUP */
+};
+
+enum conf_field {
+#define CONF_FIELD(kind, field, key, def, low, high, flags) CONF_##field,
+#include "src/base/conf_keys.h"
+	CONF_KEYS(CONF_FIELD)
+#undef CONF_FIELD
+	    CONF_N_KEYS
+};
+
+struct conf *conf_new(void); /* all defaults; NULL: no memory */
+struct conf *conf_free(struct conf *c);
+
+int conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES]);
+/* IORIO_<KEY> of ENVIRON ("NAME=value", NULL-terminated); IORIO_ROOT is not
+ * ours. */
+int conf_load_env(
+    struct conf *c, char *const *environment, char why[CONF_WHY_BYTES]);
+/* WHERE is said in front of an error. */
+int conf_set(struct conf *c, const char *key, const char *value,
+    const char *where, char why[CONF_WHY_BYTES]);
+/* What single keys cannot tell. */
+int conf_check(const struct conf *c, char why[CONF_WHY_BYTES]);
+
+const char *conf_str(const struct conf *c, enum conf_field f);
+/* INT, SIZE (bytes), TIME (us), FLAG (0, 1), ENUM (index); unset or auto: 0. */
+uint64_t conf_num(const struct conf *c, enum conf_field f);
+/* The text as it was given; NULL for a key that there is not. */
+const char *conf_text(const struct conf *c, const char *key);
+
+/* Every key and its value, a line each, secrets masked. */
+void conf_print(const struct conf *c, struct buf *out);
+
+#endif

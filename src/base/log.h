@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * log - lines for the operator, to standard error or to a file that is rotated.
+ *
+ * Shape:   one line an event, text or JSON; control characters and quotes are
+ *          escaped, so no input can forge a line.
+ * Thread:  any.  A line is one write; an error of it never stops the node.
+ */
+#ifndef SRC_BASE_LOG_H
+#define SRC_BASE_LOG_H
+
+#include <stdint.h>
+
+#include "src/base/time.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+struct log; /* opaque */
+
+struct log_config {
+	const char *path; /* NULL: standard error */
+	enum log_level level;
+	int json;
+	uint64_t
+	    rotate_bytes; /* a file larger than this is renamed PATH.1 ... */
+	uint32_t rotate_files; /* as many old ones are kept */
+	struct wall (*now)(void *ctx);
+	void *ctx;
+};
+
+int log_open(struct log **out, const struct log_config *config);
+struct log *log_close(struct log *l);
+int log_wants(const struct log *l, enum log_level level);
+void log_write(struct log *l, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * main - ioriod: options, configuration, daemonising, pid file.
+ *
+ *	ioriod [-r ROOT] [-c FILE] [-o KEY=VALUE]... [-d]
+ *	ioriod --check-config | --get KEY | --ping | --version
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "src/base/conf.h"
+#include "src/base/err.h"
+#include "src/node/node.h"
+
+#define START_WAIT_MS 15000
+
+struct options {
+	const char *root, *file, *get;
+	int daemon, check, ping, version;
+	int n_sets;
+	char *sets[64];
+	char root_path[PATH_MAX], file_path[PATH_MAX + 32];
+};
+
+static int
+usage(void)
+{
+	fputs("Usage: ioriod [-r ROOT] [-c FILE] [-o KEY=VALUE]... [-d]\n"
+	      "       ioriod [-r ROOT] --check-config | --get KEY | --ping\n"
+	      "       ioriod --version\n",
+	    stderr);
+	return 1;
+}
+
+static int
+parse_options(struct options *o, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i];
+		int more = i + 1 < argc;
+
+		if (strcmp(a, "-d") == 0)
+			o->daemon = 1;
+		else if (strcmp(a, "--check-config") == 0)
+			o->check = 1;
+		else if (strcmp(a, "--ping") == 0)
+			o->ping = 1;
+		else if (strcmp(a, "--version") == 0)
+			o->version = 1;
+		else if (strcmp(a, "-r") == 0 && more)
+			o->root = argv[++i];
+		else if (strcmp(a, "-c") == 0 && more)
+			o->file = argv[++i];
+		else if (strcmp(a, "--get") == 0 && more)
+			o->get = argv[++i];
+		else if (strcmp(a, "-o") == 0 && more && o->n_sets < 64)
+			o->sets[o->n_sets++] = argv[++i];
+		else
+			return -1;
+	}
+	return 0;
+}
+
+/* The tree that sbin/ioriod stands in, unless -r says another. */
+static void
+find_root(struct options *o)
+{
+	ssize_t n;
+	char *slash;
+
+	if (!o->root) {
+		n = readlink("/proc/self/exe", o->root_path, PATH_MAX - 1);
+		o->root_path[n > 0 ? n : 0] = '\0';
+		for (int up = 0; up < 2; up++)
+			if ((slash = strrchr(o->root_path, '/')))
+				*slash = '\0';
+		o->root = o->root_path;
+	} else if (realpath(o->root, o->root_path)) {
+		o->root = o->root_path;
+	}
+	if (!o->file) {
+		snprintf(o->file_path, sizeof(o->file_path),
+		    "%s/etc/iorio.conf", o->root);
+		o->file = o->file_path;
+	}
+}
+
+extern char **environ;
+
+static int
+load_conf(struct conf *c, const struct options *o, char why[CONF_WHY_BYTES])
+{
+	int r = conf_load_file(c, o->file, why);
+
+	if (r == 0)
+		r = conf_load_env(c, environ, why);
+	for (int i = 0; r == 0 && i < o->n_sets; i++) {
+		char *equals = strchr(o->sets[i], '=');
+
+		if (!equals) {
+			snprintf(why, CONF_WHY_BYTES,
+			    "-o %.64s: expected KEY=VALUE", o->sets[i]);
+			return -ERR_INVAL;
+		}
+		*equals = '\0';
+		r = conf_set(c, o->sets[i], equals + 1, "-o", why);
+		*equals = '=';
+	}
+	return r ? r : conf_check(c, why);
+}
+
+/* --- small answers
+ * -------------------------------------------------------------------- */
+
+static int
+print_value(const struct conf *c, const struct options *o)
+{
+	char path[PATH_MAX], dir[PATH_MAX];
+	const char *text;
+
+	if (strcmp(o->get, "url") == 0) {
+		printf("http://%s:%llu\n", conf_str(c, CONF_http_ip),
+		    (unsigned long long)conf_num(c, CONF_http_port));
+		return 0;
+	}
+	if (strcmp(o->get, "pidfile") == 0 || strcmp(o->get, "logfile") == 0) {
+		int pid = o->get[0] == 'p';
+
+		node_path(o->root,
+		    conf_str(c, pid ? CONF_paths_data : CONF_paths_log), dir,
+		    sizeof(dir));
+		snprintf(path, sizeof(path), "%.4000s/%s", dir,
+		    pid ? "ioriod.pid" : "iorio.log");
+		puts(path);
+		return 0;
+	}
+	text = conf_text(c, o->get);
+	if (!text) {
+		fprintf(stderr, "ioriod: no such key: %s\n", o->get);
+		return 1;
+	}
+	puts(text);
+	return 0;
+}
+
+/* GET /ping of the configured address: 0 when it says 200. */
+static int
+ping(const struct conf *c)
+{
+	static const char request[] =
+	    "GET /ping HTTP/1.0\r\nHost: localhost\r\n\r\n";
+	struct timeval limit = {3, 0};
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)conf_num(c, CONF_http_port))};
+	char answer[16] = "";
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int ok = 0;
+
+	if (fd < 0)
+		return 1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (inet_pton(AF_INET, conf_str(c, CONF_http_ip), &a.sin_addr) == 1 &&
+	    connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+	    write(fd, request, sizeof(request) - 1) ==
+		(ssize_t)sizeof(request) - 1 &&
+	    recv(fd, answer, 12, MSG_WAITALL) == 12)
+		ok = memcmp(answer, "HTTP/1.1 200", 12) == 0;
+	close(fd);
+	return !ok;
+}
+
+/* --- running
+ * ----------------------------------------------------------------------------
+ */
+
+struct verdict {
+	int fd; /* of the waiting parent; -1 in the foreground */
+	char pid_path[PATH_MAX];
+};
+
+static void
+tell_parent(struct verdict *v, const char *what)
+{
+	if (v->fd < 0)
+		return;
+	if (write(v->fd, what, strlen(what)) < 0)
+		perror("ioriod");
+	close(v->fd);
+	v->fd = -1;
+}
+
+static void
+on_up(void *arg)
+{
+	struct verdict *v = arg;
+	FILE *f = fopen(v->pid_path, "we");
+
+	if (f) {
+		fprintf(f, "%d\n", (int)getpid());
+		fclose(f);
+	}
+	tell_parent(v, "ok");
+}
+
+/* In the parent: waits for the word of the daemon, at most START_WAIT_MS. */
+static int
+await_verdict(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char text[NODE_WHY_BYTES + 16] = "";
+	size_t n = 0;
+
+	while (n < sizeof(text) - 1 && poll(&p, 1, START_WAIT_MS) > 0) {
+		ssize_t k = read(fd, text + n, sizeof(text) - 1 - n);
+
+		if (k <= 0)
+			break;
+		n += (size_t)k;
+	}
+	if (strcmp(text, "ok") == 0)
+		return 0;
+	printf("%s\n",
+	    n ? text : "the node did not start within 15 s: see the log");
+	return 1;
+}
+
+/* Returns in the daemon; the first process exits with its verdict. */
+static int
+daemonise(struct verdict *v)
+{
+	int ends[2], null;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -ERR_SYSTEM;
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return -ERR_SYSTEM;
+	if (pid > 0) {
+		close(ends[1]);
+		waitpid(pid, NULL, 0);
+		_exit(await_verdict(ends[0]));
+	}
+	close(ends[0]);
+	setsid();
+	pid = fork();
+	if (pid)
+		_exit(pid < 0);
+	null = open("/dev/null", O_RDWR);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	v->fd = ends[1];
+	return 0;
+}
+
+static struct wall
+wall_now(void *ctx)
+{
+	struct timespec t;
+
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (struct wall){
+	    (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u};
+}
+
+static void
+log_settings(const struct conf *c, struct log_config *l)
+{
+	static const enum log_level levels[] = {
+	    LOG_INFO, LOG_DEBUG, LOG_WARN, LOG_ERROR};
+	unsigned mb = 10, files = 5;
+
+	sscanf(conf_str(c, CONF_log_rotate), "%uMB x %u", &mb, &files);
+	l->level = levels[conf_num(c, CONF_log_level)];
+	l->json = conf_num(c, CONF_log_format) == 1;
+	l->rotate_bytes = (uint64_t)mb << 20;
+	l->rotate_files = files;
+	l->now = wall_now;
+}
+
+static int
+run(const struct conf *c, const struct options *o)
+{
+	struct verdict v = {.fd = -1};
+	struct node_options no = {
+	    .conf = c, .root = o->root, .up = on_up, .arg = &v};
+	char dir[PATH_MAX], log_path[PATH_MAX], why[NODE_WHY_BYTES];
+	int r = 0;
+
+	log_settings(c, &no.log);
+	node_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
+	snprintf(v.pid_path, sizeof(v.pid_path), "%.4000s/ioriod.pid", dir);
+	if (o->daemon) {
+		node_path(
+		    o->root, conf_str(c, CONF_paths_log), dir, sizeof(dir));
+		if (mkdir(dir, 0750) && errno != EEXIST) {
+			printf("paths.log: %s: %s\n", dir, strerror(errno));
+			return 1;
+		}
+		snprintf(log_path, sizeof(log_path), "%.4000s/iorio.log", dir);
+		no.log.path = log_path;
+		r = daemonise(&v);
+	}
+	if (r == 0)
+		r = node_run(&no, why);
+	if (r) {
+		if (v.fd < 0)
+			fprintf(stderr, "ioriod: %s\n", why);
+		tell_parent(&v, why);
+	} else {
+		unlink(v.pid_path);
+	}
+	return r ? 1 : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = {0};
+	char why[CONF_WHY_BYTES] = "";
+	struct conf *c;
+	struct buf b;
+	int code;
+
+	if (parse_options(&o, argc, argv))
+		return usage();
+	if (o.version) {
+		puts("iorio " IORIO_VERSION);
+		return 0;
+	}
+	find_root(&o);
+	c = conf_new();
+	if (!c || load_conf(c, &o, why)) {
+		fprintf(stderr, "ioriod: %s\n", why);
+		conf_free(c);
+		return 1;
+	}
+	if (o.check) {
+		buf_init(&b, 1u << 20);
+		conf_print(c, &b);
+		fwrite(b.p, 1, b.n, stdout);
+		buf_deinit(&b);
+		code = 0;
+	} else if (o.get) {
+		code = print_value(c, &o);
+	} else if (o.ping) {
+		code = ping(c);
+	} else {
+		code = run(c, &o);
+	}
+	conf_free(c);
+	return code;
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * node - start, routing of messages, ordered stop.
+ *
+ * Start: lock the data directory, read who we are, recover the store, listen,
+ * run. Stop: no new connections; when the last answer is out (or after 10 s)
+ * the store writes its last checkpoint; then the loops end.
+ */
+#include "src/node/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "http/server.h"
+#include "ring/identity.h"
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/os/os.h"
+#include "vnode/journal.h"
+#include "vnode/store.h"
+
+#define TOKEN_BYTES  32 /* of chance, as 64 hex digits */
+#define STOP_WAIT_US 10000000ull
+#define STOP_POLL_US 20000
+
+struct node {
+	const struct conf *conf;
+	struct log *log;
+	struct os *os;
+	const struct env *env;
+	struct identity identity;
+	struct store *store;
+	uint32_t n_workers;
+	struct http_server **servers;
+	atomic_ullong inflight_bytes;
+	atomic_uint n_connections;
+	atomic_int up, failed, idle_workers;
+	int stopping;
+	struct mono stop_since;
+	struct env_timer **stop_timers;
+	char token[2 * TOKEN_BYTES + 1];
+	char fatal[NODE_WHY_BYTES];
+};
+
+void
+node_path(const char *root, const char *path, char *out, size_t n)
+{
+	if (path[0] == '/')
+		snprintf(out, n, "%s", path);
+	else
+		snprintf(out, n, "%s/%s", root,
+		    strncmp(path, "./", 2) == 0 ? path + 2 : path);
+}
+
+/* --- messages
+ * ------------------------------------------------------------------------ */
+
+static void
+dispatch(void *arg, uint32_t worker, struct msg *m)
+{
+	struct node *n = arg;
+
+	if (m->kind == MSG_CALL || m->answer)
+		m->fn(m);
+	else
+		store_handle(n->store, worker, m);
+}
+
+static void
+turn(void *arg, uint32_t worker)
+{
+	struct node *n = arg;
+
+	store_turn(n->store, worker);
+}
+
+/* The worker that has the vnode of GROUP. */
+static void
+route(void *ctx, uint32_t group, struct msg *m)
+{
+	struct node *n = ctx;
+
+	n->env->post.to_worker(n->env->post.ctx, group % n->n_workers, m);
+}
+
+/* --- stop
+ * ------------------------------------------------------------------------------
+ */
+
+static void
+store_stopped(void *arg)
+{
+	struct node *n = arg;
+
+	os_stop(n->os);
+}
+
+/* On each worker: until its connections are gone, or time is up. */
+static void
+on_stop_tick(void *arg)
+{
+	struct http_server **slot = arg;
+	struct http_server *s = *slot;
+	struct node *n = http_server_arg(s);
+	struct mono now = n->env->clock.mono(n->env->clock.ctx);
+	uint32_t i = (uint32_t)(slot - n->servers);
+
+	if (http_server_connections(s) &&
+	    mono_diff_us(n->stop_since, now) < STOP_WAIT_US)
+		return;
+	n->env->timers.stop(n->env->timers.ctx, n->stop_timers[i]);
+	n->stop_timers[i] = NULL;
+	if (atomic_fetch_add(&n->idle_workers, 1) + 1 == (int)n->n_workers)
+		store_stop(n->store, store_stopped, n);
+}
+
+struct stop_call {
+	struct msg msg;
+	struct node *node;
+	uint32_t worker;
+};
+
+static void
+stop_worker(struct msg *m)
+{
+	struct stop_call *c = CONTAINER_OF(m, struct stop_call, msg);
+	struct node *n = c->node;
+	uint32_t i = c->worker;
+
+	mem_free(c);
+	http_server_stop(n->servers[i]);
+	n->stop_timers[i] = n->env->timers.start(
+	    n->env->timers.ctx, i, STOP_POLL_US, on_stop_tick, &n->servers[i]);
+	if (!n->stop_timers[i])
+		os_stop(n->os);
+}
+
+static void
+stop(struct node *n)
+{
+	if (n->stopping)
+		return;
+	n->stopping = 1;
+	n->stop_since = n->env->clock.mono(n->env->clock.ctx);
+	log_write(n->log, LOG_INFO, "stopping");
+	for (uint32_t i = 0; i < n->n_workers; i++) {
+		struct stop_call *c = mem_zalloc(sizeof(*c));
+
+		if (!c) {
+			os_stop(n->os);
+			return;
+		}
+		c->node = n;
+		c->worker = i;
+		c->msg = (struct msg){.kind = MSG_CALL, .fn = stop_worker};
+		n->env->post.to_worker(n->env->post.ctx, i, &c->msg);
+	}
+}
+
+static void
+on_signal(void *arg, int signo)
+{
+	struct node *n = arg;
+
+	if (signo == SIGHUP)
+		log_write(n->log, LOG_INFO,
+		    "SIGHUP: no key can be reloaded yet; restart instead");
+	else
+		stop(n);
+}
+
+/* --- what the store and the edge say
+ * ------------------------------------------------------ */
+
+static void
+on_report(void *arg, int is_error, const char *what)
+{
+	struct node *n = arg;
+
+	log_write(n->log, is_error ? LOG_ERROR : LOG_INFO, "%s", what);
+}
+
+static void
+on_fatal(void *arg, const char *what)
+{
+	struct node *n = arg;
+
+	log_write(n->log, LOG_ERROR, "%s", what);
+	snprintf(n->fatal, sizeof(n->fatal), "%s", what);
+	atomic_store(&n->failed, 1);
+	os_stop(n->os);
+}
+
+static int
+is_ready(void *arg, struct buf *lines)
+{
+	struct node *n = arg;
+	struct store_stats st;
+	int up = atomic_load(&n->up) && !n->stopping;
+
+	store_stats(n->store, &st);
+	buf_printf(lines, "[%s]vnodes open\n[%s]disk writable\n",
+	    up ? "+" : "-", st.writable ? "+" : "-");
+	buf_printf(lines, "free bytes %llu\n%s",
+	    (unsigned long long)st.free_bytes,
+	    up && st.writable ? "ok" : "not ready");
+	return up && st.writable;
+}
+
+static void
+on_access(void *arg, const struct http_access *a)
+{
+	struct node *n = arg;
+
+	if (log_wants(n->log, LOG_DEBUG))
+		log_write(n->log, LOG_DEBUG,
+		    "%s %.*s %.*s %d %llu B %llu us %s", a->peer,
+		    (int)a->method.n, (const char *)a->method.p,
+		    (int)a->target.n, (const char *)a->target.p, a->status,
+		    (unsigned long long)a->bytes,
+		    (unsigned long long)a->took_us, a->request_id);
+}
+
+/* --- start
+ * -----------------------------------------------------------------------------------
+ */
+
+/* The administrator's token: made at the first start, mode 0600. */
+static int
+load_token(struct node *n, const char *data, char *why)
+{
+	char path[4200];
+	uint8_t chance[TOKEN_BYTES];
+	int fd;
+	ssize_t got;
+
+	snprintf(path, sizeof(path), "%s/admin.token", data);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0) {
+		got = read(fd, n->token, 2 * TOKEN_BYTES);
+		close(fd);
+		if (got == 2 * TOKEN_BYTES)
+			return 0;
+		snprintf(why, NODE_WHY_BYTES,
+		    "%s is damaged: remove it to get a new token", path);
+		return -ERR_CORRUPT;
+	}
+	n->env->rng.bytes(n->env->rng.ctx, chance, sizeof(chance));
+	for (int i = 0; i < TOKEN_BYTES; i++)
+		snprintf(n->token + 2 * i, 3, "%02x", chance[i]);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, n->token, 2 * TOKEN_BYTES) != 2 * TOKEN_BYTES ||
+	    write(fd, "\n", 1) != 1 || fsync(fd)) {
+		snprintf(why, NODE_WHY_BYTES, "%s: %s", path,
+		    err_text(err_from_errno(errno)));
+		if (fd >= 0)
+			close(fd);
+		return -ERR_IO;
+	}
+	close(fd);
+	return 0;
+}
+
+static int
+open_os(struct node *n, const char *data, char *why)
+{
+	struct os_config oc = {
+	    .n_workers = n->n_workers,
+	    .data_root = data,
+	    .dispatch = dispatch,
+	    .turn = turn,
+	    .signal = on_signal,
+	    .arg = n,
+	};
+	int r = os_open(&n->os, &oc);
+
+	if (r) {
+		snprintf(why, NODE_WHY_BYTES, "paths.data: %s: %s", data,
+		    err_text(r));
+		return r;
+	}
+	n->env = os_env(n->os);
+	r = os_lock(n->os);
+	if (r)
+		snprintf(why, NODE_WHY_BYTES, "paths.data: %s: %s", data,
+		    err_text(r));
+	return r;
+}
+
+static int
+open_store(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	struct store_config sc = {
+	    .env = n->env,
+	    .dir = n->identity.dir,
+	    .n_groups = n->identity.ring_size,
+	    .segment_bytes = conf_num(c, CONF_journal_segment),
+	    .journal_max_bytes = conf_num(c, CONF_journal_max),
+	    .sync = (int)conf_num(c, CONF_durability_sync),
+	    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
+	    .request_timeout_us = conf_num(c, CONF_request_timeout),
+	    .report = on_report,
+	    .fatal = on_fatal,
+	    .arg = n,
+	};
+
+	n->env->rng.bytes(n->env->rng.ctx, &sc.seed, sizeof(sc.seed));
+	memcpy(sc.cluster_id, n->identity.cluster_id, 16);
+	memcpy(sc.node_id, n->identity.node_id, 16);
+	return store_open(&n->store, &sc, why, NODE_WHY_BYTES);
+}
+
+static int
+is_loopback(const char *ip)
+{
+	return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;
+}
+
+static int
+listen_all(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	struct http_config hc = {
+	    .env = n->env,
+	    .os = n->os,
+	    .route = {route, n, n->identity.ring_size},
+	    .ip = conf_str(c, CONF_http_ip),
+	    .port = (uint16_t)conf_num(c, CONF_http_port),
+	    .token = n->token,
+	    .max_body = conf_num(c, CONF_http_max_body),
+	    .max_inflight = conf_num(c, CONF_http_max_inflight),
+	    .max_connections = (uint32_t)conf_num(c, CONF_http_max_connections),
+	    .request_timeout_us = conf_num(c, CONF_request_timeout),
+	    .ready = is_ready,
+	    .access = on_access,
+	    .arg = n,
+	    .inflight_bytes = &n->inflight_bytes,
+	    .n_connections = &n->n_connections,
+	};
+
+	for (uint32_t i = 0; i < n->n_workers; i++) {
+		int r = http_server_new(&n->servers[i], &hc, i);
+
+		if (r) {
+			snprintf(why, NODE_WHY_BYTES, "http.port: %s:%u: %s",
+			    hc.ip, hc.port, err_text(r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int
+start(struct node *n, const char *data, char *why)
+{
+	const char *ip = conf_str(n->conf, CONF_http_ip);
+	int r;
+
+	if (!is_loopback(ip)) {
+		snprintf(why, NODE_WHY_BYTES,
+		    "http.ip: %s is not a loopback address: this version has "
+		    "one administrator token and serves 127.0.0.1 only",
+		    ip);
+		return -ERR_INVAL;
+	}
+	r = open_os(n, data, why);
+	if (r == 0)
+		r = identity_open(n->env, conf_str(n->conf, CONF_nodename),
+		    (uint32_t)conf_num(n->conf, CONF_ring_size), &n->identity,
+		    why, NODE_WHY_BYTES);
+	if (r == 0)
+		r = load_token(n, data, why);
+	if (r == 0)
+		r = open_store(n, why);
+	if (r == 0)
+		r = listen_all(n, why);
+	if (r == 0)
+		r = store_start(n->store);
+	if (r == 0)
+		r = os_start(n->os);
+	if (r && !why[0])
+		snprintf(why, NODE_WHY_BYTES, "%s", err_text(r));
+	return r;
+}
+
+static void
+close_all(struct node *n)
+{
+	for (uint32_t i = 0; n->servers && i < n->n_workers; i++)
+		http_server_free(n->servers[i]);
+	store_close(n->store);
+	os_close(n->os);
+	mem_free(n->servers);
+	mem_free(n->stop_timers);
+	log_close(n->log);
+	mem_free(n);
+}
+
+static uint32_t
+count_workers(const struct conf *c)
+{
+	uint64_t n = conf_num(c, CONF_workers);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n == 0)
+		n = cores > 0 ? (uint64_t)cores : 1;
+	return n < 64 ? (uint32_t)n : 64;
+}
+
+int
+node_run(const struct node_options *o, char why[NODE_WHY_BYTES])
+{
+	struct node *n = mem_zalloc(sizeof(*n));
+	char data[4096];
+	int r;
+
+	why[0] = '\0';
+	if (!n)
+		return -ERR_NOMEM;
+	n->conf = o->conf;
+	n->n_workers = count_workers(o->conf);
+	n->servers = mem_calloc(n->n_workers, sizeof(*n->servers));
+	n->stop_timers = mem_calloc(n->n_workers, sizeof(*n->stop_timers));
+	r = n->servers && n->stop_timers ? log_open(&n->log, &o->log)
+					 : -ERR_NOMEM;
+	if (r) {
+		snprintf(why, NODE_WHY_BYTES, "paths.log: %s", err_text(r));
+		mem_free(n->servers);
+		mem_free(n->stop_timers);
+		mem_free(n);
+		return r;
+	}
+	node_path(
+	    o->root, conf_str(o->conf, CONF_paths_data), data, sizeof(data));
+	r = start(n, data, why);
+	if (r == 0) {
+		atomic_store(&n->up, 1);
+		log_write(n->log, LOG_INFO,
+		    "iorio %s serves http://%s:%u as %s, %u workers",
+		    IORIO_VERSION, conf_str(o->conf, CONF_http_ip),
+		    http_server_port(n->servers[0]),
+		    conf_str(o->conf, CONF_nodename), n->n_workers);
+		if (o->up)
+			o->up(o->arg);
+		os_join(n->os);
+		if (atomic_load(&n->failed)) {
+			memcpy(why, n->fatal, NODE_WHY_BYTES);
+			r = -ERR_IO;
+		} else {
+			log_write(n->log, LOG_INFO, "stopped");
+		}
+	}
+	close_all(n);
+	return r;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * node - all actors of one process put together, and taken apart in order.
+ *
+ * Thread:  the main thread.
+ */
+#ifndef SRC_NODE_NODE_H
+#define SRC_NODE_NODE_H
+
+#include "src/base/conf.h"
+#include "src/base/log.h"
+
+#define NODE_WHY_BYTES 1024
+
+struct node_options {
+	const struct conf *conf;
+	const char *root; /* of the release tree */
+	struct log_config log;
+	/* Called once requests are served. */
+	void (*up)(void *arg);
+	void *arg;
+};
+
+/* Runs until a signal stops it.  0 after a clean stop; else WHY is one line. */
+int node_run(const struct node_options *options, char why[NODE_WHY_BYTES]);
+
+/* ROOT/PATH unless PATH is absolute. */
+void node_path(const char *root, const char *path, char *out, size_t n);
+
+#endif
