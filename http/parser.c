@@ -1,24 +1,65 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * parser - strict incremental HTTP/1.x requests.
+ * parser - strict incremental heads of HTTP/1.x requests.
  *
  * RFC 9112.  Lines end with CRLF and nothing else; a line is looked at once it
  * is whole, and no byte is scanned twice for its end.
+ *
+ * Whatever is refused before a line is whole (its first bytes, its length) is
+ * checked in the same order once it is whole: otherwise the answer would depend
+ * on how the network cut the bytes.
  */
 #include "http/parser.h"
 
 #include <strings.h>
 
+#include "http/parser_impl.h"
+#include "src/base/assert.h"
+
 #define FAIL(h, s, why) ((h)->status = (s), (h)->reason = (why), PARSER_ERROR)
 
-static int
-is_tchar(uint8_t c)
-{
-	static const char others[] = "!#$%&'*+-.^_`|~";
+/* A TLS handshake or other noise is refused by these many bytes, without
+ * waiting for a line. */
+#define EARLY_BYTES 32
 
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-	       (c >= 'A' && c <= 'Z') || (c && strchr(others, c));
-}
+#define T CLASS_TOKEN
+#define V CLASS_VALUE
+#define G CLASS_TARGET
+#define H CLASS_HOST
+const uint8_t parser_class[256] = {
+    ['\t'] = V,
+    [' '] = V,
+    ['!'] = T | V | G | H,
+    ['"'] = V | G,
+    ['#'] = T | V,
+    ['$' ... '\''] = T | V | G | H,
+    ['(' ... ')'] = V | G | H,
+    ['*' ... '+'] = T | V | G | H,
+    [','] = V | G | H,
+    ['-' ... '.'] = T | V | G | H,
+    ['/'] = V | G,
+    ['0' ... '9'] = T | V | G | H,
+    [':'] = V | G,
+    [';'] = V | G | H,
+    ['<'] = V | G,
+    ['='] = V | G | H,
+    ['>' ... '@'] = V | G,
+    ['A' ... 'Z'] = T | V | G | H,
+    ['[' ... ']'] = V | G,
+    ['^'] = T | V | G,
+    ['_'] = T | V | G | H,
+    ['`'] = T | V | G,
+    ['a' ... 'z'] = T | V | G | H,
+    ['{'] = V | G,
+    ['|'] = T | V | G,
+    ['}'] = V | G,
+    ['~'] = T | V | G | H,
+    [0x80 ... 0xff] = V,
+};
+#undef T
+#undef V
+#undef G
+#undef H
 
 struct slice
 parser_slice(const uint8_t *base, struct parser_span s)
@@ -27,18 +68,21 @@ parser_slice(const uint8_t *base, struct parser_span s)
 }
 
 static int
-is_word(struct slice s, const char *word)
+is_word_n(struct slice s, const char *word, size_t n)
 {
-	return s.n == strlen(word) &&
-	       strncasecmp((const char *)s.p, word, s.n) == 0;
+	return s.n == n && strncasecmp((const char *)s.p, word, n) == 0;
 }
+
+#define IS_WORD(s, literal) is_word_n(s, literal, sizeof(literal) - 1)
 
 struct slice
 parser_header_find(
     const struct parser_head *h, const uint8_t *base, const char *name)
 {
+	size_t n = strlen(name);
+
 	for (uint32_t i = 0; i < h->n_headers; i++)
-		if (is_word(parser_slice(base, h->headers[i].name), name))
+		if (is_word_n(parser_slice(base, h->headers[i].name), name, n))
 			return parser_slice(base, h->headers[i].value);
 	return SLICE(NULL, 0);
 }
@@ -51,41 +95,117 @@ parser_head_init(struct parser_head *h)
 	    sizeof(*h) - offsetof(struct parser_head, bytes));
 }
 
-/* --- the request line
- * ----------------------------------------------------------- */
+static int
+is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* `:` and up to five digits, or nothing. */
+static int
+is_port(struct slice s)
+{
+	if (s.n == 0)
+		return 1;
+	if (s.p[0] != ':' || s.n > 6)
+		return 0;
+	for (size_t i = 1; i < s.n; i++)
+		if (!is_digit(s.p[i]))
+			return 0;
+	return 1;
+}
+
+/* RFC 3986 section 3.2.2: IP-literal or reg-name, then a port. */
+static int
+is_host(struct slice s)
+{
+	size_t i = 0;
+
+	if (s.n && s.p[0] == '[') {
+		for (i = 1; i < s.n && s.p[i] != ']'; i++)
+			if (!is_class(s.p[i], CLASS_HOST) && s.p[i] != ':')
+				return 0;
+		if (i == 1 || i == s.n)
+			return 0;
+		i++;
+	} else {
+		while (i < s.n && is_class(s.p[i], CLASS_HOST))
+			i++;
+		if (i == 0)
+			return 0;
+	}
+	return is_port(SLICE(s.p + i, s.n - i));
+}
+
+/* The path of http://authority/path; that of a bare authority is `/`, and the
+ * second slash of `//` stands for it. */
+static enum parser_result
+absolute_target(struct parser_head *h, const uint8_t *p, uint32_t scheme)
+{
+	uint32_t at = h->target.at, end = at + h->target.n, i = at + scheme;
+
+	while (i < end && p[i] != '/' && p[i] != '?')
+		i++;
+	if (!is_host(SLICE(p + at + scheme, i - at - scheme)))
+		return FAIL(h, 400, "malformed authority in the target");
+	if (i == end)
+		h->target = (struct parser_span){at + scheme - 1, 1};
+	else if (p[i] == '?')
+		return FAIL(h, 400, "an absolute target without a path");
+	else
+		h->target = (struct parser_span){i, end - i};
+	return PARSER_MORE;
+}
+
+/* The four forms of RFC 9112 section 3.2. */
+static enum parser_result
+check_target(struct parser_head *h, const uint8_t *p)
+{
+	struct slice method = parser_slice(p, h->method);
+	struct slice target = parser_slice(p, h->target);
+
+	if (slice_equal(method, SLICE_LIT("CONNECT")))
+		return FAIL(h, 400, "CONNECT is not for this server");
+	if (target.p[0] == '/')
+		return PARSER_MORE;
+	if (slice_equal(target, SLICE_LIT("*")) &&
+	    slice_equal(method, SLICE_LIT("OPTIONS")))
+		return PARSER_MORE;
+	if (target.n > 7 && IS_WORD(SLICE(target.p, 7), "http://"))
+		return absolute_target(h, p, 7);
+	if (target.n > 8 && IS_WORD(SLICE(target.p, 8), "https://"))
+		return absolute_target(h, p, 8);
+	return FAIL(h, 400, "malformed request target");
+}
 
 static enum parser_result
 request_line(struct parser_head *h, const uint8_t *p, uint32_t at, uint32_t n)
 {
+	const uint8_t *s = p + at;
 	uint32_t i = 0, target;
 
-	while (i < n && is_tchar(p[at + i]))
+	while (i < n && is_class(s[i], CLASS_TOKEN))
 		i++;
-	if (i == 0 || i == n || p[at + i] != ' ')
+	if (i == 0 || i == n || s[i] != ' ')
 		return FAIL(h, 400, "malformed request line");
 	h->method = (struct parser_span){at, i};
 	target = ++i;
-	while (
-	    i < n && p[at + i] > 0x20 && p[at + i] < 0x7f && p[at + i] != '#')
+	while (i < n && is_class(s[i], CLASS_TARGET))
 		i++;
-	if (i == target || i == n || p[at + i] != ' ')
+	if (i == target || i == n || s[i] != ' ')
 		return FAIL(h, 400, "malformed request target");
 	h->target = (struct parser_span){at + target, i - target};
-	i++;
-	if (n - i != 8 || memcmp(p + at + i, "HTTP/", 5) != 0 ||
-	    p[at + i + 5] < '0' || p[at + i + 5] > '9' ||
-	    p[at + i + 6] != '.' || p[at + i + 7] < '0' || p[at + i + 7] > '9')
+	s += ++i;
+	if (n - i != 8 || memcmp(s, "HTTP/", 5) != 0 || !is_digit(s[5]) ||
+	    s[6] != '.' || !is_digit(s[7]))
 		return FAIL(h, 400, "malformed protocol version");
-	if (p[at + i + 5] != '1')
+	if (s[5] != '1' || s[7] > '1')
 		return FAIL(h, 505, "only HTTP/1.1 and 1.0 are spoken here");
-	h->minor = p[at + i + 7] == '0' ? 0 : 1;
-	h->keep_alive = h->minor == 1;
+	h->minor = s[7] - '0';
 	h->in_headers = 1;
-	return PARSER_MORE;
+	h->block_at = h->line_at;
+	return check_target(h, p);
 }
-
-/* --- headers
- * ------------------------------------------------------------------------ */
 
 static enum parser_result
 content_length(struct parser_head *h, struct slice v)
@@ -95,7 +215,7 @@ content_length(struct parser_head *h, struct slice v)
 	if (v.n == 0 || v.n > 18)
 		return FAIL(h, 400, "malformed Content-Length");
 	for (size_t i = 0; i < v.n; i++) {
-		if (v.p[i] < '0' || v.p[i] > '9')
+		if (!is_digit(v.p[i]))
 			return FAIL(h, 400, "malformed Content-Length");
 		n = n * 10 + (uint64_t)(v.p[i] - '0');
 	}
@@ -111,35 +231,38 @@ transfer_encoding(struct parser_head *h, struct slice v)
 {
 	if (h->minor == 0)
 		return FAIL(h, 400, "Transfer-Encoding in HTTP/1.0");
-	if (h->chunked || !is_word(v, "chunked"))
+	if (h->chunked || !IS_WORD(v, "chunked"))
 		return FAIL(h, 400, "the only transfer coding is chunked");
 	h->chunked = 1;
 	return PARSER_MORE;
 }
 
+static struct slice
+trim(struct slice s)
+{
+	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = SLICE(s.p + 1, s.n - 1);
+	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
 static void
 connection(struct parser_head *h, struct slice v)
 {
-	size_t i = 0;
-
-	while (i < v.n) {
-		size_t from = i, to;
+	for (size_t i = 0; i < v.n; i++) {
+		size_t from = i;
 		struct slice word;
 
 		while (i < v.n && v.p[i] != ',')
 			i++;
-		to = i++;
-		while (from < to && (v.p[from] == ' ' || v.p[from] == '\t'))
-			from++;
-		while (to > from && (v.p[to - 1] == ' ' || v.p[to - 1] == '\t'))
-			to--;
-		word = SLICE(v.p + from, to - from);
-		if (is_word(word, "close"))
-			h->keep_alive = 0;
-		else if (is_word(word, "keep-alive") && h->minor == 0)
-			h->keep_alive = 1;
-		else if (is_word(word, "upgrade"))
-			h->upgrade = 1;
+		word = trim(SLICE(v.p + from, i - from));
+		if (IS_WORD(word, "close"))
+			h->says_close = 1;
+		else if (IS_WORD(word, "keep-alive"))
+			h->says_keep_alive = 1;
+		else if (IS_WORD(word, "upgrade"))
+			h->upgrade = h->minor == 1; /* RFC 9110 section 7.8 */
 	}
 }
 
@@ -149,28 +272,39 @@ host(struct parser_head *h, struct slice v)
 	if (h->has_host)
 		return FAIL(h, 400, "two Host headers");
 	h->has_host = 1;
-	for (size_t i = 0; i < v.n; i++)
-		if (!is_tchar(v.p[i]) && !strchr(":[]()=,;", v.p[i]))
-			return FAIL(h, 400, "malformed Host");
+	if (v.n && !is_host(v))
+		return FAIL(h, 400, "malformed Host");
 	return PARSER_MORE;
 }
 
 static enum parser_result
 known_header(struct parser_head *h, struct slice name, struct slice v)
 {
-	if (is_word(name, "content-length"))
-		return content_length(h, v);
-	if (is_word(name, "transfer-encoding"))
-		return transfer_encoding(h, v);
-	if (is_word(name, "host"))
-		return host(h, v);
-	if (is_word(name, "connection"))
-		connection(h, v);
-	if (is_word(name, "expect")) {
-		if (!is_word(v, "100-continue"))
+	switch (name.n) {
+	case 4:
+		if (IS_WORD(name, "host"))
+			return host(h, v);
+		break;
+	case 6:
+		if (!IS_WORD(name, "expect"))
+			break;
+		if (!IS_WORD(v, "100-continue"))
 			return FAIL(
 			    h, 417, "only 100-continue can be expected");
 		h->expect_continue = h->minor == 1;
+		break;
+	case 10:
+		if (IS_WORD(name, "connection"))
+			connection(h, v);
+		break;
+	case 14:
+		if (IS_WORD(name, "content-length"))
+			return content_length(h, v);
+		break;
+	case 17:
+		if (IS_WORD(name, "transfer-encoding"))
+			return transfer_encoding(h, v);
+		break;
 	}
 	return PARSER_MORE;
 }
@@ -179,261 +313,108 @@ static enum parser_result
 header_line(struct parser_head *h, const uint8_t *p, uint32_t at, uint32_t n)
 {
 	struct parser_header *header;
-	uint32_t i = 0, from, to = n;
+	struct slice value;
+	uint32_t i = 0;
 
 	if (h->n_headers == PARSER_HEADERS_MAX)
 		return FAIL(h, 431, "too many headers");
-	while (i < n && is_tchar(p[at + i]))
+	while (i < n && is_class(p[at + i], CLASS_TOKEN))
 		i++;
 	if (i == 0 || i == n || p[at + i] != ':')
 		return FAIL(h, 400, "malformed header");
-	from = i + 1;
-	while (from < to && (p[at + from] == ' ' || p[at + from] == '\t'))
-		from++;
-	while (to > from && (p[at + to - 1] == ' ' || p[at + to - 1] == '\t'))
-		to--;
-	for (uint32_t k = from; k < to; k++)
-		if ((p[at + k] < 0x20 && p[at + k] != '\t') ||
-		    p[at + k] == 0x7f)
+	for (uint32_t k = i + 1; k < n; k++)
+		if (!is_class(p[at + k], CLASS_VALUE))
 			return FAIL(h, 400, "control character in a header");
+	value = trim(SLICE(p + at + i + 1, n - i - 1));
 	header = &h->headers[h->n_headers++];
 	header->name = (struct parser_span){at, i};
-	header->value = (struct parser_span){at + from, to - from};
-	return known_header(
-	    h, parser_slice(p, header->name), parser_slice(p, header->value));
+	header->value =
+	    (struct parser_span){(uint32_t)(value.p - p), (uint32_t)value.n};
+	return known_header(h, SLICE(p + at, i), value);
 }
 
 static enum parser_result
-end_of_head(struct parser_head *h, const uint8_t *p, uint32_t bytes)
+end_of_head(struct parser_head *h)
 {
-	struct slice method = parser_slice(p, h->method);
-	struct slice target = parser_slice(p, h->target);
-
-	h->bytes = bytes;
+	h->bytes = h->line_at;
+	h->keep_alive = !h->says_close && (h->minor == 1 || h->says_keep_alive);
 	if (h->minor == 1 && !h->has_host)
 		return FAIL(h, 400, "Host is missing");
 	if (h->chunked && h->has_length)
 		return FAIL(
 		    h, 400, "Content-Length together with Transfer-Encoding");
-	if (target.p[0] != '/' && is_word(method, "connect"))
-		return FAIL(h, 400, "CONNECT is not for this server");
-	if (target.n == 1 && target.p[0] == '*' &&
-	    slice_equal(method, SLICE_LIT("OPTIONS")))
-		return PARSER_DONE;
-	if (target.n > 7 &&
-	    strncasecmp((const char *)target.p, "http://", 7) == 0) {
-		const uint8_t *slash = memchr(target.p + 7, '/', target.n - 7);
-
-		if (!slash)
-			return FAIL(h, 400, "malformed request target");
-		h->target.n -= (uint32_t)(slash - target.p);
-		h->target.at += (uint32_t)(slash - target.p);
-	} else if (target.p[0] != '/') {
-		return FAIL(h, 400, "malformed request target");
-	}
 	return PARSER_DONE;
 }
 
+/* The line of N bytes at AT is whole. */
 static enum parser_result
 line(struct parser_head *h, const uint8_t *p, uint32_t at, uint32_t n)
 {
-	if (memchr(p + at, '\r', n))
-		return FAIL(h, 400, "bare CR");
-	if (!h->in_headers &&
-	    n == 0) /* RFC 9112 section 2.2: before a request */
+	if (n == 0 && h->in_headers)
+		return end_of_head(h);
+	if (n == 0) /* RFC 9112 section 2.2: before a request */
 		return at >= 4 ? FAIL(h, 400, "blank lines before a request")
 			       : PARSER_MORE;
+	if (memchr(p + at, '\r', n))
+		return FAIL(h, 400, "bare CR");
 	if (!h->in_headers)
-		return n > PARSER_LINE_MAX
-			   ? FAIL(h, 414, "request line too long")
-			   : request_line(h, p, at, n);
-	if (n == 0)
-		return end_of_head(h, p, at + 2);
+		return request_line(h, p, at, n);
 	if (p[at] == ' ' || p[at] == '\t')
 		return FAIL(h, 400, "folded header");
 	return header_line(h, p, at, n);
 }
 
-/* A line that is not whole yet may be too long already. */
+/* What is known of the line at AT from its first N bytes (CR included, LF not),
+ * be it whole or not. */
 static enum parser_result
-partial(struct parser_head *h, struct slice in)
+line_so_far(struct parser_head *h, const uint8_t *p, uint32_t at, size_t n)
 {
-	uint32_t n = (uint32_t)(in.n - h->line_at);
+	size_t early = n < EARLY_BYTES ? n : EARLY_BYTES;
 
-	if (!h->in_headers) {
-		const uint8_t *p = in.p + h->line_at;
-
-		if (n > PARSER_LINE_MAX)
-			return FAIL(h, 414, "request line too long");
-		for (uint32_t i = 0; i < n && i < 32 && p[i] != ' '; i++)
-			if (!is_tchar(p[i]) && p[i] != '\r')
-				return FAIL(h, 400, "malformed request line");
-	} else if (in.n - h->target.at > PARSER_LINE_MAX + PARSER_BLOCK_MAX ||
-		   n > PARSER_BLOCK_MAX) {
-		return FAIL(h, 431, "header block too large");
+	if (h->in_headers)
+		return at - h->block_at + n > PARSER_BLOCK_MAX
+			   ? FAIL(h, 431, "header block too large")
+			   : PARSER_MORE;
+	for (size_t i = 0; i < early && p[at + i] != ' '; i++) {
+		if (p[at + i] == '\r')
+			continue;
+		if (!is_class(p[at + i], CLASS_TOKEN))
+			return FAIL(h, 400, "malformed request line");
+		h->started = 1;
 	}
+	if (n > PARSER_LINE_MAX + 1)
+		return FAIL(h, 414, "request line too long");
 	return PARSER_MORE;
 }
 
 enum parser_result
 parser_head_step(struct parser_head *h, struct slice in)
 {
+	ASSERT(in.n >= h->scan_at);
 	for (;;) {
+		uint32_t at = h->line_at;
 		const uint8_t *lf =
-		    h->scan_at < in.n
+		    in.n > h->scan_at
 			? memchr(in.p + h->scan_at, '\n', in.n - h->scan_at)
 			: NULL;
+		size_t end = lf ? (size_t)(lf - in.p) : in.n;
 		enum parser_result r;
-		uint32_t end, at = h->line_at;
 
+		/* The LF of a header line counts, that of a request line is
+		 * no part of it. */
+		r = line_so_far(
+		    h, in.p, at, end - at + (lf && h->in_headers ? 1 : 0));
+		if (r != PARSER_MORE)
+			return r;
 		if (!lf) {
 			h->scan_at = (uint32_t)in.n;
-			return partial(h, in);
+			return PARSER_MORE;
 		}
-		end = (uint32_t)(lf - in.p);
-		if (!h->in_headers && end - at > PARSER_LINE_MAX + 1)
-			return FAIL(h, 414, "request line too long");
-		if (h->in_headers && end - h->line_at + (at - h->target.at) >
-					 PARSER_BLOCK_MAX + h->target.n)
-			return FAIL(h, 431, "header block too large");
 		if (end == at || in.p[end - 1] != '\r')
 			return FAIL(h, 400, "bare LF");
-		h->line_at = h->scan_at = end + 1;
-		r = line(h, in.p, at, end - 1 - at);
+		h->line_at = h->scan_at = (uint32_t)end + 1;
+		r = line(h, in.p, at, (uint32_t)(end - 1 - at));
 		if (r != PARSER_MORE)
 			return r;
 	}
-}
-
-/* --- chunked bodies
- * --------------------------------------------------------------------- */
-
-enum {
-	CHUNK_SIZE,
-	CHUNK_EXTENSION,
-	CHUNK_SIZE_LF,
-	CHUNK_DATA,
-	CHUNK_DATA_CR,
-	CHUNK_DATA_LF,
-	CHUNK_TRAILER, /* at the start of a line */
-	CHUNK_TRAILER_LINE,
-	CHUNK_TRAILER_LF,
-	CHUNK_END_LF,
-};
-
-void
-parser_chunked_init(struct parser_chunked *c)
-{
-	memset(c, 0, sizeof(*c));
-}
-
-static int
-hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static int
-size_byte(struct parser_chunked *c, uint8_t b)
-{
-	int digit = hex(b);
-
-	if (++c->line_bytes > PARSER_CHUNK_LINE_MAX)
-		return -1;
-	if (digit >= 0) {
-		if (++c->digits > 15)
-			return -1;
-		c->left = c->left << 4 | (uint64_t)digit;
-		return CHUNK_SIZE;
-	}
-	if (c->digits == 0)
-		return -1;
-	if (b == '\r')
-		return CHUNK_SIZE_LF;
-	return b == ';' || b == ' ' || b == '\t' ? CHUNK_EXTENSION : -1;
-}
-
-static int
-trailer_byte(struct parser_chunked *c, uint8_t b)
-{
-	if (++c->trailer_bytes > PARSER_TRAILERS_MAX)
-		return -1;
-	if (b == '\r')
-		return c->state == CHUNK_TRAILER ? CHUNK_END_LF
-						 : CHUNK_TRAILER_LF;
-	if (c->state == CHUNK_TRAILER && !is_tchar(b))
-		return -1;
-	return (b < 0x20 && b != '\t') || b == 0x7f ? -1 : CHUNK_TRAILER_LINE;
-}
-
-/* The state after B, or -1. */
-static int
-chunk_byte(struct parser_chunked *c, uint8_t b)
-{
-	switch (c->state) {
-	case CHUNK_SIZE:
-		return size_byte(c, b);
-	case CHUNK_EXTENSION:
-		if (++c->line_bytes > PARSER_CHUNK_LINE_MAX)
-			return -1;
-		if (b == '\r')
-			return CHUNK_SIZE_LF;
-		return (b < 0x20 && b != '\t') || b == 0x7f ? -1
-							    : CHUNK_EXTENSION;
-	case CHUNK_SIZE_LF:
-		if (b != '\n')
-			return -1;
-		return c->left ? CHUNK_DATA : CHUNK_TRAILER;
-	case CHUNK_DATA_CR:
-		return b == '\r' ? CHUNK_DATA_LF : -1;
-	case CHUNK_DATA_LF:
-		c->digits = 0;
-		c->line_bytes = 0;
-		c->left = 0;
-		return b == '\n' ? CHUNK_SIZE : -1;
-	case CHUNK_TRAILER:
-	case CHUNK_TRAILER_LINE:
-		return trailer_byte(c, b);
-	case CHUNK_TRAILER_LF:
-		return b == '\n' ? CHUNK_TRAILER : -1;
-	}
-	return -1;
-}
-
-enum parser_result
-parser_chunked_step(
-    struct parser_chunked *c, struct slice in, size_t *used, struct slice *data)
-{
-	size_t i = 0;
-
-	*data = SLICE(NULL, 0);
-	while (i < in.n && c->state != CHUNK_DATA) {
-		int next;
-
-		if (c->state == CHUNK_END_LF) {
-			*used = i + 1;
-			return in.p[i] == '\n' ? PARSER_DONE : PARSER_ERROR;
-		}
-		next = chunk_byte(c, in.p[i++]);
-		if (next < 0) {
-			*used = i;
-			return PARSER_ERROR;
-		}
-		c->state = (uint8_t)next;
-	}
-	if (i < in.n) {
-		size_t n = in.n - i < c->left ? in.n - i : (size_t)c->left;
-
-		*data = SLICE(in.p + i, n);
-		i += n;
-		c->left -= n;
-		if (c->left == 0)
-			c->state = CHUNK_DATA_CR;
-	}
-	*used = i;
-	return PARSER_MORE;
 }

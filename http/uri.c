@@ -2,6 +2,7 @@
 /* uri - request targets. */
 #include "http/uri.h"
 
+#include "src/base/assert.h"
 #include "src/base/err.h"
 
 static int
@@ -14,90 +15,135 @@ hex(uint8_t c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Bytes written to OUT, or -ERR_INVAL. */
+/* The byte at the head of *S, which moves on behind it; -1 at a bad escape. */
 static int
-decode(struct slice s, uint8_t *out)
+next_byte(struct slice *s)
 {
-	int n = 0;
+	int c = s->p[0];
 
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] != '%') {
-			out[n++] = s.p[i];
-			continue;
-		}
-		if (s.n - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
-			return -ERR_INVAL;
-		out[n++] = (uint8_t)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
-		i += 2;
+	if (c != '%') {
+		*s = SLICE(s->p + 1, s->n - 1);
+		return c;
 	}
-	return n;
+	if (s->n < 3 || hex(s->p[1]) < 0 || hex(s->p[2]) < 0)
+		return -1;
+	c = hex(s->p[1]) << 4 | hex(s->p[2]);
+	*s = SLICE(s->p + 3, s->n - 3);
+	return c;
+}
+
+static int
+decode(struct slice s, uint8_t *store, struct slice *out)
+{
+	size_t n = 0;
+
+	while (s.n) {
+		int c = next_byte(&s);
+
+		if (c < 0)
+			return -ERR_INVAL;
+		store[n++] = (uint8_t)c;
+	}
+	*out = SLICE(store, n);
+	return 0;
+}
+
+/* The bytes of *S before the first C; *S moves on behind that. */
+static struct slice
+cut(struct slice *s, int c)
+{
+	const uint8_t *at = s->n ? memchr(s->p, c, s->n) : NULL;
+	struct slice head = *s;
+
+	if (!at) {
+		*s = SLICE(s->p, 0);
+		return head;
+	}
+	head.n = (size_t)(at - s->p);
+	*s = SLICE(at + 1, s->n - head.n - 1);
+	return head;
 }
 
 int
 uri_parse(struct uri *u, struct slice target, uint8_t *store)
 {
-	const uint8_t *mark = memchr(target.p, '?', target.n);
-	size_t n = mark ? (size_t)(mark - target.p) : target.n;
-	size_t i = 1;
+	struct slice rest;
 
-	*u = (struct uri){.path = SLICE(target.p, n)};
-	if (mark)
-		u->query = SLICE(mark + 1, target.n - n - 1);
-	if (n > 1 && target.p[n - 1] == '/')
-		n--; /* one trailing slash is ignored */
-	while (i < n) {
-		size_t from = i;
-		int k;
+	ASSERT(target.n && target.p[0] == '/');
+	*u = (struct uri){.query = target};
+	u->path = cut(&u->query, '?');
+	rest = SLICE(u->path.p + 1, u->path.n - 1);
+	while (rest.n) {
+		struct slice segment;
 
-		while (i < n && target.p[i] != '/')
-			i++;
-		k = decode(SLICE(target.p + from, i - from), store);
-		if (k < 0)
-			return k;
-		if (k == 0 || u->n_segments == URI_SEGMENTS_MAX)
+		if (decode(cut(&rest, '/'), store, &segment))
+			return -ERR_INVAL;
+		store += segment.n;
+		if (segment.n == 0 || u->n_segments == URI_SEGMENTS_MAX)
 			u->empty_segment = 1;
 		else
-			u->segments[u->n_segments++] = SLICE(store, (size_t)k);
-		store += k;
-		if (i + 1 == n && target.p[i] == '/')
-			u->empty_segment = 1;
-		i++;
+			u->segments[u->n_segments++] = segment;
 	}
 	return 0;
+}
+
+int
+uri_query_check(struct slice query)
+{
+	while (query.n)
+		if (next_byte(&query) < 0)
+			return -ERR_INVAL;
+	return 0;
+}
+
+int
+uri_query_next(struct slice *query, uint8_t *store, struct slice *name,
+    struct slice *value)
+{
+	struct slice rest = *query, pair = SLICE(NULL, 0), key, k, v;
+
+	while (rest.n && pair.n == 0)
+		pair = cut(&rest, '&');
+	if (pair.n == 0)
+		return 0;
+	key = cut(&pair, '=');
+	if (decode(key, store, &k) || decode(pair, store + k.n, &v))
+		return -ERR_INVAL;
+	*query = rest;
+	*name = k;
+	*value = v;
+	return 1;
+}
+
+/* No escaped control character is part of a NAME that somebody asks for. */
+static int
+is_name(struct slice raw, const char *name)
+{
+	while (raw.n && *name) {
+		int c = next_byte(&raw);
+
+		if (c <= 0x20 || c != (uint8_t)*name++)
+			return 0;
+	}
+	return raw.n == 0 && !*name;
 }
 
 int
 uri_param(
     const struct uri *u, const char *name, uint8_t *store, struct slice *out)
 {
-	size_t i = 0;
-	int r = 1;
+	struct slice rest = u->query;
 
-	while (i < u->query.n) {
-		const uint8_t *p = u->query.p + i;
-		size_t left = u->query.n - i;
-		const uint8_t *amp = memchr(p, '&', left);
-		size_t n = amp ? (size_t)(amp - p) : left;
-		const uint8_t *eq = memchr(p, '=', n);
-		size_t key = eq ? (size_t)(eq - p) : n;
-		uint8_t junk[4096];
-		int k;
+	if (uri_query_check(rest))
+		return -ERR_INVAL;
+	while (rest.n) {
+		struct slice pair = cut(&rest, '&');
+		struct slice key = cut(&pair, '=');
 
-		i += n + 1;
-		if (r == 1 && key == strlen(name) &&
-		    memcmp(p, name, key) == 0) {
-			k = eq ? decode(SLICE(eq + 1, n - key - 1), store) : 0;
-			if (k >= 0) {
-				*out = SLICE(store, (size_t)k);
-				r = 0;
-			}
-		} else {
-			k = n <= sizeof(junk) ? decode(SLICE(p, n), junk) : 0;
-		}
-		if (k < 0)
-			return k;
+		if (key.n && is_name(key, name))
+			return decode(pair, store, out);
 	}
-	return r;
+	return 1;
 }
 
 void
