@@ -353,7 +353,7 @@ find_env(const char *name, size_t n)
 
 int
 conf_load_env(
-    struct conf *c, char *const *environment, char why[CONF_WHY_BYTES])
+    struct conf *c, const char *const *environment, char why[CONF_WHY_BYTES])
 {
 	for (; *environment; environment++) {
 		const char *name = *environment + 6;

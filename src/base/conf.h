@@ -39,7 +39,7 @@ int conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES]);
 /* IORIO_<KEY> of ENVIRON ("NAME=value", NULL-terminated); IORIO_ROOT is not
  * ours. */
 int conf_load_env(
-    struct conf *c, char *const *environment, char why[CONF_WHY_BYTES]);
+    struct conf *c, const char *const *environment, char why[CONF_WHY_BYTES]);
 /* WHERE is said in front of an error. */
 int conf_set(struct conf *c, const char *key, const char *value,
     const char *where, char why[CONF_WHY_BYTES]);

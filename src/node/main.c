@@ -100,7 +100,7 @@ load_conf(struct conf *c, const struct options *o, char why[CONF_WHY_BYTES])
 	int r = conf_load_file(c, o->file, why);
 
 	if (r == 0)
-		r = conf_load_env(c, environ, why);
+		r = conf_load_env(c, (const char *const *)environ, why);
 	for (int i = 0; r == 0 && i < o->n_sets; i++) {
 		char *equals = strchr(o->sets[i], '=');
 

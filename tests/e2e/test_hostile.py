@@ -28,7 +28,7 @@ def test_json_suite_over_http():
     with tarfile.open("tests/data/jsontestsuite.tar.gz") as tar:
         for member in tar:
             name = member.name.rsplit("/", 1)[-1]
-            if not member.isfile() or not name.endswith(".json"):
+            if "test_parsing/" not in member.name or not member.isfile():
                 continue
             body = tar.extractfile(member).read()
             status, data = n.post("suite/" + name[0], body, c)

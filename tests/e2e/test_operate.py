@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""bin/iorio as an operator types it, and starts that must fail with one line.
+
+usage: test_operate.py IORIOD [TEST...]"""
+import os
+import subprocess
+import sys
+
+import tap
+from node import Node, free_port, parse
+
+IORIOD = sys.argv[1]
+
+
+def tree():
+    node = Node(IORIOD)
+    with open(f"{node.root}/etc/iorio.conf", "w") as f:
+        for k, v in node.options.items():
+            f.write(f"{k} = {v}\n")
+    node.options = {}
+    return node
+
+
+def iorio(node, command):
+    p = subprocess.run([f"{node.root}/bin/iorio", command],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True, timeout=60)
+    return p.returncode, p.stdout
+
+
+def test_start_ping_restart_stop():
+    node = tree()
+    dead = "Node 'iorio@127.0.0.1' not responding to pings.\n"
+    try:
+        assert iorio(node, "ping") == (1, dead)
+        assert iorio(node, "stop") == (1, dead)
+        assert iorio(node, "attach") == (1, "Node is not running!\n")
+        assert iorio(node, "start") == (0, "")
+        assert iorio(node, "ping") == (0, "pong\n")
+        assert iorio(node, "start") == (1, "Node is already running!\n")
+        code, text = iorio(node, "console")
+        assert code == 1 and "already running" in text, text
+        assert node.post("b/s", b"1")[0] == 201
+        assert iorio(node, "restart") == (0, "ok\n")
+        assert len(parse(node.events("b/s"))) == 1
+        assert iorio(node, "stop") == (0, "ok\n")
+        assert iorio(node, "ping") == (1, dead)
+        assert not os.path.exists(f"{node.root}/data/ioriod.pid")
+        code, text = iorio(node, "bogus")
+        assert code == 1 and text.startswith("Usage: iorio {start|stop|")
+        assert iorio(node, "version") == (0, "iorio 0.1.0\n")
+        code, text = iorio(node, "check-config")
+        assert code == 0 and "http.port" in text and "secret" not in text
+    finally:
+        iorio(node, "stop")
+        node.close()
+
+
+def fails(options, *words):
+    node = Node(IORIOD)
+    node.options.update(options)
+    p = subprocess.run(node.command(), stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, timeout=30)
+    node.close()
+    assert p.returncode == 1, p.returncode
+    for w in words:
+        assert w in p.stdout, (w, p.stdout)
+    assert p.stdout.count("\n") == 1, p.stdout
+
+
+def test_starts_that_fail_say_why_in_one_line():
+    fails({"http.prot": "1"}, "unknown key", "did you mean `http.port`")
+    fails({"http.port": "x"}, "http.port", "number")
+    fails({"http.ip": "0.0.0.0"}, "http.ip", "loopback")
+    fails({"http.ip": "localhost"}, "http.ip")
+    fails({"ring_size": "100"}, "ring_size", "power of two")
+    fails({"paths.data": "/proc/nowhere"}, "paths.data")
+
+
+def test_one_directory_and_one_port_serve_one_node():
+    with Node(IORIOD) as node:
+        p = subprocess.run(node.command() + ["-o",
+                                             f"http.port={free_port()}"],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           text=True, timeout=30)
+        assert p.returncode == 1 and "in use" in p.stdout, p.stdout
+        other = Node(IORIOD)
+        other.options["http.port"] = node.port
+        p = subprocess.run(other.command(), stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=30)
+        assert p.returncode == 1 and "http.port" in p.stdout, p.stdout
+        other.close()
+        assert os.stat(f"{node.root}/data/admin.token").st_mode & 0o777 \
+            == 0o600
+
+
+def test_reading_as_the_api_says():
+    with Node(IORIOD, {"workers": 4}) as node:
+        for i in range(1, 11):
+            assert node.post("b/s", b"%d" % i)[0] == 201
+
+        def ids(query):
+            return [e["data"] for e in parse(node.events("b/s", query))]
+
+        every = list(range(1, 11))
+        assert ids("") == [10]
+        assert ids("?limit=3") == [8, 9, 10]
+        assert ids("?limit=x") == [10]
+        assert ids("?limit=0") == ids("?limit=-1") == []
+        assert ids("?from=4") == [4]
+        assert ids("?from=4&limit=3") == [4, 5, 6]
+        assert ids("?from=-3") == [8, 9, 10]
+        assert ids("?from=x&limit=2") == [9, 10]
+        assert ids("?from=2&to=4") == [2, 3, 4]
+        assert ids("?to=4") == [1, 2, 3, 4]
+        assert ids("?to=4&limit=2") == [3, 4]
+        assert ids("?order=desc&limit=3") == [10, 9, 8]
+        assert ids("?order=desc&to=4&limit=100") == [4, 3, 2, 1]
+        assert ids("?order=desc&from=9&limit=100") == [10, 9]
+        assert ids("?since=0") == every
+        assert ids("?until=1") == []
+        assert ids("?since=2020-01-01T00:00:00Z") == every
+        assert ids("?since=99999999999999") == []
+        assert ids("?from=11") == ids("?from=99&to=100") == []
+        assert node.request("GET", "/streams/b/s?to=x")[0] == 400
+        assert node.request("GET", "/streams/b/s?since=x")[0] == 400
+        assert parse(node.events("b/never")) == []
+        status, headers, data = node.request("GET", "/streams/b/s/7")
+        assert (status, data) == (200, b"7")
+        assert headers["Iorio-Seq"] == "7"
+        assert node.request("GET", "/streams/b/s/11")[0] == 404
+        assert node.request("PUT", "/streams/b/s", b"1")[0] == 428
+        assert node.request("DELETE", "/streams/b/s")[0] == 405
+        assert node.request("OPTIONS", "/streams/b/s")[0] == 200
+        assert node.request("HEAD", "/streams/b/s")[2] == b""
+        assert node.request("GET", "/nowhere")[0] == 404
+        assert node.post("b/bin", b"\0\xff", content_type="image/png")[0] \
+            == 201
+        e = parse(node.events("b/bin"))[0]
+        assert e["data64"] == "AP8=" and e["meta"]["type"] == "image/png"
+        assert parse(node.request("GET", "/streams/b")[2])["data"] \
+            == ["bin", "s"]
+        assert parse(node.request("GET", "/buckets")[2])["data"] == ["b"]
+        detail = parse(node.request("GET", "/streams/b?detail=1&prefix=s")[2])
+        assert detail["data"][0]["count"] == 10, detail
+
+
+def test_history_beyond_memory_is_read_from_chunks():
+    with Node(IORIOD, {"journal.segment": "32MB",
+                       "journal.max": "128MB"}) as node:
+        c = node.connect()
+        pad = "x" * 60000
+        n = 1500  # 90 MB: flushed, several chunks, beyond the cache
+        for i in range(1, n + 1):
+            body = f'{{"i":{i},"pad":"{pad}"}}'.encode()
+            assert node.post("big/s", body, c)[0] == 201
+        for _ in range(2):
+            out = node.request("GET", "/streams/big/s?from=1", headers={
+                "Accept": "application/x-ndjson"})[2].splitlines()
+            assert [parse(x)["data"]["i"] for x in out] == \
+                list(range(1, n + 1))
+            out = node.request(
+                "GET", "/streams/big/s?order=desc&limit=1000000",
+                headers={"Accept": "application/x-ndjson"})[2].splitlines()
+            assert [parse(x)["meta"]["id"] for x in out] == \
+                list(range(n, 0, -1))
+            for seq in (1, 2, 70, 71, 700, 1499, 1500):
+                assert parse(node.events("big/s", f"?from={seq}"))[0][
+                    "data"]["i"] == seq
+            t = parse(node.events("big/s", "?from=700"))[0]["meta"]["t"]
+            first = parse(node.events("big/s", f"?since={t}&limit=1"))[0]
+            assert first["meta"]["t"] == t, (first["meta"], t)
+            node.kill()
+            node.start()
+
+
+if __name__ == "__main__":
+    tap.run(sys.modules[__name__])

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The examples of README.md work as they are pasted.
+
+A ```sh block is run with a node behind $URL; the ``` block right after it, if any,
+is the output one sees, where `...` stands for anything.
+
+usage: test_readme.py IORIOD"""
+import re
+import subprocess
+import sys
+
+import tap
+from node import Node
+
+IORIOD = sys.argv[1]
+
+
+def examples():
+    text = open("README.md").read()
+    return re.findall(r"```sh\n(.*?)```\n(?:\n```\n(.*?)```)?", text, re.S)
+
+
+def test_examples_work_as_pasted():
+    blocks = [b for b in examples() if "$URL" in b[0]]
+    assert len(blocks) >= 5, len(blocks)
+    with Node(IORIOD) as node:
+        for code, want in blocks:
+            script = (f"URL=http://127.0.0.1:{node.port}\n"
+                      f"TOKEN={node.token}\n{code}")
+            p = subprocess.run(["bash", "-ec", script], text=True,
+                               stdout=subprocess.PIPE, timeout=30,
+                               cwd=node.root)
+            assert p.returncode == 0, (code, p.stdout)
+            pattern = re.escape(want.strip()).replace(r"\.\.\.", ".*?")
+            assert re.fullmatch(pattern, p.stdout.strip(), re.S) or \
+                not want, (code, p.stdout, want)
+
+
+if __name__ == "__main__":
+    tap.run(sys.modules[__name__])
