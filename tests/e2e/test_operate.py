@@ -51,7 +51,7 @@ def test_start_ping_restart_stop():
         assert code == 1 and text.startswith("Usage: iorio {start|stop|")
         assert iorio(node, "version") == (0, "iorio 0.1.0\n")
         code, text = iorio(node, "check-config")
-        assert code == 0 and "http.port" in text and "secret" not in text
+        assert code == 0 and "http.port" in text and "= secret" not in text
     finally:
         iorio(node, "stop")
         node.close()
