@@ -390,16 +390,24 @@ make(struct store **out, const struct store_config *config)
 	return 0;
 }
 
+/* Directories are made before sync_dirs: a file in one whose name is lost is
+ * lost. */
 static int
 make_dirs(struct store *s)
 {
+	static const char *const names[] = {"vnodes", "journal"};
 	const struct env_disk *d = &s->env->disk;
 	char dir[FILES_PATH_BYTES];
-	int r;
 
-	snprintf(dir, sizeof(dir), "%s/vnodes", s->dir);
-	r = d->mkdir(d->ctx, dir);
-	return r == -ERR_EXISTS ? 0 : r;
+	for (int i = 0; i < 2; i++) {
+		int r;
+
+		snprintf(dir, sizeof(dir), "%s/%s", s->dir, names[i]);
+		r = d->mkdir(d->ctx, dir);
+		if (r && r != -ERR_EXISTS)
+			return r;
+	}
+	return 0;
 }
 
 static int
@@ -422,6 +430,10 @@ store_open(struct store **out, const struct store_config *config, char *why,
 	int r = make(&s, config);
 
 	why[0] = '\0';
+	/* A process that was killed leaves writes behind that only the page cache
+	 * has.  What is read below is built upon, so it must be durable first. */
+	if (r == 0)
+		r = s->env->disk.sync_all(s->env->disk.ctx);
 	if (r == 0)
 		r = make_dirs(s);
 	for (uint32_t g = 0; r == 0 && g < config->n_groups; g++)
