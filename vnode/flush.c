@@ -206,7 +206,7 @@ sync_chunks(struct store *s)
 
 static int
 write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
-    uint64_t at, struct slice bytes, int cut)
+    uint64_t at, struct slice bytes)
 {
 	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
 	struct disk_file *file;
@@ -214,10 +214,7 @@ write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
 
 	if (r)
 		return r;
-	if (cut)
-		r = d->truncate(d->ctx, file, at);
-	if (r == 0)
-		r = d->pwritev(d->ctx, file, &iov, 1, at);
+	r = d->pwritev(d->ctx, file, &iov, 1, at);
 	if (r == 0)
 		r = d->sync(d->ctx, file);
 	d->close(d->ctx, file);
@@ -236,7 +233,7 @@ write_snapshot(
 	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
 	snprintf(tmp, sizeof(tmp), "%s/manifest.tmp", v->dir);
 	r = write_and_sync(d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0,
-	    buf_slice(&m->rows), 0);
+	    buf_slice(&m->rows));
 	if (r == 0)
 		r = d->rename(d->ctx, tmp, path);
 	if (r == 0)
@@ -279,8 +276,7 @@ write_manifest(struct flush *f, struct flush_manifest *m)
 	}
 	manifest_file_name(name, m->number);
 	snprintf(path, sizeof(path), "%s/%s", m->vnode->dir, name);
-	return write_and_sync(
-	    d, path, DISK_WRITE, m->at, buf_slice(&m->rows), 1);
+	return write_and_sync(d, path, DISK_WRITE, m->at, buf_slice(&m->rows));
 }
 
 static int

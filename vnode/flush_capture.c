@@ -188,7 +188,7 @@ begin_delta(
 	struct list *node;
 
 	m->number = v->manifest.number;
-	m->at = v->manifest.bytes;
+	m->at = manifest_next(v->manifest.bytes);
 	mw->crc = v->manifest.crc;
 	while ((node = list_first(&v->unsaved))) {
 		struct stream *s = LIST_ENTRY(node, struct stream, unsaved);

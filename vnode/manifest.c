@@ -3,7 +3,8 @@
  * manifest - codec of manifests.
  *
  * Format 1, little endian.  File `manifest.<number>`, 8 hex digits, in the
- * directory of the vnode.  The file is a run of records:
+ * directory of the vnode.  The file is a run of records; behind each COMMIT it
+ *goes on at the next multiple of 4096:
  *
  *	record   0  u32  bytes of the body
  *		 4  u32  CRC32C over (CRC of the record before, 0 for the
@@ -27,6 +28,8 @@
  * JOURNAL_CHECKPOINT record {number, length, checkpoint, applied index} in the
  * journal and, once that is durable, lets segments go and the old file be
  * removed.  So:
+ *  - a delta is written to blocks of its own: a torn write cannot reach what
+ *was committed before;
  *  - a delta cut short has no COMMIT and does not count; the checkpoint before
  *it does, and its journal is still there;
  *  - two files: the higher number was renamed whole; if it cannot be read the
@@ -209,7 +212,7 @@ next_record(
     struct slice file, uint64_t *at, uint32_t before, struct record *out)
 {
 	const uint8_t *p = file.p + *at;
-	uint64_t left = file.n - *at;
+	uint64_t left = *at < file.n ? file.n - *at : 0;
 	uint32_t n;
 
 	if (left < RECORD_HEADER)
@@ -264,6 +267,7 @@ find_end(
 		if (rec.type == TYPE_COMMIT) {
 			end->bytes = at;
 			end->crc = rec.crc;
+			at = manifest_next(at);
 		}
 	}
 	return end->bytes ? 0 : -ERR_CORRUPT;
@@ -352,6 +356,7 @@ manifest_read(struct slice file, const struct manifest_id *id,
 			r = read_chunk(rec.body, ops, arg);
 			break;
 		case TYPE_COMMIT:
+			at = manifest_next(at);
 			r = read_commit(rec.body, ops, arg);
 			break;
 		default:

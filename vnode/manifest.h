@@ -18,6 +18,14 @@
 #include "vnode/chunk.h"
 
 #define MANIFEST_NAME_BYTES 24
+#define MANIFEST_BLOCK      4096u /* a delta begins at a multiple of it */
+
+/* Where the delta behind END bytes of a manifest begins. */
+static inline uint64_t
+manifest_next(uint64_t end)
+{
+	return (end + MANIFEST_BLOCK - 1) / MANIFEST_BLOCK * MANIFEST_BLOCK;
+}
 
 struct manifest_id {
 	uint8_t cluster_id[16];

@@ -430,8 +430,9 @@ store_open(struct store **out, const struct store_config *config, char *why,
 	int r = make(&s, config);
 
 	why[0] = '\0';
-	/* A process that was killed leaves writes behind that only the page cache
-	 * has.  What is read below is built upon, so it must be durable first. */
+	/* A process that was killed leaves writes behind that only the page
+	 * cache has.  What is read below is built upon, so it must be durable
+	 * first. */
 	if (r == 0)
 		r = s->env->disk.sync_all(s->env->disk.ctx);
 	if (r == 0)
