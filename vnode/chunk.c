@@ -37,7 +37,8 @@
  * only, strictly by appending; how many bytes of it count is said by the
  * manifest, which is written after the chunk's data was synced.  So after a
  *crash
- *  - bytes below the manifest's length are there and never written again;
+ *  - bytes below the manifest's length are there; the block that the next
+ *append begins in is put back from images.c if it was torn;
  *  - bytes beyond it, a half-written footer too, come from entries that are
  *still in the journal, since segments are released only after the manifest was
  *    synced.  Replay touches the stream, and the first flush of a touched chunk

@@ -8,14 +8,16 @@
  * are not freed while one is under way.  All it writes comes from applied
  * entries.
  *
- * Order within a checkpoint, which the crash argument of manifest.c rests on:
- * chunk data, sync, manifest rows and COMMIT, sync.
+ * Order within a checkpoint, which the crash arguments of manifest.c and
+ * images.c rest on: images, sync, chunk data, sync, manifest rows and COMMIT,
+ * sync.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
 #include "vnode/flush_impl.h"
+#include "vnode/images.h"
 
 #define IOV_BATCH  256
 #define FOOTER_MAX (64u << 10)
@@ -23,8 +25,8 @@
 /* --- writing: LANE_FLUSH
  * ----------------------------------------------------------- */
 
-static void
-path_of(const struct flush_chunk *c, char out[FILES_PATH_BYTES])
+void
+flush_chunk_path(const struct flush_chunk *c, char out[FILES_PATH_BYTES])
 {
 	char name[CHUNK_NAME_BYTES];
 
@@ -145,7 +147,7 @@ write_chunk(struct flush *f, struct flush_chunk *c, struct hash128 previous)
 	char path[FILES_PATH_BYTES];
 	int r;
 
-	path_of(c, path);
+	flush_chunk_path(c, path);
 	r = d->open(d->ctx, path,
 	    DISK_WRITE | (c->create ? DISK_CREATE | DISK_TRUNC : 0), &file);
 	if (r)
@@ -196,6 +198,7 @@ sync_chunks(struct store *s)
 	}
 	if (r)
 		return r;
+	images_reset(s);
 	u->n = 0;
 	memset(u->dirs, 0, s->config.n_groups);
 	return 0;
@@ -283,7 +286,7 @@ static int
 carry_out(struct flush *f)
 {
 	struct hash128 previous = {0, 0};
-	int r = 0;
+	int r = images_save(f);
 
 	for (uint32_t i = 0; r == 0 && i < f->n_chunks; i++) {
 		struct flush_chunk *c = &f->chunks[i];

@@ -53,5 +53,6 @@ struct flush {
 /* 0, or -ERR_NOMEM and nothing has changed but lists of what is dirty. */
 int flush_capture(struct store_worker *w, int checkpoint, struct flush **out);
 void flush_abandon(struct flush *f);
+void flush_chunk_path(const struct flush_chunk *c, char out[FILES_PATH_BYTES]);
 
 #endif

@@ -65,6 +65,8 @@ struct store {
 	struct store_worker *workers;
 	uint32_t n_workers, n_vnodes;
 	struct unsynced unsynced;
+	uint64_t images_end; /* LANE_FLUSH: images.c */
+	int images_named;
 	struct hash128_stream *chain; /* LANE_FLUSH: to compute chains in */
 	struct checkpoint checkpoint;
 	atomic_int stopping, disk_full, dead;
@@ -78,6 +80,9 @@ store_worker_of(struct store *s, uint32_t group)
 	return &s->workers[group % s->n_workers];
 }
 
+/* The whole file, mem_alloc'd; -ERR_CORRUPT above MAX. */
+int store_read_file(const struct env_disk *d, const char *path, uint64_t max,
+    uint8_t **out, size_t *n);
 void store_answer(struct store *s, struct msg *m);
 void store_fatal(struct store *s, const char *what, int r);
 void store_report(struct store *s, int is_error, const char *fmt, ...)

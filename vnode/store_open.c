@@ -14,6 +14,7 @@
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
+#include "vnode/images.h"
 #include "vnode/store_impl.h"
 
 #define DIRTY_MAX_DEFAULT    (256ull << 20)
@@ -122,8 +123,9 @@ note_name(void *arg, const char *name)
 		nums->v[nums->n++] = n;
 }
 
-static int
-read_file(const struct env_disk *d, const char *path, uint8_t **out, size_t *n)
+int
+store_read_file(const struct env_disk *d, const char *path, uint64_t max,
+    uint8_t **out, size_t *n)
 {
 	struct disk_file *file;
 	uint64_t size = 0;
@@ -133,7 +135,7 @@ read_file(const struct env_disk *d, const char *path, uint8_t **out, size_t *n)
 	if (r)
 		return r;
 	r = d->size(d->ctx, file, &size);
-	if (r == 0 && size > MANIFEST_FILE_MAX)
+	if (r == 0 && size > max)
 		r = -ERR_CORRUPT;
 	if (r == 0 && !(p = mem_alloc(size)))
 		r = -ERR_NOMEM;
@@ -166,7 +168,7 @@ load_manifest(struct store *s, struct vnode *v, uint32_t number)
 	memcpy(id.cluster_id, s->config.cluster_id, 16);
 	manifest_file_name(name, number);
 	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
-	r = read_file(d, path, &p, &n);
+	r = store_read_file(d, path, MANIFEST_FILE_MAX, &p, &n);
 	if (r)
 		return r;
 	r = manifest_read(SLICE(p, n), &id, &load_ops, &l, &end);
@@ -427,6 +429,7 @@ store_open(struct store **out, const struct store_config *config, char *why,
     size_t why_bytes)
 {
 	struct store *s = NULL;
+	uint32_t n_images = 0;
 	int r = make(&s, config);
 
 	why[0] = '\0';
@@ -441,6 +444,11 @@ store_open(struct store **out, const struct store_config *config, char *why,
 		r = load_vnode(s, &s->vnodes[g], why, why_bytes);
 	if (r == 0)
 		r = sync_dirs(s);
+	if (r == 0)
+		r = images_restore(s, &n_images);
+	if (n_images)
+		store_report(s, 0, "restored %u blocks that the last stop tore",
+		    n_images);
 	if (r == 0)
 		r = open_journal(s, why, why_bytes);
 	if (r) {

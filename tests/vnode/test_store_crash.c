@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * The whole store on a disk that loses power: a history of appends, flushes and
+ * checkpoints, cut at every operation of the disk, several times each with
+ * other sectors surviving, then recovered and compared with what was
+ * acknowledged.
+ *
+ * IORIO_SEED=N runs one history only.
+ */
+#include <criterion/criterion.h>
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/lib/memdisk.h"
+#include "tests/lib/simenv.h"
+#include "vnode/journal.h"
+#include "vnode/store.h"
+#include "vnode/vnode_msg.h"
+
+TestSuite(store_crash, .timeout = 300);
+
+#define N_STREAMS 6
+#define N_PUTS    40
+#define N_GROUPS  8
+#define SEGMENT   (64u << 10)
+
+struct put {
+	struct vnode_put req;
+	struct vnode_put_event event;
+	int stream;
+	uint32_t id;
+	int done; /* 0 pending, 1 acknowledged, 2 refused or unknown */
+	char name[16], data[512];
+};
+
+struct world {
+	struct memdisk *md;
+	struct simenv *sim;
+	struct store *store;
+	struct put puts[4 * N_PUTS];
+	uint32_t n_puts, n_pending;
+	int stopped, fatal;
+};
+
+static void
+dispatch(void *arg, uint32_t worker, struct msg *m)
+{
+	struct world *w = arg;
+
+	if (m->kind == MSG_CALL || m->answer)
+		m->fn(m);
+	else
+		store_handle(w->store, worker, m);
+}
+
+static void
+turn(void *arg, uint32_t worker)
+{
+	struct world *w = arg;
+
+	if (w->store)
+		store_turn(w->store, worker);
+}
+
+static void
+on_fatal(void *arg, const char *what)
+{
+	(void)what;
+	((struct world *)arg)->fatal = 1;
+}
+
+static void
+on_report(void *arg, int is_error, const char *what)
+{
+	(void)arg;
+	if (is_error && getenv("IORIO_SEED"))
+		fprintf(stderr, "%s\n", what);
+}
+
+static int
+open_store(struct world *w, char *why, size_t n)
+{
+	struct store_config c = {
+	    .env = simenv_env(w->sim),
+	    .dir = "c",
+	    .cluster_id = "0123456789abcde",
+	    .node_id = "fedcba987654321",
+	    .n_groups = N_GROUPS,
+	    .seed = 42,
+	    .segment_bytes = SEGMENT,
+	    .journal_max_bytes = 8 * SEGMENT,
+	    .request_timeout_us = 5000000,
+	    .checkpoint_bytes = 24u << 10,
+	    .clean_max_bytes = 4096,
+	    .report = on_report,
+	    .fatal = on_fatal,
+	    .arg = w,
+	};
+
+	return store_open(&w->store, &c, why, n);
+}
+
+static struct world *
+world_new(struct memdisk *md, uint64_t seed)
+{
+	struct world *w = mem_zalloc(sizeof(*w));
+	struct simenv_config sc = {
+	    .seed = seed, .n_workers = 2, .disk = memdisk_disk(md)};
+
+	w->md = md;
+	w->sim = simenv_new(&sc);
+	simenv_set_dispatch(w->sim, dispatch, w);
+	simenv_set_turn(w->sim, turn, w);
+	return w;
+}
+
+static void
+answered(struct msg *m)
+{
+	struct vnode_put *req = CONTAINER_OF(m, struct vnode_put, msg);
+	struct put *p = CONTAINER_OF(req, struct put, req);
+
+	p->done = req->r == 0 ? 1 : 2;
+}
+
+/* A body that tells who it is, of a length drawn from its id. */
+static void
+make_put(struct put *p, uint32_t id, int stream)
+{
+	int n = snprintf(p->data, sizeof(p->data), "%u:", id);
+	int size = n + (int)(id * 97 % 450);
+
+	for (; n < size; n++)
+		p->data[n] = (char)('a' + (id + (uint32_t)n) % 26);
+	p->id = id;
+	p->stream = stream;
+	snprintf(p->name, sizeof(p->name), "s%d", stream);
+	p->event = (struct vnode_put_event){.data = SLICE(p->data, (size_t)n)};
+	p->req = (struct vnode_put){
+	    .msg = {.kind = MSG_PUT, .fn = answered},
+	    .group = (uint32_t)stream % N_GROUPS,
+	    .bucket = SLICE_LIT("b"),
+	    .stream = SLICE_STR(p->name),
+	    .n_events = 1,
+	    .events = &p->event,
+	};
+}
+
+static void
+send_put(struct world *w, uint32_t id, uint64_t seed)
+{
+	struct put *p = &w->puts[w->n_puts++];
+	const struct env_post *post = &simenv_env(w->sim)->post;
+
+	make_put(p, id, (int)((id * 7 + seed) % N_STREAMS));
+	post->to_worker(post->ctx, p->req.group % 2, &p->req.msg);
+}
+
+/* Appends N events with ids from FIRST on, until all are answered or the disk
+ * is gone. */
+static void
+run_puts(struct world *w, uint32_t first, uint32_t n, uint64_t seed)
+{
+	uint32_t sent = 0;
+
+	for (int steps = 0; steps < 20000; steps++) {
+		uint32_t pending = 0;
+
+		for (uint32_t i = 0; i < w->n_puts; i++)
+			pending += w->puts[i].done == 0;
+		if (sent == n && pending == 0)
+			break;
+		while (sent < n && pending++ < 6)
+			send_put(w, first + sent++, seed);
+		if (memdisk_is_down(w->md) || w->fatal)
+			break;
+		if (steps % 20 == 19) /* the store's tick */
+			simenv_advance(w->sim, 250000);
+		if (!simenv_step(w->sim) && !simenv_skip(w->sim))
+			break;
+	}
+	/* Time for a checkpoint. */
+	for (int i = 0; i < 400 && !memdisk_is_down(w->md) && !w->fatal; i++)
+		if (!simenv_step(w->sim) && !simenv_skip(w->sim))
+			break;
+}
+
+/* What is queued in a dead process is not freed by it: puts are the world's
+ * own, everything else a crash test may lose. */
+static void
+world_kill(struct world *w)
+{
+	simenv_kill(w->sim);
+	simenv_free(w->sim);
+	mem_free(w);
+}
+
+/* --- checking
+ * ---------------------------------------------------------------------- */
+
+struct check {
+	struct vnode_read req;
+	int back;
+};
+
+static void
+got_page(struct msg *m)
+{
+	struct vnode_read *req = CONTAINER_OF(m, struct vnode_read, msg);
+
+	CONTAINER_OF(req, struct check, req)->back = 1;
+}
+
+static void
+read_page(struct world *w, int stream, uint64_t from, struct check *c)
+{
+	const struct env_post *post = &simenv_env(w->sim)->post;
+	char name[16];
+
+	snprintf(name, sizeof(name), "s%d", stream);
+	*c = (struct check){.req = {
+				.msg = {.kind = MSG_READ, .fn = got_page},
+				.group = (uint32_t)stream % N_GROUPS,
+				.bucket = SLICE_LIT("b"),
+				.stream = SLICE_STR(name),
+				.from = from,
+				.to = UINT64_MAX,
+				.limit = UINT64_MAX,
+				.max_bytes = 4096,
+			    }};
+	post->to_worker(post->ctx, c->req.group % 2, &c->req.msg);
+	for (int i = 0; i < 10000 && !c->back; i++)
+		if (!simenv_step(w->sim))
+			simenv_skip(w->sim);
+	cr_assert(c->back, "a read was not answered");
+	cr_assert_eq(c->req.r, 0, "stream %d from %llu: %s", stream,
+	    (unsigned long long)from, err_text(c->req.r));
+}
+
+/* The put whose bytes these are, or NULL. */
+static const struct put *
+find_put(const struct put *puts, uint32_t n, int stream, struct slice data)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (puts[i].stream == stream &&
+		    slice_equal(puts[i].event.data, data))
+			return &puts[i];
+	return NULL;
+}
+
+/* Every event is one that was sent, none twice, seqnums dense; everything that
+ * was acknowledged is there under its seqnum and time. */
+static void
+check_stream(struct world *w, int stream, const struct put *puts, uint32_t n)
+{
+	uint8_t seen[4 * N_PUTS] = {0};
+	uint64_t seq = 1;
+	uint32_t n_seen = 0, n_acked = 0;
+
+	for (;;) {
+		struct check c;
+
+		read_page(w, stream, seq, &c);
+		if (c.req.page.n_parts == 0)
+			break;
+		for (uint32_t i = 0; i < c.req.page.n_parts; i++) {
+			struct slice in = c.req.page.parts[i].records;
+			struct event e;
+			uint32_t bytes;
+
+			while (in.n) {
+				const struct put *p;
+
+				cr_assert_eq(
+				    event_decode(in, 1, &e, &bytes), 0);
+				cr_assert_eq(e.seq, seq);
+				p = find_put(puts, n, stream, e.data);
+				cr_assert_not_null(p, "an event nobody sent");
+				cr_assert_not(seen[p - puts], "twice");
+				seen[p - puts] = 1;
+				if (p->done == 1)
+					cr_assert(p->req.first == seq &&
+						  p->req.t_ms == e.t_ms);
+				n_seen++;
+				seq++;
+				in = SLICE(in.p + bytes, in.n - bytes);
+			}
+		}
+		vnode_page_deinit(&c.req.page);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (puts[i].stream != stream || puts[i].done != 1)
+			continue;
+		n_acked++;
+		cr_assert(seen[i], "event %u of stream %d is lost", puts[i].id,
+		    stream);
+	}
+	cr_assert_geq(n_seen, n_acked);
+}
+
+/* Recovers, checks, appends a little, is cut again, recovers, checks. */
+static void
+check_state(
+    struct memdisk *md, const struct put *puts, uint32_t n, uint64_t seed)
+{
+	struct world *w = world_new(md, seed + 1);
+	char why[512];
+	int r = open_store(w, why, sizeof(why));
+
+	cr_assert_eq(r, 0, "seed %llu: %s", (unsigned long long)seed, why);
+	cr_assert_eq(store_start(w->store), 0);
+	for (int s = 0; s < N_STREAMS; s++)
+		check_stream(w, s, puts, n);
+	memcpy(w->puts, puts, n * sizeof(*puts));
+	w->n_puts = n;
+	for (uint32_t i = 0; i < n; i++) { /* the slices point into the copy */
+		w->puts[i].event.data.p = (uint8_t *)w->puts[i].data;
+		if (w->puts[i].done == 0)
+			w->puts[i].done = 2;
+	}
+	run_puts(w, 1000, 4, seed);
+	memdisk_crash(md, seed % 2 ? MEMDISK_RANDOM : MEMDISK_LOSE_ALL, seed);
+	memdisk_restart(md);
+	struct world *again = world_new(md, seed + 2);
+
+	r = open_store(again, why, sizeof(why));
+	cr_assert_eq(
+	    r, 0, "seed %llu, second crash: %s", (unsigned long long)seed, why);
+	cr_assert_eq(store_start(again->store), 0);
+	for (int s = 0; s < N_STREAMS; s++)
+		check_stream(again, s, w->puts, w->n_puts);
+	world_kill(again);
+	world_kill(w);
+}
+
+static struct memdisk *
+fresh_disk(void)
+{
+	struct memdisk *md = memdisk_new(NULL);
+	const struct env_disk *d = memdisk_disk(md);
+
+	d->mkdir(d->ctx, "c");
+	d->sync_all(d->ctx);
+	return md;
+}
+
+/* One history; cut at disk operation OP (or not at all: returns how many). */
+static uint64_t
+history(uint64_t seed, uint64_t op, enum memdisk_fault fault, uint32_t *states,
+    uint64_t *checkpoints)
+{
+	struct memdisk *md = fresh_disk();
+	struct world *w = world_new(md, seed);
+	char why[512];
+	uint64_t base, ops;
+
+	base = memdisk_ops(md);
+	if (fault != MEMDISK_OK)
+		memdisk_fail_at(md, base + op, fault);
+	if (open_store(w, why, sizeof(why)) == 0) {
+		cr_assert_eq(store_start(w->store), 0);
+		run_puts(w, 1, N_PUTS, seed);
+	}
+	ops = memdisk_ops(md) - base;
+	if (fault == MEMDISK_OK) {
+		struct store_stats st;
+
+		store_stats(w->store, &st);
+		*checkpoints += st.n_checkpoints;
+	}
+	for (uint64_t k = 0; k < (fault == MEMDISK_OK ? 1 : 3); k++) {
+		struct memdisk *state = memdisk_clone(md);
+
+		memdisk_fail_clear(state);
+		memdisk_crash(state,
+		    k == 0   ? MEMDISK_RANDOM
+		    : k == 1 ? MEMDISK_KEEP_ALL
+			     : MEMDISK_LOSE_ALL,
+		    seed * 131 + op * 7 + k);
+		memdisk_restart(state);
+		check_state(state, w->puts, w->n_puts, seed + op + k);
+		memdisk_free(state);
+		(*states)++;
+	}
+	world_kill(w);
+	memdisk_free(md);
+	return ops;
+}
+
+Test(store_crash, nothing_acknowledged_is_lost_wherever_the_power_is_cut)
+{
+	const char *only = getenv("IORIO_SEED");
+	uint64_t first = only ? strtoull(only, NULL, 10) : 1;
+	uint64_t last = only ? first : 8;
+	uint64_t checkpoints = 0;
+	uint32_t states = 0;
+
+	for (uint64_t seed = first; seed <= last; seed++) {
+		uint64_t ops =
+		    history(seed, 0, MEMDISK_OK, &states, &checkpoints);
+
+		cr_assert_gt(ops, 100, "too short a history");
+		for (uint64_t op = 0; op < ops; op++) {
+			history(seed, op, MEMDISK_CRASH_BEFORE, &states,
+			    &checkpoints);
+			history(seed, op, MEMDISK_CRASH_MIDDLE, &states,
+			    &checkpoints);
+		}
+	}
+	printf("# %u crash states\n", states);
+	cr_assert_geq(checkpoints, last - first + 1, "too few checkpoints");
+	cr_assert(only || states >= 5000, "%u states", states);
+}
