@@ -144,14 +144,12 @@ absolute_target(struct parser_head *h, const uint8_t *p, uint32_t scheme)
 {
 	uint32_t at = h->target.at, end = at + h->target.n, i = at + scheme;
 
-	while (i < end && p[i] != '/' && p[i] != '?')
+	while (i < end && p[i] != '/')
 		i++;
 	if (!is_host(SLICE(p + at + scheme, i - at - scheme)))
 		return FAIL(h, 400, "malformed authority in the target");
 	if (i == end)
 		h->target = (struct parser_span){at + scheme - 1, 1};
-	else if (p[i] == '?')
-		return FAIL(h, 400, "an absolute target without a path");
 	else
 		h->target = (struct parser_span){i, end - i};
 	return PARSER_MORE;
@@ -346,7 +344,7 @@ end_of_head(struct parser_head *h)
 	return PARSER_DONE;
 }
 
-/* The line of N bytes at AT is whole. */
+/* The line of N bytes at AT is whole.  A CR in it is of no class. */
 static enum parser_result
 line(struct parser_head *h, const uint8_t *p, uint32_t at, uint32_t n)
 {
@@ -355,8 +353,6 @@ line(struct parser_head *h, const uint8_t *p, uint32_t at, uint32_t n)
 	if (n == 0) /* RFC 9112 section 2.2: before a request */
 		return at >= 4 ? FAIL(h, 400, "blank lines before a request")
 			       : PARSER_MORE;
-	if (memchr(p + at, '\r', n))
-		return FAIL(h, 400, "bare CR");
 	if (!h->in_headers)
 		return request_line(h, p, at, n);
 	if (p[at] == ' ' || p[at] == '\t')

@@ -149,6 +149,7 @@ request(struct walk *w, struct input *i)
 	if (r == PARSER_DONE) {
 		w->n_requests++;
 		buf_add_byte(&w->text, '\n');
+		w->whole_n = w->text.n;
 	}
 	return r;
 }
@@ -160,6 +161,7 @@ walk_run(struct walk *w, struct slice in, walk_cut_fn cut, void *arg)
 
 	buf_reset(&w->text);
 	buf_reset(&w->extra);
+	w->whole_n = 0;
 	w->n_requests = w->status = w->upgrade = 0;
 	while (i.from < in.n)
 		if (request(w, &i) != PARSER_DONE || !w->keep_alive)

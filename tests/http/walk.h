@@ -16,6 +16,7 @@ typedef size_t (*walk_cut_fn)(void *arg);
 struct walk {
 	struct buf text;  /* method, target, headers and body of each request */
 	struct buf extra; /* what else was found, and how it ended */
+	size_t whole_n;   /* of text: that of whole requests */
 	int n_requests;   /* whole ones */
 	int status;       /* of the error that ended it, 0 without */
 	int upgrade, keep_alive; /* of the last */
