@@ -86,32 +86,50 @@ take_json(struct request *rq)
 	return 1;
 }
 
+/* Printable, so that it can be a header and a JSON string again. */
 static int
-take_event(struct request *rq)
+good_type(struct slice type)
+{
+	for (size_t i = 0; i < type.n; i++)
+		if (type.p[i] < 0x20 || type.p[i] >= 0x7f)
+			return 0;
+	return type.n <= EVENT_TYPE_MAX && memchr(type.p, '/', type.n) != NULL;
+}
+
+static int
+is_encoded(struct request *rq)
+{
+	struct slice coding = request_header(rq, "content-encoding");
+
+	return coding.n && !slice_equal(coding, SLICE_LIT("identity"));
+}
+
+void
+api_append_check(struct request *rq)
 {
 	struct slice type = request_header(rq, "content-type");
 
-	rq->event.data = rq->body;
-	if (type.n == 0 || is_type(type, "application/x-ndjson")) {
+	if (unsupported(rq))
+		return;
+	if (type.n == 0 || is_type(type, "application/x-ndjson") ||
+	    is_encoded(rq))
 		respond_error(rq, 415, "", NULL, NULL, "-");
-		return 0;
-	}
-	if (is_type(type, "application/json"))
-		return take_json(rq);
-	if (type.n > EVENT_TYPE_MAX) {
+	else if (!good_type(type))
 		respond_error(rq, 400, "bad-request", NULL, NULL,
-		    "the content type is longer than %d bytes", EVENT_TYPE_MAX);
-		return 0;
-	}
-	rq->event.type = type;
-	return 1;
+		    "the content type is malformed or longer than %d bytes",
+		    EVENT_TYPE_MAX);
+	else if (is_type(type, "application/json"))
+		rq->event.flags = EVENT_JSON;
+	else
+		rq->event.type = type;
 }
 
 void
 api_append(struct request *rq)
 {
-	if (unsupported(rq) || !take_event(rq))
+	if ((rq->event.flags & EVENT_JSON) && !take_json(rq))
 		return;
+	rq->event.data = rq->body;
 	rq->put = (struct vnode_put){
 	    .msg = {.kind = MSG_PUT},
 	    .group = rq->group,

@@ -172,7 +172,7 @@ got_part(struct msg *m)
 			call_free(c);
 		return;
 	}
-	if (c->n_waiting == 0)
+	if (c->n_waiting == 0 && !c->rq->done)
 		send_list(c->rq);
 }
 
@@ -193,9 +193,7 @@ api_list_timed_out(struct request *rq)
 	send_list(rq);
 }
 
-/* --- asking
- * -----------------------------------------------------------------------------
- */
+/* --- asking --------------------------------------------------------------- */
 
 static struct slice
 keep(uint8_t **at, struct slice s)
@@ -267,6 +265,7 @@ ask_all(struct request *rq)
 	}
 	rq->list = c;
 	c->n_waiting = c->n_groups;
+	request_watch(rq);
 	for (uint32_t g = 0; g < c->n_groups; g++) {
 		struct vnode_list *part =
 		    mem_zalloc(sizeof(*part) + sizeof(struct list_call *));

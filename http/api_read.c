@@ -6,7 +6,7 @@
  *
  * JSON is gathered and sent whole; NDJSON goes out page by page, the next one
  * being asked for when the output has drained, so any range costs the same
- *memory.
+ * memory.
  */
 #include "http/http_impl.h"
 #include "http/render.h"
@@ -36,8 +36,7 @@ ask(struct request *rq, enum vnode_read_op op)
 	request_send(rq, &r->msg, got_page);
 }
 
-/* --- parameters
- * -------------------------------------------------------------------- */
+/* --- parameters ----------------------------------------------------------- */
 
 static int
 parse_int(struct slice s, int64_t *out)
@@ -196,8 +195,7 @@ take_params(struct request *rq)
 	return 0;
 }
 
-/* --- stages
- * -------------------------------------------------------------------------- */
+/* --- stages --------------------------------------------------------------- */
 
 static void
 ask_first(struct request *rq)
@@ -248,9 +246,7 @@ got_seek(struct request *rq)
 	ask_next_stage(rq);
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------
- */
+/* --- answers -------------------------------------------------------------- */
 
 static void
 add_quoted_name(struct buf *b, struct slice name)
@@ -314,13 +310,25 @@ send_json(struct request *rq)
 	read_headers(rq, &extra,
 	    rq->next <= rq->last && rq->last &&
 		(!rq->has_limit || rq->limit == JSON_EVENTS_MAX) &&
-		rq->items.n > 2);
-	buf_add_byte(&rq->items, ']');
-	if (buf_error(&rq->items) || buf_error(&extra))
+		rq->items.bytes);
+	render_array_end(&rq->items);
+	if (rq->items.error || buf_error(&extra))
 		respond_store_error(rq, -ERR_NOMEM);
 	else
-		respond(rq, 200, "application/json", (char *)extra.p,
-		    buf_slice(&rq->items));
+		respond_out(
+		    rq, 200, "application/json", (char *)extra.p, &rq->items);
+	buf_deinit(&extra);
+}
+
+static void
+send_head_only(struct request *rq)
+{
+	struct buf extra;
+
+	read_headers(rq, &extra, 0);
+	respond_head(rq, 200,
+	    rq->ndjson ? "application/x-ndjson" : "application/json",
+	    (char *)extra.p);
 	buf_deinit(&extra);
 }
 
@@ -345,7 +353,7 @@ finish(struct request *rq)
 }
 
 void
-api_read_more(struct request *rq)
+api_read_resume(struct request *rq)
 {
 	struct vnode_read *r = &rq->read;
 
@@ -382,10 +390,6 @@ damaged(struct request *rq)
 {
 	char fields[96];
 
-	if (rq->streaming) { /* the head is out: an unfinished body must do */
-		conn_close(rq->conn);
-		return;
-	}
 	snprintf(fields, sizeof(fields), ",\"first\":%llu,\"last\":%llu",
 	    (unsigned long long)rq->read.damaged_first,
 	    (unsigned long long)rq->read.damaged_last);
@@ -393,39 +397,65 @@ damaged(struct request *rq)
 	    "these events cannot be read here and now");
 }
 
+/* Is it first, and is there room?  Then the next page; or later. */
+static void
+go_on(struct request *rq)
+{
+	conn_kick(rq->conn);
+	if (conn_has_room(rq))
+		api_read_resume(rq);
+	else
+		rq->stalled = 1;
+}
+
+static void
+begin_range(struct request *rq)
+{
+	rq->next = rq->read.range_first;
+	rq->last = rq->read.range_last;
+	rq->left = rq->limit;
+	rq->stage = STAGE_MORE;
+	if (rq->ndjson && !rq->is_head)
+		begin_ndjson(rq);
+}
+
 static void
 use_page(struct request *rq)
 {
-	int r = 0;
+	int r;
 
-	if (rq->stage == STAGE_FIRST) {
-		rq->next = rq->read.range_first;
-		rq->last = rq->read.range_last;
-		rq->left = rq->limit;
-		rq->stage = STAGE_MORE;
-		if (rq->ndjson && !rq->is_head)
-			begin_ndjson(rq);
-	}
+	if (rq->stage == STAGE_FIRST)
+		begin_range(rq);
 	if (rq->is_head) {
-		rq->ndjson = 0;
-		rq->left = 0;
-		send_json(rq);
+		send_head_only(rq);
 		return;
 	}
-	if (rq->read.page.n_parts)
-		r = render_page(rq, &rq->read.page);
+	r = render_page(rq, &rq->items, &rq->read.page);
 	advance(rq);
 	vnode_page_deinit(&rq->read.page);
-	if (r) {
+	if (r && rq->streaming)
+		conn_close(rq->conn);
+	else if (r)
 		respond_store_error(rq, r);
-		return;
-	}
-	if (rq->ndjson)
-		conn_flush(rq->conn); /* asks for more, or waits for room */
-	else if (rq->items.n >= JSON_BYTES_MAX)
+	else if (rq->ndjson) {
+		respond_chunk(rq, &rq->items);
+		go_on(rq);
+	} else if (rq->items.bytes >= JSON_BYTES_MAX)
 		send_json(rq);
 	else
-		api_read_more(rq);
+		api_read_resume(rq);
+}
+
+/* It cannot go on.  Once the head is out, an unfinished body must say so. */
+static void
+fail(struct request *rq, int r)
+{
+	if (rq->streaming)
+		conn_close(rq->conn);
+	else if (r == -ERR_CORRUPT)
+		damaged(rq);
+	else
+		respond_store_error(rq, r);
 }
 
 static void
@@ -436,10 +466,8 @@ got_page(struct msg *m)
 
 	if (!request_back(rq))
 		return;
-	if (r->r == -ERR_CORRUPT)
-		damaged(rq);
-	else if (r->r)
-		respond_store_error(rq, r->r);
+	if (r->r)
+		fail(rq, r->r);
 	else if (rq->raw)
 		render_raw(rq);
 	else if (r->op == VNODE_READ_SEEK)
@@ -451,15 +479,17 @@ got_page(struct msg *m)
 void
 api_read(struct request *rq)
 {
-	rq->ndjson = accepts_by_name(rq, "application/x-ndjson");
-	if (!rq->ndjson && !accepts(rq, "application/json")) {
+	int json = accept_q(rq->accept, "application/json");
+	int ndjson = accept_q_by_name(rq->accept, "application/x-ndjson");
+
+	rq->ndjson = ndjson > 0 && ndjson >= json;
+	if (!rq->ndjson && json == 0 && !rq->problem) {
 		respond_error(rq, 406, "not-acceptable", NULL, NULL,
 		    "there is application/json and application/x-ndjson");
 		return;
 	}
 	if (take_params(rq))
 		return;
-	buf_add_byte(&rq->items, '[');
 	ask_next_stage(rq);
 }
 

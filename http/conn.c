@@ -2,694 +2,349 @@
 /*
  * conn - one connection.
  *
- *	HEAD -> BODY -> BUSY -> HEAD ...		keep-alive, pipelined
- *	  any -> DRAIN -> closed			after an early error
+ * Requests are taken from the input (conn_in.c) and wait in `requests`, in the
+ * order in which they came, for their answers.  Several are in flight at a time
+ * only when all are safe, or all are appends.  The first one's answer goes
+ * straight to `out`, the others keep theirs until it is their turn; so answers
+ * leave in order, and one that streams has nobody before it.
  *
- * One request at a time: what is pipelined behind it waits in the input, so
- *answers are in order by construction.  Input is read into a refcounted block;
- *a request borrows its body from there and keeps the block.  Reading stops
- *while a request is being answered and the block is full, and while output
- *waits.
+ * Everything happens in conn_run: what the input allows, what is answered, one
+ * writev.  Code of requests never runs the connection, it only marks it;
+ * nothing is freed under the feet of a caller.
+ *
+ * Invariants outside conn_run:
+ *   1. requests other than the first have done nothing to `out`
+ *   2. queued = the bytes they have put aside
+ *   3. an empty connection without a request holds no block
  */
+#include "http/http_impl.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "http/http_impl.h"
 
-#define CONN_MAGIC       0x434f4e4e
-#define IN_BYTES         (16u << 10)
-#define OUT_BYTES        (16u << 10)
-#define OUT_IOV          64
-#define OUT_LOW          (256u << 10)
-#define HEAD_US          10000000ull
-#define IDLE_US          60000000ull
-#define DRAIN_US         1000000ull
-#define DRAIN_BYTES      (1u << 20)
-#define WRITE_US         60000000ull
-#define BODY_GRACE_US    10000000ull
-#define BODY_BYTES_PER_S 1024
+#define CONN_MAGIC 0x434f4e4e
+#define OUT_LOW    (256u << 10)
 
-static void step(struct conn *c);
+static const uint64_t wait_us[WAIT_COUNT] = {
+    [WAIT_IDLE] = 60000000,
+    [WAIT_HEAD] = 10000000,
+    [WAIT_BODY] = 1000000,
+    [WAIT_WRITE] = 60000000,
+    [WAIT_DRAIN] = 1000000,
+};
 
+static struct request *
+first_request(const struct conn *c)
+{
+	struct list *node = list_first(&c->requests);
+
+	return node ? LIST_ENTRY(node, struct request, link) : NULL;
+}
+
+int
+conn_is_first(const struct request *rq)
+{
+	return first_request(rq->conn) == rq;
+}
+
+int
+conn_has_room(const struct request *rq)
+{
+	return conn_is_first(rq) && rq->conn->out.bytes < OUT_LOW;
+}
+
+/* Goes on waiting, or begins to when it was for something else. */
 static void
-watch(struct conn *c)
+set_wait(struct conn *c, enum wait kind)
 {
-	unsigned what = 0;
-
-	if (c->reading)
-		what |= TCP_READABLE;
-	if (c->n_out > c->out_at)
-		what |= TCP_WRITABLE;
-	tcp_watch(c->tcp, what);
+	if (c->wait == kind)
+		return;
+	list_del(&c->waiting);
+	c->wait = kind;
+	if (kind == WAIT_NONE)
+		return;
+	c->deadline = mono_add_us(server_now(c->server), wait_us[kind]);
+	list_add_tail(&c->server->waits[kind], &c->waiting);
 }
 
-static void
-set_deadline(struct conn *c, uint64_t us)
-{
-	c->deadline = mono_add_us(server_now(c->server), us);
-}
-
-static void
-uncharge(struct conn *c)
-{
-	atomic_fetch_sub(c->server->config.inflight_bytes, c->charged);
-	c->charged = 0;
-}
-
-/* --- output
- * ---------------------------------------------------------------------- */
-
-static struct piece *
-add_piece(struct conn *c)
-{
-	if (c->n_out == c->cap_out) {
-		uint32_t cap = c->cap_out ? c->cap_out * 2 : 8;
-		void *p = mem_realloc(c->out, cap * sizeof(*c->out));
-
-		if (!p) {
-			c->broken = 1;
-			return NULL;
-		}
-		c->out = p;
-		c->cap_out = cap;
-	}
-	return &c->out[c->n_out++];
-}
+/* --- the end -------------------------------------------------------------- */
 
 void
-conn_out(struct conn *c, const void *p, size_t n)
-{
-	struct piece *last =
-	    c->n_out > c->out_at ? &c->out[c->n_out - 1] : NULL;
-	struct block *b = last ? last->block : NULL;
-
-	if (n == 0 || c->broken)
-		return;
-	/* Only our own text blocks have room behind what is used. */
-	if (!b || last->at + last->n != b->n || b->cap - b->n < n ||
-	    atomic_load(&b->refs) != 1) {
-		b = block_new(n > OUT_BYTES ? (uint32_t)n : OUT_BYTES);
-		last = b ? add_piece(c) : NULL;
-		if (!last) {
-			block_unref(b);
-			c->broken = 1;
-			return;
-		}
-		*last = (struct piece){b, 0, 0};
-	}
-	memcpy(b->p + b->n, p, n);
-	b->n += (uint32_t)n;
-	last->n += (uint32_t)n;
-	c->out_bytes += n;
-}
-
-void
-conn_out_block(struct conn *c, struct slice s, struct block *block)
-{
-	struct piece *piece = c->broken ? NULL : add_piece(c);
-
-	if (!piece)
-		return;
-	*piece = (struct piece){
-	    block_ref(block), (uint32_t)(s.p - block->p), (uint32_t)s.n};
-	c->out_bytes += s.n;
-}
-
-static void
-drop_sent(struct conn *c, size_t n)
-{
-	c->out_bytes -= n;
-	while (n > 0) {
-		struct piece *p = &c->out[c->out_at];
-		uint32_t k = n < p->n ? (uint32_t)n : p->n;
-
-		p->at += k;
-		p->n -= k;
-		n -= k;
-		if (p->n == 0) {
-			block_unref(p->block);
-			c->out_at++;
-		}
-	}
-	if (c->out_at == c->n_out)
-		c->out_at = c->n_out = 0;
-}
-
-static int
-write_some(struct conn *c)
-{
-	struct iovec iov[OUT_IOV];
-	size_t put = 0;
-	int n = 0, r;
-
-	for (uint32_t i = c->out_at; i < c->n_out && n < OUT_IOV; i++)
-		iov[n++] = (struct iovec){
-		    c->out[i].block->p + c->out[i].at, c->out[i].n};
-	r = tcp_writev(c->tcp, iov, n, &put);
-	if (r == 0)
-		drop_sent(c, put);
-	return r;
-}
-
-/* 0, or the connection is gone. */
-static int
-send_out(struct conn *c)
-{
-	while (!c->broken && c->n_out > c->out_at) {
-		int r = write_some(c);
-
-		if (r == TCP_E_AGAIN)
-			break;
-		if (r < 0)
-			c->broken = 1;
-	}
-	if (c->broken) {
-		conn_close(c);
-		return 1;
-	}
-	return 0;
-}
-
-void
-conn_flush(struct conn *c)
-{
-	if (send_out(c))
-		return;
-	if (c->n_out > c->out_at && c->state != CONN_DRAIN)
-		set_deadline(c, WRITE_US);
-	if (c->rq && c->rq->streaming && c->out_bytes < OUT_LOW) {
-		request_drained(c->rq);
-		return;
-	}
-	watch(c);
-}
-
-/* --- closing
- * ----------------------------------------------------------------------- */
-
-void
-conn_close(struct conn *c)
+conn_free(struct conn *c)
 {
 	struct http_server *s = c->server;
+	struct list *node;
 
-	if (c->rq) {
-		c->rq->conn = NULL;
-		request_free(c->rq);
+	while ((node = list_take_first(&c->requests))) {
+		struct request *rq = LIST_ENTRY(node, struct request, link);
+
+		request_log(rq);
+		rq->conn = NULL;
+		request_free(rq);
 	}
-	for (; c->out_at < c->n_out; c->out_at++)
-		block_unref(c->out[c->out_at].block);
-	uncharge(c);
+	out_deinit(&c->out);
+	atomic_fetch_sub(s->config.inflight_bytes, c->charged);
 	list_del(&c->link);
+	list_del(&c->dirty);
+	list_del(&c->waiting);
 	s->n_conns--;
 	atomic_fetch_sub(s->config.n_connections, 1);
 	tcp_close(c->tcp);
 	block_unref(c->in);
 	block_unref(c->body);
-	mem_free(c->out);
+	c->magic = 0;
 	mem_free(c);
 }
 
-/* The answer is out; the peer may still be sending.  Closing now would reset
- * the connection and could take the answer with it. */
+void
+conn_close(struct conn *c)
+{
+	c->broken = 1;
+	conn_kick(c);
+}
+
+/* All answers are out; the peer may still be sending.  Closing now would reset
+ * the connection and could take the last answer with it. */
 static void
 start_drain(struct conn *c)
 {
 	c->state = CONN_DRAIN;
+	c->in = block_unref(c->in);
 	c->drained = 0;
-	c->reading = 1;
-	set_deadline(c, DRAIN_US);
-	if (c->n_out == c->out_at)
-		tcp_shutdown_write(c->tcp);
-	watch(c);
+	tcp_shutdown_write(c->tcp);
 }
 
-/* --- requests
- * -------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------- */
 
-static struct request *
-new_request(struct conn *c)
-{
-	struct parser_head *h = &c->head;
-	uint32_t target_n = h->status ? 0 : h->target.n;
-	struct request *rq = mem_zalloc(sizeof(*rq) + (size_t)target_n + 16);
-
-	if (!rq)
-		return NULL;
-	rq->conn = c;
-	rq->server = c->server;
-	rq->store = rq->storage;
-	rq->in = block_ref(c->in);
-	rq->method = parser_slice(c->in->p + c->in_at, h->method);
-	if (!h->status)
-		rq->target = parser_slice(c->in->p + c->in_at, h->target);
-	rq->http10 = h->minor == 0;
-	rq->keep_alive = h->keep_alive && !c->server->stopping;
-	rq->started = server_now(c->server);
-	buf_init(&rq->items, 16u << 20);
-	c->rq = rq;
-	c->state = CONN_BUSY;
-	set_deadline(c, c->server->config.request_timeout_us + 500000);
-	return rq;
-}
-
-/* An error before there is a request to route; the connection ends with it. */
-static void
-refuse(struct conn *c, int status, const char *type, const char *why)
+/* Requests that are answered make way for the next.  1: one was. */
+static int
+retire(struct conn *c)
 {
 	struct request *rq;
+	int moved = 0;
 
-	if (c->head.status == 0)
-		c->head.status = status;
-	rq = new_request(c);
-	if (!rq) {
-		conn_close(c);
-		return;
+	while ((rq = first_request(c)) && rq->done && rq != c->reading) {
+		list_del(&rq->link);
+		c->n_requests--;
+		request_log(rq);
+		rq->conn = NULL;
+		request_free(rq);
+		rq = first_request(c);
+		if (rq) {
+			c->queued -= rq->out.bytes;
+			out_splice(&c->out, &rq->out);
+		}
+		moved = 1;
 	}
-	rq->keep_alive = 0;
-	respond_error(rq, status, type, NULL, NULL, "%s", why);
+	return moved;
 }
 
-static const char *
-type_of_status(int status)
-{
-	switch (status) {
-	case 408:
-		return "timeout";
-	case 413:
-		return "too-large";
-	case 414:
-		return "uri-too-long";
-	case 431:
-		return "headers-too-large";
-	default:
-		return "bad-request";
-	}
-}
-
-static void
-dispatch(struct conn *c, struct slice body)
-{
-	struct request *rq = new_request(c);
-
-	if (!rq) {
-		conn_close(c);
-		return;
-	}
-	rq->body = body;
-	rq->body_block = c->body;
-	c->body = NULL;
-	request_dispatch(rq);
-}
-
-/* Bytes of this request that are in the input. */
-static struct slice
-input(const struct conn *c)
-{
-	return SLICE(c->in->p + c->in_at, c->in->n - c->in_at);
-}
-
-/* Makes room for NEED bytes from in_at on, and for at least one more. */
+/* 1: the first request has put more into the output. */
 static int
-make_room(struct conn *c, uint64_t need)
+resume(struct conn *c)
 {
-	struct slice left = input(c);
-	struct block *b;
+	struct request *rq = first_request(c);
 
-	if (c->in_at + need <= c->in->cap && c->in->n < c->in->cap)
+	if (!rq || !rq->stalled || !conn_has_room(rq))
 		return 0;
-	if (need < IN_BYTES)
-		need = IN_BYTES;
-	if (need <= left.n)
-		need = left.n * 2;
-	b = block_new((uint32_t)need);
-	if (!b)
-		return -ERR_NOMEM;
-	memcpy(b->p, left.p, left.n);
-	b->n = (uint32_t)left.n;
-	block_unref(c->in);
-	c->in = b;
-	c->in_at = 0;
-	return 0;
-}
-
-static int
-too_large(struct conn *c, uint64_t n)
-{
-	return n > c->server->config.max_body;
-}
-
-static int
-charge(struct conn *c, uint64_t n)
-{
-	uint64_t all =
-	    atomic_fetch_add(c->server->config.inflight_bytes, n) + n;
-
-	c->charged += n;
-	return all > c->server->config.max_inflight;
-}
-
-static void
-send_continue(struct conn *c)
-{
-	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
-	if (c->head.expect_continue)
-		conn_out(c, text, sizeof(text) - 1);
-}
-
-static void
-begin_body(struct conn *c)
-{
-	struct parser_head *h = &c->head;
-
-	if (!h->chunked && h->content_length == 0) {
-		dispatch(c, SLICE(NULL, 0));
-		return;
-	}
-	if (too_large(c, h->content_length)) {
-		refuse(c, 413, "too-large", "the body is larger than allowed");
-		return;
-	}
-	c->state = CONN_BODY;
-	c->body_since = server_now(c->server);
-	set_deadline(c, BODY_GRACE_US);
-	send_continue(c);
-	if (h->chunked) {
-		parser_chunked_init(&c->chunked);
-		c->body_left = h->bytes; /* offset of what is not decoded */
-	} else if (make_room(c, h->bytes + h->content_length)) {
-		refuse(c, 503, "unavailable", "out of memory");
-	}
-}
-
-static int
-grow_body(struct conn *c, size_t n)
-{
-	uint32_t used = c->body ? c->body->n : 0;
-	uint32_t cap = c->body ? c->body->cap : 0;
-	struct block *b;
-
-	if (used + n <= cap)
-		return 0;
-	cap = cap * 2 > used + n ? cap * 2 : (uint32_t)(used + n);
-	b = block_new(cap);
-	if (!b)
-		return -ERR_NOMEM;
-	if (used)
-		memcpy(b->p, c->body->p, used);
-	b->n = used;
-	block_unref(c->body);
-	c->body = b;
-	return 0;
-}
-
-/* 1: go on reading, 0: something else happened. */
-static int
-step_chunked(struct conn *c)
-{
-	for (;;) {
-		struct slice in = input(c), data;
-		size_t used = 0;
-		enum parser_result r;
-
-		in = SLICE(in.p + c->body_left, in.n - c->body_left);
-		if (in.n == 0)
-			break;
-		r = parser_chunked_step(&c->chunked, in, &used, &data);
-		c->body_left += used;
-		if (r == PARSER_ERROR) {
-			refuse(c, 400, "bad-request", "malformed chunk");
-			return 0;
-		}
-		if (too_large(c, data.n + (c->body ? c->body->n : 0))) {
-			refuse(c, 413, "too-large",
-			    "the body is larger than allowed");
-			return 0;
-		}
-		if (charge(c, data.n) || grow_body(c, data.n)) {
-			refuse(c, 503, "unavailable",
-			    "too many bodies are in flight");
-			return 0;
-		}
-		if (data.n) {
-			memcpy(c->body->p + c->body->n, data.p, data.n);
-			c->body->n += (uint32_t)data.n;
-		}
-		if (r == PARSER_DONE) {
-			c->head.bytes = (uint32_t)c->body_left;
-			dispatch(c, c->body ? SLICE(c->body->p, c->body->n)
-					    : SLICE(NULL, 0));
-			return 0;
-		}
-	}
-	/* What was decoded is not needed again, but for the head. */
-	memmove(c->in->p + c->in_at + c->head.bytes,
-	    c->in->p + c->in_at + c->body_left, input(c).n - c->body_left);
-	c->in->n -= (uint32_t)(c->body_left - c->head.bytes);
-	c->body_left = c->head.bytes;
+	rq->stalled = 0;
+	api_read_resume(rq);
 	return 1;
 }
 
-static int
-step_body(struct conn *c)
-{
-	struct parser_head *h = &c->head;
-	struct slice in = input(c);
-
-	if (h->chunked)
-		return step_chunked(c);
-	if (in.n < h->bytes + h->content_length)
-		return 1;
-	dispatch(c, SLICE(in.p + h->bytes, h->content_length));
-	return 0;
-}
-
-static int
-step_head(struct conn *c)
-{
-	struct slice in = input(c);
-
-	if (in.n == 0)
-		return 1;
-	switch (parser_head_step(&c->head, in)) {
-	case PARSER_MORE:
-		return 1;
-	case PARSER_DONE:
-		begin_body(c);
-		return c->state == CONN_BODY ? step_body(c) : 0;
-	case PARSER_ERROR:
-		refuse(c, c->head.status, type_of_status(c->head.status),
-		    c->head.reason);
-		return 0;
-	}
-	return 0;
-}
-
-/* Ready for the next request: what is left of the input moves up. */
 static void
-next_request(struct conn *c)
+send_out(struct conn *c)
 {
-	parser_head_init(&c->head);
-	c->state = CONN_HEAD;
-	c->reading = 1;
-	if (c->in_at == c->in->n && atomic_load(&c->in->refs) == 1 &&
-	    c->in->cap <= 4 * IN_BYTES)
-		c->in_at = c->in->n = 0;
-	else if (c->in_at == c->in->n && c->in->cap > 4 * IN_BYTES) {
-		struct block *b = block_new(IN_BYTES);
+	uint64_t before = c->out.bytes;
+	int r;
 
-		if (b) {
-			block_unref(c->in);
-			c->in = b;
-			c->in_at = 0;
-		}
+	if (c->out.at == c->out.n && !c->out.error)
+		return;
+	r = out_send(&c->out, c->tcp);
+	if (r < 0)
+		c->broken = 1;
+	if (c->out.bytes != before && c->wait == WAIT_WRITE)
+		set_wait(c, WAIT_NONE); /* it moves: a new deadline */
+}
+
+static enum wait
+what_for(const struct conn *c)
+{
+	if (c->out.bytes)
+		return WAIT_WRITE;
+	switch (c->state) {
+	case CONN_DRAIN:
+		return WAIT_DRAIN;
+	case CONN_BODY:
+	case CONN_SKIP:
+		return WAIT_BODY;
+	case CONN_HEAD:
+		if (c->n_requests)
+			return WAIT_NONE; /* they have deadlines */
+		return conn_input(c).n ? WAIT_HEAD : WAIT_IDLE;
+	default:
+		return WAIT_NONE;
 	}
-	set_deadline(c, input(c).n ? HEAD_US : IDLE_US);
+}
+
+/* An idle connection costs no blocks. */
+static void
+give_blocks(struct conn *c)
+{
+	if (c->n_requests || c->out.bytes || conn_input(c).n ||
+	    c->state == CONN_BODY)
+		return;
+	server_give_block(c->server, c->in);
+	server_give_block(c->server, c->out.text);
+	c->in = c->out.text = NULL;
+	c->in_at = 0;
+}
+
+static void
+settle(struct conn *c)
+{
+	unsigned what = 0;
+
+	set_wait(c, what_for(c));
+	give_blocks(c);
+	if (conn_may_read(c))
+		what |= TCP_READABLE;
+	if (c->out.bytes)
+		what |= TCP_WRITABLE;
+	tcp_watch(c->tcp, what);
 }
 
 void
-conn_answered(struct conn *c)
+conn_run(struct conn *c)
 {
-	struct request *rq = c->rq;
-	int keep = rq->keep_alive && !c->head.status;
+	c->running = 1;
+	while (!c->broken) {
+		int moved = 0;
 
-	c->rq = NULL;
-	rq->conn = NULL;
-	request_free(rq);
-	uncharge(c);
-	if (!keep) {
-		c->closing = 1;
-		if (!send_out(c))
+		while (!c->broken && (conn_step(c) | retire(c)))
+			moved = 1;
+		if (c->eof)
+			conn_input_ended(c);
+		moved |= retire(c);
+		send_out(c);
+		if (!resume(c) && !moved)
+			break;
+	}
+	c->running = 0;
+	if (c->server->stopping && c->state == CONN_HEAD && !conn_input(c).n)
+		c->state = CONN_END;
+	if (!c->broken && c->state == CONN_END && !c->n_requests &&
+	    !c->out.bytes) {
+		c->broken = c->eof;
+		if (!c->eof)
 			start_drain(c);
-		return;
 	}
-	c->in_at += c->head.bytes +
-		    (c->head.chunked ? 0 : (uint32_t)c->head.content_length);
-	if (send_out(c))
-		return;
-	next_request(c);
-	step(c);
-}
-
-/* --- events
- * ------------------------------------------------------------------------------
- */
-
-static int
-read_some(struct conn *c)
-{
-	size_t got = 0, room;
-	int r;
-
-	if (c->state == CONN_DRAIN) {
-		uint8_t junk[16384];
-
-		r = tcp_read(c->tcp, junk, sizeof(junk), &got);
-		c->drained += got;
-		return r == 0 && c->drained > DRAIN_BYTES ? TCP_E_EOF : r;
-	}
-	if (make_room(c, 0))
-		return -ERR_NOMEM;
-	room = c->in->cap - c->in->n;
-	r = tcp_read(c->tcp, c->in->p + c->in->n, room, &got);
-	if (r)
-		return r;
-	if (c->state == CONN_HEAD && input(c).n == 0)
-		set_deadline(c, HEAD_US);
-	c->in->n += (uint32_t)got;
-	if (c->state == CONN_BODY && !c->head.chunked && charge(c, got))
-		return -ERR_LIMIT;
-	return 0;
-}
-
-/* Parses what is there; C may be gone afterwards. */
-static void
-step(struct conn *c)
-{
-	int more = 1;
-
-	if (c->state == CONN_HEAD)
-		more = step_head(c);
-	else if (c->state == CONN_BODY)
-		more = step_body(c);
-	if (!more)
-		return;
-	if (c->eof)
-		conn_close(c);
+	if (c->broken)
+		conn_free(c);
 	else
-		conn_flush(c);
+		settle(c);
 }
+
+void
+conn_kick(struct conn *c)
+{
+	struct http_server *s = c->server;
+	const struct env_post *post = &s->config.env->post;
+
+	if (c->running || !list_empty(&c->dirty))
+		return;
+	list_add_tail(&s->dirty, &c->dirty);
+	if (s->flush_posted)
+		return;
+	s->flush_posted = 1;
+	post->to_worker(post->ctx, s->worker, &s->flush);
+}
+
+/* --- events --------------------------------------------------------------- */
 
 static void
 on_readable(void *arg)
 {
 	struct conn *c = OBJ_CAST(struct conn, CONN_MAGIC, arg);
-	int r;
+	int r = conn_read(c);
 
-	if (c->state == CONN_BUSY) { /* what is pipelined waits in the socket */
-		c->reading = 0;
-		watch(c);
-		return;
-	}
-	r = read_some(c);
 	if (r == TCP_E_AGAIN)
 		return;
-	if (r == -ERR_LIMIT) {
-		refuse(c, 503, "unavailable", "too many bodies are in flight");
-		return;
-	}
-	if (r == TCP_E_EOF && c->state != CONN_DRAIN && input(c).n) {
+	if (r == TCP_E_EOF && c->state != CONN_DRAIN)
 		c->eof = 1;
-		c->reading = 0;
-		refuse(c, 400, "bad-request", "the request ends too early");
-		return;
-	}
-	if (r) {
-		conn_close(c);
-		return;
-	}
-	if (c->state != CONN_DRAIN)
-		step(c);
+	else if (r)
+		c->broken = 1;
+	conn_run(c);
 }
 
 static void
 on_writable(void *arg)
 {
-	struct conn *c = OBJ_CAST(struct conn, CONN_MAGIC, arg);
-
-	conn_flush(c);
-}
-
-/* A body that trickles costs a connection and memory: at least
- * BODY_BYTES_PER_S after a grace. */
-static int
-body_too_slow(const struct conn *c, struct mono now)
-{
-	uint64_t took = mono_diff_us(c->body_since, now);
-	uint64_t got = c->head.chunked ? (c->body ? c->body->n : 0)
-				       : input(c).n - c->head.bytes;
-
-	return took > BODY_GRACE_US &&
-	       got < (took - BODY_GRACE_US) / 1000000 * BODY_BYTES_PER_S + 1;
+	conn_run(OBJ_CAST(struct conn, CONN_MAGIC, arg));
 }
 
 void
-conn_tick(struct conn *c, struct mono now)
+conn_expired(struct conn *c)
 {
-	if (c->server->stopping && c->state == CONN_HEAD && input(c).n == 0 &&
-	    c->n_out == c->out_at) {
-		conn_close(c);
-		return;
-	}
-	if (c->state == CONN_BODY && body_too_slow(c, now)) {
-		refuse(c, 408, "timeout", "the body came too slowly");
-		return;
-	}
-	if (c->state == CONN_BODY || now.us < c->deadline.us)
-		return;
-	switch (c->state) {
-	case CONN_HEAD:
-		if (input(c).n)
-			refuse(c, 408, "timeout", "the head came too slowly");
-		else
-			conn_close(c);
-		break;
-	case CONN_BUSY:
-		if (c->n_out > c->out_at || c->rq->streaming)
-			conn_close(c); /* the reader does not read */
-		else
-			request_timed_out(c->rq);
-		break;
-	default:
-		conn_close(c);
-	}
+	enum wait kind = c->wait;
+
+	set_wait(c, WAIT_NONE);
+	c->running = 1;
+	if (kind == WAIT_HEAD)
+		conn_refuse(c, 408, "timeout", "the head came too slowly");
+	else if (kind != WAIT_BODY)
+		c->broken = 1;
+	else if (conn_body_too_slow(c, server_now(c->server)))
+		conn_refuse(c, 408, "timeout", "the body came too slowly");
+	conn_run(c);
+}
+
+void
+conn_stop(struct conn *c)
+{
+	if (c->state == CONN_HEAD && !c->n_requests && !conn_input(c).n &&
+	    !c->out.bytes)
+		conn_free(c);
 }
 
 static const struct tcp_events events = {on_readable, on_writable};
+
+static void
+turn_away(struct tcp *tcp)
+{
+	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\n"
+				   "Connection: close\r\nRetry-After: 1\r\n"
+				   "Content-Length: 0\r\n\r\n";
+	struct iovec iov = {(void *)(uintptr_t)text, sizeof(text) - 1};
+	size_t put;
+
+	tcp_writev(tcp, &iov, 1, &put);
+	tcp_close(tcp);
+}
 
 void
 conn_accept(void *arg, struct tcp *tcp)
 {
 	struct http_server *s = arg;
-	struct conn *c = mem_zalloc(sizeof(*c));
+	struct conn *c = NULL;
 
-	if (!c || !(c->in = block_new(IN_BYTES)) || s->stopping ||
-	    atomic_load(s->config.n_connections) >= s->config.max_connections) {
-		if (c)
-			block_unref(c->in);
-		mem_free(c);
-		tcp_close(tcp);
+	if (!s->stopping &&
+	    atomic_load(s->config.n_connections) < s->config.max_connections)
+		c = mem_zalloc(sizeof(*c));
+	if (!c) {
+		turn_away(tcp);
 		return;
 	}
 	c->magic = CONN_MAGIC;
 	c->server = s;
 	c->tcp = tcp;
+	list_init(&c->dirty);
+	list_init(&c->waiting);
+	list_init(&c->requests);
 	list_add_tail(&s->conns, &c->link);
 	s->n_conns++;
 	atomic_fetch_add(s->config.n_connections, 1);
-	parser_head_init(&c->head);
-	c->reading = 1;
-	set_deadline(c, IDLE_US);
+	conn_in_init(c);
 	tcp_set_events(tcp, &events, c);
-	watch(c);
+	settle(c);
 }

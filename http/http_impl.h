@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * http_impl - what the files of the edge share: a connection, the request it is
- * working on, and how an answer is put together.
+ * http_impl - what the files of the edge share: the server of a worker, its
+ * connections, and their requests.
  */
 #ifndef HTTP_HTTP_IMPL_H
 #define HTTP_HTTP_IMPL_H
 
+#include "http/out.h"
 #include "http/parser.h"
 #include "http/server.h"
 #include "http/uri.h"
@@ -15,8 +16,23 @@
 #include "src/os/tcp.h"
 #include "vnode/vnode_msg.h"
 
+#define IN_BYTES     (16u << 10) /* of an input or text block */
+#define SPARE_BLOCKS 64
+
 struct conn;
 struct request;
+
+/* What a connection waits for.  Each kind has one length, so a list that is
+ * appended to is in order of deadlines. */
+enum wait {
+	WAIT_NONE,
+	WAIT_IDLE,  /* the first byte of a request */
+	WAIT_HEAD,  /* the rest of a head */
+	WAIT_BODY,  /* the next look at how fast a body comes */
+	WAIT_WRITE, /* the peer to read on */
+	WAIT_DRAIN, /* the peer to close */
+	WAIT_COUNT,
+};
 
 struct http_server {
 	struct http_config config;
@@ -24,6 +40,13 @@ struct http_server {
 	struct tcp_listener *listener;
 	struct list conns;
 	uint32_t n_conns;
+	struct list waits[WAIT_COUNT]; /* connections */
+	struct list asked;             /* requests, by deadline */
+	struct list dirty; /* connections whose requests have answered */
+	struct msg flush;  /* runs them, behind the answers of this turn */
+	int flush_posted;
+	struct block *spare[SPARE_BLOCKS];
+	uint32_t n_spare;
 	struct env_timer *tick;
 	struct ring_hash *hash;
 	struct json_checker *json;
@@ -44,7 +67,16 @@ struct route {
 	const char *method;
 	const char *pattern; /* segments; `:b` and `:s` are names */
 	enum permission permission;
-	handler_fn handler;
+	int json;           /* gives nothing but application/json */
+	handler_fn check;   /* before the body is read; may answer; or NULL */
+	handler_fn handler; /* with the body */
+};
+
+/* What may be in flight beside each other on one connection. */
+enum request_class {
+	CLASS_ALONE,
+	CLASS_SAFE,
+	CLASS_APPEND,
 };
 
 #define REQUEST_ID_BYTES 65
@@ -53,21 +85,30 @@ struct route {
 struct request {
 	struct conn *conn; /* NULL once the connection is gone */
 	struct http_server *server;
-	struct block *in; /* the head stands here, and the body but for: */
-	struct block *body_block; /* one that came in chunks */
+	struct list link;  /* of the connection, in the order they came */
+	struct list asked; /* of the server */
+	struct mono deadline;
+	enum request_class class;
+	const struct route *route;
+	struct block *in;         /* the head stands here */
+	struct block *body_block; /* the body */
+	const uint8_t *base;      /* of the head's spans */
 	struct slice method, target, body;
 	struct uri uri;
 	struct slice bucket, stream; /* of the route's pattern */
+	struct slice accept;
+	uint64_t charged; /* of http.max_inflight */
 	uint32_t group;
-	int is_head, keep_alive, http10;
+	int is_head, keep_alive, http10, problem;
 	int in_store; /* a message of it is under way */
-	int answered;
+	int done;     /* the last byte of the answer is out */
 	int proposed; /* a write: nobody knows what a timeout means */
+	int stalled;  /* goes on when it is first and the output has drained */
 	int status;
 	uint64_t bytes_out;
 	struct mono started;
 	char id[REQUEST_ID_BYTES];
-	const char *json_type; /* of errors */
+	struct out out; /* while others are before it */
 
 	/* an append */
 	struct vnode_put put;
@@ -75,15 +116,13 @@ struct request {
 
 	/* a read */
 	struct vnode_read read;
-	int ndjson, raw, desc, streaming, first_item;
+	int ndjson, raw, desc, streaming, stage, download;
+	int has_limit, has_since, has_until, has_from, has_to;
 	uint64_t next, last, left; /* still to send: next..last, at most left */
-	uint64_t since, until;
-	uint64_t limit;
-	int has_limit, has_since, has_until, stage, download;
-	uint64_t from, to;
+	uint64_t sent_low, sent_high; /* seqnums of what was; 0: nothing */
+	uint64_t since, until, limit, from, to;
 	int64_t from_arg;
-	int has_from, has_to, closed_range;
-	struct buf items;
+	struct out items; /* rendered, not in the answer yet */
 
 	/* a list */
 	struct list_call *list;
@@ -93,109 +132,152 @@ struct request {
 	uint8_t storage[];
 };
 
-/* --- conn
- * ---------------------------------------------------------------------------
- */
-
-struct piece {
-	struct block *block; /* one reference */
-	uint32_t at, n;
-};
-
 enum conn_state {
 	CONN_HEAD,
+	CONN_HELD, /* the head is there, but must wait for those before it */
 	CONN_BODY,
-	CONN_BUSY,  /* a request is being answered */
-	CONN_DRAIN, /* answered an error: reads on so that it arrives */
+	CONN_SKIP,  /* a body that nobody wants */
+	CONN_END,   /* no further request is taken */
+	CONN_DRAIN, /* all is answered: reads on so that it arrives */
 };
 
 struct conn {
 	uint32_t magic;
 	struct http_server *server;
 	struct tcp *tcp;
-	struct list link;
+	struct list link, dirty, waiting;
+	enum wait wait;
+	struct mono deadline;
 	enum conn_state state;
-	struct block *in;
-	uint32_t in_at; /* first byte of the request being read */
+	struct block *in; /* NULL while idle */
+	uint32_t in_at;   /* first byte that was not used */
 	struct parser_head head;
 	struct parser_chunked chunked;
-	struct block *body; /* of a chunked one */
-	uint64_t body_left, drained, charged;
-	struct request *rq;
-	struct piece *out;
-	uint32_t n_out, out_at, cap_out;
-	uint64_t out_bytes;
-	int reading, writing, eof, closing, broken;
-	struct mono deadline; /* us == 0: none */
+	struct block *body;      /* of a chunked one */
+	struct request *reading; /* its body is */
+	uint64_t body_left;      /* to be skipped */
+	uint64_t body_got, charged, drained;
 	struct mono body_since;
+	struct list requests;
+	uint32_t n_requests;
+	struct out out;
+	uint64_t queued; /* bytes in `out` of requests that are not first */
+	int running, eof, broken;
 };
 
+/* --- conn.c --------------------------------------------------------------- */
+
 void conn_accept(void *server, struct tcp *tcp);
+/* Ends it, at once or when the connection's own code has returned. */
 void conn_close(struct conn *c);
-void conn_tick(struct conn *c, struct mono now);
-/* Bytes of an answer.  Copied; or by reference to BLOCK. */
-void conn_out(struct conn *c, const void *p, size_t n);
-void conn_out_block(struct conn *c, struct slice s, struct block *block);
-/* The answer of the request is complete. */
-void conn_answered(struct conn *c);
-/* Sends what there is. */
-void conn_flush(struct conn *c);
+void conn_free(struct conn *c);
+/* The deadline of what it waits for is over. */
+void conn_expired(struct conn *c);
+/* The node stops: an idle one goes. */
+void conn_stop(struct conn *c);
+void conn_run(struct conn *c);
+/* A request has answered: the connection goes on in this turn. */
+void conn_kick(struct conn *c);
+int conn_is_first(const struct request *rq);
+/* Whether RQ may put more into the output now. */
+int conn_has_room(const struct request *rq);
+
+/* --- conn_in.c: from bytes to requests ------------------------------------ */
+
+void conn_in_init(struct conn *c);
+/* One step; 1: something moved. */
+int conn_step(struct conn *c);
+int conn_may_read(const struct conn *c);
+/* 0, TCP_E_*, -ERR_*. */
+int conn_read(struct conn *c);
+/* The peer has sent all it will send. */
+void conn_input_ended(struct conn *c);
+/* An error instead of an answer; no further request is taken. */
+void conn_refuse(struct conn *c, int status, const char *type, const char *why);
+int conn_body_too_slow(const struct conn *c, struct mono now);
+struct slice conn_input(const struct conn *c);
+
+/* --- server.c ------------------------------------------------------------- */
 
 struct mono server_now(const struct http_server *s);
 const char *server_date(struct http_server *s);
+/* Blocks of IN_BYTES are used again. */
+struct block *server_block(struct http_server *s);
+void server_give_block(struct http_server *s, struct block *b);
 
-/* --- requests and answers
- * ------------------------------------------------------------- */
+/* --- requests: route.c ---------------------------------------------------- */
 
-/* Finds the route and runs it. */
-void request_dispatch(struct request *rq);
+enum request_class request_class(struct slice method, struct slice target);
+/* Finds the route and checks all that needs no body; may answer. */
+void request_route(struct request *rq);
+/* Only while check or handler of the route runs. */
 struct slice request_header(const struct request *rq, const char *name);
-/* 0: not there (or bad escape, which dispatch refused before). */
+/* 0: not there (or bad escape, which routing refused before). */
 int request_param(struct request *rq, const char *name, struct slice *out);
 /* The request's message to the store goes out, or is back. */
 void request_send(struct request *rq, struct msg *m, void (*fn)(struct msg *));
 /* Back from the store: 0 when nobody waits for it any more (then RQ is gone).
  */
 int request_back(struct request *rq);
+/* An answer must come in time. */
+void request_watch(struct request *rq);
+void request_log(struct request *rq);
 /* RQ is given up or done with. */
 void request_free(struct request *rq);
 /* No answer came in time. */
 void request_timed_out(struct request *rq);
-/* Output has drained: a streamed answer goes on. */
-void request_drained(struct request *rq);
 
+/* --- answers: response.c -------------------------------------------------- */
+
+/* Bytes of an answer.  Copied; or by reference to BLOCK. */
+void respond_bytes(struct request *rq, const void *p, size_t n);
+void respond_block(struct request *rq, struct slice s, struct block *block);
 /* A whole answer.  EXTRA: header lines, each with CRLF; may be NULL. */
 void respond(struct request *rq, int status, const char *type,
     const char *extra, struct slice body);
+/* The same with a BODY that lies in BLOCK, which may be NULL. */
+void respond_with(struct request *rq, int status, const char *type,
+    const char *extra, struct slice body, struct block *block);
+/* The same with a BODY in pieces, which is empty then. */
+void respond_out(struct request *rq, int status, const char *type,
+    const char *extra, struct out *body);
+/* The answer to HEAD when the length of the body is not known. */
+void respond_head(
+    struct request *rq, int status, const char *type, const char *extra);
 /* The head of an answer whose body follows in chunks (or until the end, 1.0).
  */
 void respond_begin(
     struct request *rq, int status, const char *type, const char *extra);
-void respond_chunk(struct request *rq, struct slice text);
-void respond_chunk_begin(struct request *rq, size_t bytes);
-void respond_chunk_end(struct request *rq);
+/* One chunk of it; BODY is empty then. */
+void respond_chunk(struct request *rq, struct out *body);
 void respond_end(struct request *rq);
 /* An error of http-api.md section 1.  FIELDS: more JSON members, or NULL. */
 void respond_error(struct request *rq, int status, const char *type,
     const char *extra, const char *fields, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
-/* What the store answered, as an error; SUBJECT: reads and writes differ. */
+/* What the store answered, as an error. */
 void respond_store_error(struct request *rq, int r);
 const char *status_text(int status);
+/* The request gets an id, the client's if that is sane. */
+void respond_choose_id(struct request *rq, struct slice from_client);
 
-/* Whether the Accept header names TYPE or a range that holds it. */
-int accepts(const struct request *rq, const char *type);
-int accepts_by_name(const struct request *rq, const char *type);
+/* --- negotiation: accept.c ------------------------------------------------ */
 
-/* --- handlers
- * ------------------------------------------------------------------------------
- */
+/* How much ACCEPT wants TYPE, 0 to 1000; by a range that holds it, or only by
+ * its name.  No header: 1000, and 0 by name. */
+int accept_q(struct slice accept, const char *type);
+int accept_q_by_name(struct slice accept, const char *type);
 
+/* --- handlers ------------------------------------------------------------- */
+
+void api_append_check(struct request *rq);
 void api_append(struct request *rq);
+/* Always answers: PUT needs what is not there yet. */
 void api_append_put(struct request *rq);
 void api_read(struct request *rq);
 void api_read_raw(struct request *rq);
-void api_read_more(struct request *rq);
+/* First, and the output has drained. */
+void api_read_resume(struct request *rq);
 void api_streams(struct request *rq);
 void api_buckets(struct request *rq);
 void api_list_free(struct request *rq);

@@ -3,10 +3,11 @@
  * render - events as JSON, NDJSON, and as themselves.
  *
  * A large payload goes from the page to the socket by reference; small ones are
- * copied next to each other, which is cheaper than an iovec each.
+ * copied once, next to each other, which is cheaper than an iovec each.
  */
 #include "http/render.h"
 
+#include "http/text.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -41,90 +42,134 @@ add_base64(struct buf *b, struct slice s)
 	}
 }
 
-/* Everything before the payload, and, for a binary event, all of it. */
 static void
-add_meta(struct buf *b, const struct event *e)
+add(struct out *to, const void *p, size_t n)
 {
-	buf_add(b, "{\"meta\":{\"id\":", 14);
-	buf_add_u64(b, e->seq);
-	buf_add(b, ",\"t\":", 5);
-	buf_add_u64(b, e->t_ms);
-	if (e->flags & EVENT_JSON) {
-		buf_add(b, "}, \"data\":", 10);
-		return;
-	}
-	buf_add_str(b, ",\"type\":");
-	buf_add_json_string(b, e->type);
-	buf_add_str(b, "}, \"data64\":\"");
-	add_base64(b, e->data);
-	buf_add_byte(b, '"');
+	uint8_t *at = out_reserve(to, n, (uint32_t)n);
+
+	if (at)
+		memcpy(at, p, n);
 }
 
-static void
-add_payload(struct request *rq, struct buf *b, const struct event *e)
+#define META_BYTES 96
+
+/* What stands before the payload; of a binary event, before its type. */
+static size_t
+meta_text(char text[META_BYTES], const char *before, const struct event *e)
 {
-	size_t at = b->n;
+	char *at = text;
 
-	if (!(e->flags & EVENT_JSON))
-		return;
-	buf_add_slice(b, e->data);
-	if (!rq->ndjson || !(e->flags & EVENT_NEWLINE) || buf_error(b))
-		return;
-	for (; at < b->n; at++)
-		if (b->p[at] == '\n' || b->p[at] == '\r')
-			b->p[at] = ' ';
-}
-
-static void
-flush_items(struct request *rq)
-{
-	respond_chunk(rq, buf_slice(&rq->items));
-	buf_reset(&rq->items);
-}
-
-static void
-render_large(struct request *rq, const struct event *e, struct block *block)
-{
-	struct buf *b = &rq->items;
-
-	flush_items(rq);
-	add_meta(b, e);
-	respond_chunk_begin(rq, b->n + e->data.n + 2);
-	conn_out(rq->conn, b->p, b->n);
-	conn_out_block(rq->conn, e->data, block);
-	conn_out(rq->conn, "}\n", 2);
-	respond_chunk_end(rq);
-	buf_reset(b);
+	at = text_add(at, before);
+	at = text_add(at, "{\"meta\":{\"id\":");
+	at = text_add_u64(at, e->seq);
+	at = text_add(at, ",\"t\":");
+	at = text_add_u64(at, e->t_ms);
+	if (e->flags & EVENT_JSON)
+		at = text_add(at, "}, \"data\":");
+	return (size_t)(at - text);
 }
 
 static int
-render_event(struct request *rq, const struct event *e, struct block *block)
+render_binary(struct out *to, const char *before, const char *after,
+    const struct event *e)
 {
-	struct buf *b = &rq->items;
+	char meta[META_BYTES];
+	struct buf b;
 
-	if (rq->ndjson && e->data.n >= BY_REFERENCE &&
-	    (e->flags & (EVENT_JSON | EVENT_NEWLINE)) == EVENT_JSON) {
-		render_large(rq, e, block);
-		return 0;
+	buf_init(&b, 4 * e->data.n + 4096);
+	buf_add(&b, meta, meta_text(meta, before, e));
+	buf_add_str(&b, ",\"type\":");
+	buf_add_json_string(&b, e->type);
+	buf_add_str(&b, "}, \"data64\":\"");
+	add_base64(&b, e->data);
+	buf_add_byte(&b, '"');
+	buf_add_str(&b, after);
+	if (buf_error(&b))
+		to->error = -ERR_NOMEM;
+	else
+		add(to, b.p, b.n);
+	buf_deinit(&b);
+	return to->error;
+}
+
+static void
+break_no_line(uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] == '\n' || p[i] == '\r')
+			p[i] = ' ';
+}
+
+static int
+render_event(struct request *rq, struct out *to, const struct event *e,
+    struct block *block, uint32_t room)
+{
+	const char *before = rq->ndjson ? "" : to->bytes ? "," : "[";
+	const char *after = rq->ndjson ? "}\n" : "}";
+	int newline = rq->ndjson && (e->flags & EVENT_NEWLINE);
+	size_t n_meta, n_after = strlen(after);
+	char meta[META_BYTES];
+	uint8_t *p;
+
+	if (!(e->flags & EVENT_JSON))
+		return render_binary(to, before, after, e);
+	n_meta = meta_text(meta, before, e);
+	if (e->data.n >= BY_REFERENCE && !newline) {
+		add(to, meta, n_meta);
+		out_block(to, e->data, block);
+		add(to, after, n_after);
+		return to->error;
 	}
-	if (!rq->ndjson && b->n > 1)
-		buf_add_byte(b, ',');
-	add_meta(b, e);
-	add_payload(rq, b, e);
-	buf_add_byte(b, '}');
-	if (rq->ndjson) {
-		buf_add_byte(b, '\n');
-		if (b->n >= GATHER_BYTES)
-			flush_items(rq);
+	p = out_reserve(to, n_meta + e->data.n + n_after, room);
+	if (!p)
+		return to->error;
+	memcpy(p, meta, n_meta);
+	memcpy(p + n_meta, e->data.p, e->data.n);
+	if (newline)
+		break_no_line(p + n_meta, e->data.n);
+	memcpy(p + n_meta + e->data.n, after, n_after);
+	return 0;
+}
+
+/* How large a block of text to begin with, for all of PAGE if it is small. */
+static uint32_t
+room_for(const struct vnode_page *page)
+{
+	uint64_t n = (page->last - page->first + 1) * META_BYTES;
+
+	for (uint32_t i = 0; i < page->n_parts; i++)
+		n += page->parts[i].records.n;
+	return n < GATHER_BYTES ? (uint32_t)n : GATHER_BYTES;
+}
+
+static int
+render_forward(
+    struct request *rq, struct out *to, const struct vnode_page *page)
+{
+	uint32_t room = room_for(page);
+	int r = 0;
+
+	for (uint32_t i = 0; i < page->n_parts; i++) {
+		struct slice in = page->parts[i].records;
+		struct event e;
+		uint32_t bytes;
+
+		while (r == 0 && in.n && event_decode(in, 0, &e, &bytes) == 0) {
+			r = render_event(
+			    rq, to, &e, page->parts[i].block, room);
+			in = SLICE(in.p + bytes, in.n - bytes);
+		}
 	}
-	return buf_error(b);
+	return r;
 }
 
 /* A page stands in ascending order; the newest first means from its end. */
 static int
-render_reversed(struct request *rq, const struct vnode_page *page)
+render_reversed(
+    struct request *rq, struct out *to, const struct vnode_page *page)
 {
 	uint64_t n = page->last - page->first + 1, k = 0;
+	uint32_t room = room_for(page);
 	struct at {
 		const uint8_t *p;
 		struct block *block;
@@ -147,34 +192,27 @@ render_reversed(struct request *rq, const struct vnode_page *page)
 
 		k--;
 		event_decode(SLICE(at[k].p, UINT32_MAX), 0, &e, &bytes);
-		r = render_event(rq, &e, at[k].block);
+		r = render_event(rq, to, &e, at[k].block, room);
 	}
 	mem_free(at);
 	return r;
 }
 
 int
-render_page(struct request *rq, const struct vnode_page *page)
+render_page(struct request *rq, struct out *to, const struct vnode_page *page)
 {
-	int r = 0;
+	if (page->n_parts == 0)
+		return 0;
+	return rq->desc ? render_reversed(rq, to, page)
+			: render_forward(rq, to, page);
+}
 
-	if (rq->ndjson)
-		buf_reset(&rq->items);
-	if (rq->desc)
-		r = render_reversed(rq, page);
-	for (uint32_t i = 0; !rq->desc && i < page->n_parts; i++) {
-		struct slice in = page->parts[i].records;
-		struct event e;
-		uint32_t bytes;
-
-		while (r == 0 && in.n && event_decode(in, 0, &e, &bytes) == 0) {
-			r = render_event(rq, &e, page->parts[i].block);
-			in = SLICE(in.p + bytes, in.n - bytes);
-		}
-	}
-	if (rq->ndjson)
-		flush_items(rq);
-	return r;
+void
+render_array_end(struct out *to)
+{
+	if (to->bytes == 0)
+		add(to, "[", 1);
+	add(to, "]", 1);
 }
 
 static void
@@ -215,5 +253,5 @@ render_raw(struct request *rq)
 	    "Cache-Control: private, no-cache\r\n"
 	    "Vary: Accept, Authorization, X-Session\r\n",
 	    (unsigned long long)e.seq, (unsigned long long)e.t_ms);
-	respond(rq, 200, type, extra, e.data);
+	respond_with(rq, 200, type, extra, e.data, page->parts[0].block);
 }

@@ -5,8 +5,12 @@
 
 #include "http/http_impl.h"
 
-/* PAGE to rq->items (JSON) or to the connection (NDJSON).  -ERR_NOMEM. */
-int render_page(struct request *rq, const struct vnode_page *page);
+/* The events of PAGE behind TO, as items of an array or as NDJSON.
+ * -ERR_NOMEM. */
+int render_page(
+    struct request *rq, struct out *to, const struct vnode_page *page);
+/* Ends the array; one without items is empty. */
+void render_array_end(struct out *to);
 /* Answers a raw read from rq->read. */
 void render_raw(struct request *rq);
 

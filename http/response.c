@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "http/http_impl.h"
+#include "http/text.h"
 #include "src/base/err.h"
 
 #define REASON_BYTES 512
@@ -51,16 +52,56 @@ status_text(int status)
 	return "Error";
 }
 
-/* A sane id of the client is echoed: printable, short, nothing to inject. */
-static void
-choose_id(struct request *rq)
+/* --- bytes ---------------------------------------------------------------- */
+
+/* Answers that wait for others before them are short, as a rule. */
+#define WAITING_BYTES 1024
+
+static uint8_t *
+reserve(struct request *rq, size_t n)
 {
-	struct slice id = request_header(rq, "x-request-id");
-	uint8_t random[8];
+	struct conn *c = rq->conn;
+
+	if (!conn_is_first(rq)) {
+		c->queued += n;
+		return out_reserve(&rq->out, n, WAITING_BYTES);
+	}
+	if (!c->out.text)
+		c->out.text = server_block(rq->server);
+	return out_reserve(&c->out, n, IN_BYTES);
+}
+
+void
+respond_bytes(struct request *rq, const void *p, size_t n)
+{
+	uint8_t *to = n ? reserve(rq, n) : NULL;
+
+	if (to)
+		memcpy(to, p, n);
+}
+
+void
+respond_block(struct request *rq, struct slice s, struct block *block)
+{
+	if (conn_is_first(rq)) {
+		out_block(&rq->conn->out, s, block);
+		return;
+	}
+	rq->conn->queued += s.n;
+	out_block(&rq->out, s, block);
+}
+
+/* --- heads ---------------------------------------------------------------- */
+
+/* A sane id of the client is echoed: printable, short, nothing to inject. */
+void
+respond_choose_id(struct request *rq, struct slice id)
+{
+	static const char digits[] = "0123456789abcdef";
+	const struct env_rng *rng = &rq->server->config.env->rng;
+	uint64_t n;
 	size_t i;
 
-	if (rq->id[0])
-		return;
 	for (i = 0; i < id.n; i++)
 		if (id.p[i] <= 0x20 || id.p[i] >= 0x7f || id.p[i] == '"')
 			break;
@@ -69,117 +110,168 @@ choose_id(struct request *rq)
 		return;
 	}
 	if (rq->server->next_id == 0)
-		rq->server->config.env->rng.bytes(
-		    rq->server->config.env->rng.ctx, &rq->server->next_id, 8);
-	rq->server->next_id += 0x9e3779b97f4a7c15u;
-	memcpy(random, &rq->server->next_id, sizeof(random));
-	for (i = 0; i < sizeof(random); i++)
-		snprintf(rq->id + 2 * i, 3, "%02x", random[i]);
+		rng->bytes(rng->ctx, &rq->server->next_id, 8);
+	n = rq->server->next_id += 0x9e3779b97f4a7c15u;
+	for (i = 0; i < 16; i++, n >>= 4)
+		rq->id[i] = digits[n & 15];
+}
+
+#define HEAD_BYTES 512 /* without type and EXTRA; an id is at most 64 */
+
+/* LAST: what ends the head. */
+static void
+send_head(struct request *rq, int status, const char *type, const char *extra,
+    const char *last)
+{
+	char text[HEAD_BYTES], *at = text;
+
+	rq->status = status;
+	if (rq->server->stopping)
+		rq->keep_alive = 0;
+	at = text_add(at, "HTTP/1.1 ");
+	at = text_add_u64(at, (uint64_t)status);
+	at = text_add(at, " ");
+	at = text_add(at, status_text(status));
+	at = text_add(at, "\r\nDate: ");
+	at = text_add(at, server_date(rq->server));
+	at = text_add(at, "\r\nServer: iorio\r\nX-Content-Type-Options: nosniff"
+			  "\r\nX-Request-Id: ");
+	at = text_add(at, rq->id);
+	if (!rq->keep_alive)
+		at = text_add(at, "\r\nConnection: close");
+	else if (rq->http10)
+		at = text_add(at, "\r\nConnection: keep-alive");
+	if (type)
+		at = text_add(at, "\r\nContent-Type: ");
+	respond_bytes(rq, text, (size_t)(at - text));
+	if (type)
+		respond_bytes(rq, type, strlen(type));
+	respond_bytes(rq, "\r\n", 2);
+	if (extra)
+		respond_bytes(rq, extra, strlen(extra));
+	respond_bytes(rq, last, strlen(last));
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static void
+complete(struct request *rq)
+{
+	rq->streaming = 0;
+	rq->done = 1;
+	list_del(&rq->asked);
+	conn_kick(rq->conn);
+}
+
+/* What ends the head of an answer with N bytes. */
+static void
+length_line(char line[64], int status, uint64_t n)
+{
+	if (status == 204 || status == 304)
+		snprintf(line, 64, "\r\n");
+	else
+		snprintf(line, 64, "Content-Length: %llu\r\n\r\n",
+		    (unsigned long long)n);
 }
 
 static void
-add_head(struct buf *b, struct request *rq, int status, const char *type,
-    const char *extra)
+add_body(struct request *rq, struct out *body)
 {
-	choose_id(rq);
-	buf_printf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: iorio\r\n", status,
-	    status_text(status), server_date(rq->server));
-	if (type)
-		buf_printf(b, "Content-Type: %s\r\n", type);
-	buf_printf(b, "X-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n",
-	    rq->id);
-	if (extra)
-		buf_add_str(b, extra);
-	if (!rq->keep_alive)
-		buf_add_str(b, "Connection: close\r\n");
-	else if (rq->http10)
-		buf_add_str(b, "Connection: keep-alive\r\n");
+	rq->bytes_out += body->bytes;
+	if (conn_is_first(rq)) {
+		out_splice(&rq->conn->out, body);
+		return;
+	}
+	rq->conn->queued += body->bytes;
+	out_splice(&rq->out, body);
+}
+
+void
+respond_out(struct request *rq, int status, const char *type, const char *extra,
+    struct out *body)
+{
+	char last[64];
+
+	length_line(last, status, body->bytes);
+	send_head(rq, status, type, extra, last);
+	if (!rq->is_head)
+		add_body(rq, body);
+	complete(rq);
+}
+
+void
+respond_head(
+    struct request *rq, int status, const char *type, const char *extra)
+{
+	send_head(rq, status, type, extra, "\r\n");
+	complete(rq);
+}
+
+void
+respond_with(struct request *rq, int status, const char *type,
+    const char *extra, struct slice body, struct block *block)
+{
+	char last[64];
+
+	length_line(last, status, body.n);
+	send_head(rq, status, type, extra, last);
+	if (!rq->is_head) {
+		if (block)
+			respond_block(rq, body, block);
+		else
+			respond_bytes(rq, body.p, body.n);
+		rq->bytes_out += body.n;
+	}
+	complete(rq);
 }
 
 void
 respond(struct request *rq, int status, const char *type, const char *extra,
     struct slice body)
 {
-	struct conn *c = rq->conn;
-	struct buf b;
-
-	buf_init(&b, 1u << 20);
-	rq->status = status;
-	rq->answered = 1;
-	add_head(&b, rq, status, type, extra);
-	if (status == 204 || status == 304)
-		buf_add_str(&b, "\r\n");
-	else
-		buf_printf(&b, "Content-Length: %zu\r\n\r\n", body.n);
-	conn_out(c, b.p, b.n);
-	if (!rq->is_head) {
-		conn_out(c, body.p, body.n);
-		rq->bytes_out += body.n;
-	}
-	buf_deinit(&b);
-	conn_answered(c);
+	respond_with(rq, status, type, extra, body, NULL);
 }
 
 void
 respond_begin(
     struct request *rq, int status, const char *type, const char *extra)
 {
-	struct buf b;
-
-	buf_init(&b, 1u << 20);
-	rq->status = status;
-	rq->answered = 1;
 	if (rq->http10)
 		rq->keep_alive = 0; /* the body ends with the connection */
-	add_head(&b, rq, status, type, extra);
-	buf_add_str(
-	    &b, rq->http10 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n");
-	conn_out(rq->conn, b.p, b.n);
-	buf_deinit(&b);
+	send_head(rq, status, type, extra,
+	    rq->http10 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n");
 }
 
 void
-respond_chunk_begin(struct request *rq, size_t bytes)
+respond_chunk(struct request *rq, struct out *body)
 {
 	char size[24];
 
-	rq->bytes_out += bytes;
+	if (body->bytes == 0)
+		return; /* an empty chunk would be the last */
+	snprintf(
+	    size, sizeof(size), "%llx\r\n", (unsigned long long)body->bytes);
 	if (!rq->http10)
-		conn_out(rq->conn, size,
-		    (size_t)snprintf(size, sizeof(size), "%zx\r\n", bytes));
-}
-
-void
-respond_chunk_end(struct request *rq)
-{
+		respond_bytes(rq, size, strlen(size));
+	add_body(rq, body);
 	if (!rq->http10)
-		conn_out(rq->conn, "\r\n", 2);
-}
-
-void
-respond_chunk(struct request *rq, struct slice text)
-{
-	if (text.n == 0)
-		return;
-	respond_chunk_begin(rq, text.n);
-	conn_out(rq->conn, text.p, text.n);
-	respond_chunk_end(rq);
+		respond_bytes(rq, "\r\n", 2);
 }
 
 void
 respond_end(struct request *rq)
 {
-	rq->streaming = 0;
-	if (!rq->http10)
-		conn_out(rq->conn, "0\r\n\r\n", 5);
-	conn_answered(rq->conn);
+	if (!rq->http10 && !rq->is_head)
+		respond_bytes(rq, "0\r\n\r\n", 5);
+	complete(rq);
 }
+
+/* --- errors --------------------------------------------------------------- */
 
 void
 respond_error(struct request *rq, int status, const char *type,
     const char *extra, const char *fields, const char *fmt, ...)
 {
-	int problem = accepts_by_name(rq, "application/problem+json");
 	char reason[REASON_BYTES];
 	struct buf b;
 	va_list ap;
@@ -187,24 +279,25 @@ respond_error(struct request *rq, int status, const char *type,
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
+	if (status == 415) { /* http-api.md: old clients expect no body */
+		respond(rq, status, NULL, extra, SLICE(NULL, 0));
+		return;
+	}
 	buf_init(&b, 1u << 20);
 	buf_printf(&b, "{\"type\":\"%s\",\"reason\":", type);
 	buf_add_json_string(&b, SLICE_STR(reason));
 	buf_printf(&b, ",\"status\":%d", status);
 	if (fields)
 		buf_add_str(&b, fields);
-	if (problem) {
+	if (rq->problem) {
 		buf_printf(
 		    &b, ",\"title\":\"%s\",\"detail\":", status_text(status));
 		buf_add_json_string(&b, SLICE_STR(reason));
 	}
 	buf_add_byte(&b, '}');
-	if (status == 415)
-		respond(rq, status, NULL, extra, SLICE(NULL, 0));
-	else
-		respond(rq, status,
-		    problem ? "application/problem+json" : "application/json",
-		    extra, buf_slice(&b));
+	respond(rq, status,
+	    rq->problem ? "application/problem+json" : "application/json",
+	    extra, buf_slice(&b));
 	buf_deinit(&b);
 }
 
@@ -228,96 +321,4 @@ respond_store_error(struct request *rq, int r)
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
 		    NULL, "%s", err_text(r));
 	}
-}
-
-/* --- Accept: RFC 9110 section 12.5.1
- * --------------------------------------------------- */
-
-static int
-same(struct slice a, struct slice b)
-{
-	if (a.n != b.n)
-		return 0;
-	for (size_t i = 0; i < a.n; i++)
-		if ((a.p[i] | 0x20) != (b.p[i] | 0x20))
-			return 0;
-	return 1;
-}
-
-static struct slice
-trim(struct slice s)
-{
-	while (s.n && (*s.p == ' ' || *s.p == '\t'))
-		s = SLICE(s.p + 1, s.n - 1);
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
-/* Up to the next SEP, which is taken out of *REST. */
-static struct slice
-next_part(struct slice *rest, char sep)
-{
-	const uint8_t *p = memchr(rest->p, sep, rest->n);
-	struct slice part = SLICE(rest->p, p ? (size_t)(p - rest->p) : rest->n);
-	size_t used = p ? part.n + 1 : part.n;
-
-	*rest = SLICE(rest->p + used, rest->n - used);
-	return trim(part);
-}
-
-static int
-refused_by_q(struct slice params)
-{
-	while (params.n) {
-		struct slice p = next_part(&params, ';');
-
-		if (p.n >= 3 && (p.p[0] | 0x20) == 'q' && p.p[1] == '=') {
-			for (size_t i = 2; i < p.n; i++)
-				if (p.p[i] >= '1' && p.p[i] <= '9')
-					return 0;
-			return 1;
-		}
-	}
-	return 0;
-}
-
-static int
-accepts_how(const struct request *rq, const char *type, int by_name)
-{
-	struct slice rest = request_header(rq, "accept");
-	struct slice want = SLICE_STR(type);
-	const char *slash = strchr(type, '/');
-	int yes = rest.n == 0 && !by_name, named = 0;
-
-	while (rest.n) {
-		struct slice item = next_part(&rest, ',');
-		struct slice range = next_part(&item, ';');
-		int ok = !refused_by_q(item);
-
-		if (same(range, want)) {
-			yes = ok;
-			named = 1;
-		} else if (!by_name && !named &&
-			   (same(range, SLICE_LIT("*/*")) ||
-			       (range.n == (size_t)(slash - type) + 2 &&
-				   range.p[range.n - 1] == '*' &&
-				   same(SLICE(range.p, range.n - 1),
-				       SLICE(want.p, range.n - 1))))) {
-			yes = ok;
-		}
-	}
-	return yes;
-}
-
-int
-accepts(const struct request *rq, const char *type)
-{
-	return accepts_how(rq, type, 0);
-}
-
-int
-accepts_by_name(const struct request *rq, const char *type)
-{
-	return accepts_how(rq, type, 1);
 }

@@ -11,17 +11,20 @@
 #include "src/base/name.h"
 
 static const struct route routes[] = {
-    {"GET", "ping", PERM_NONE, api_ping},
-    {"GET", "livez", PERM_NONE, api_live},
-    {"GET", "readyz", PERM_NONE, api_ready},
-    {"GET", "healthz", PERM_NONE, api_ready},
-    {"GET", "buckets", PERM_ADMIN, api_buckets},
-    {"GET", "streams/:b", PERM_ADMIN, api_streams},
-    {"GET", "streams/:b/:s", PERM_ADMIN, api_read},
-    {"POST", "streams/:b/:s", PERM_ADMIN, api_append},
-    {"PUT", "streams/:b/:s", PERM_ADMIN, api_append_put},
-    {"GET", "streams/:b/:s/:n", PERM_ADMIN, api_read_raw},
+    {"GET", "ping", PERM_NONE, 1, NULL, api_ping},
+    {"GET", "livez", PERM_NONE, 0, NULL, api_live},
+    {"GET", "readyz", PERM_NONE, 0, NULL, api_ready},
+    {"GET", "healthz", PERM_NONE, 0, NULL, api_ready},
+    {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},
+    {"GET", "streams/:b", PERM_ADMIN, 1, NULL, api_streams},
+    {"GET", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_read},
+    {"POST", "streams/:b/:s", PERM_ADMIN, 1, api_append_check, api_append},
+    {"PUT", "streams/:b/:s", PERM_ADMIN, 1, api_append_put, NULL},
+    {"GET", "streams/:b/:s/:n", PERM_ADMIN, 0, NULL, api_read_raw},
 };
+
+/* The store answers in request.timeout; this is for when it does not. */
+#define ANSWER_GRACE_US 500000
 
 #define N_ROUTES (sizeof(routes) / sizeof(*routes))
 
@@ -30,10 +33,9 @@ request_header(const struct request *rq, const char *name)
 {
 	const struct conn *c = rq->conn;
 
-	if (!c || c->head.status)
+	if (!rq->base || c->head.status)
 		return SLICE(NULL, 0);
-	return parser_header_find(
-	    &c->head, rq->method.p - c->head.method.at, name);
+	return parser_header_find(&c->head, rq->base, name);
 }
 
 int
@@ -67,12 +69,27 @@ static int
 known_method(struct slice m)
 {
 	static const char *const known[] = {"GET", "HEAD", "POST", "PUT",
-	    "PATCH", "DELETE", "OPTIONS", "TRACE"};
+	    "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (slice_equal(m, SLICE_STR(known[i])))
 			return 1;
 	return 0;
+}
+
+enum request_class
+request_class(struct slice method, struct slice target)
+{
+	static const char prefix[] = "/streams/";
+	size_t n = sizeof(prefix) - 1;
+
+	if (slice_equal(method, SLICE_LIT("GET")) ||
+	    slice_equal(method, SLICE_LIT("HEAD")))
+		return CLASS_SAFE;
+	if (slice_equal(method, SLICE_LIT("POST")) && target.n > n &&
+	    memcmp(target.p, prefix, n) == 0)
+		return CLASS_APPEND;
+	return CLASS_ALONE;
 }
 
 /* "Allow: GET, HEAD, ..." of the routes that match; empty: there is none. */
@@ -95,8 +112,18 @@ allow_line(const struct uri *u, char out[128])
 		snprintf(out + n, 128 - n, ", OPTIONS\r\n");
 }
 
-/* --- the token
- * --------------------------------------------------------------------- */
+/* --- the token ------------------------------------------------------------ */
+
+static int
+is_bearer(struct slice s)
+{
+	static const char scheme[] = "bearer ";
+
+	for (size_t i = 0; i < sizeof(scheme) - 1; i++)
+		if (i >= s.n || (s.p[i] | 0x20) != (uint8_t)scheme[i])
+			return 0;
+	return 1;
+}
 
 /* The token that counts: the first that is there. */
 static int
@@ -107,8 +134,10 @@ find_token(struct request *rq, struct slice *out)
 	*out = request_header(rq, "x-session");
 	if (out->p)
 		return 1;
-	if (bearer.n > 7 && memcmp(bearer.p, "Bearer ", 7) == 0) {
+	if (is_bearer(bearer)) {
 		*out = SLICE(bearer.p + 7, bearer.n - 7);
+		while (out->n && *out->p == ' ')
+			*out = SLICE(out->p + 1, out->n - 1);
 		return 1;
 	}
 	return request_param(rq, "jwt", out);
@@ -130,8 +159,7 @@ refuse_token(struct request *rq, const char *why)
 	    rq, 401, "no-perm", "WWW-Authenticate: jwt\r\n", NULL, "%s", why);
 }
 
-/* --- dispatch
- * -------------------------------------------------------------------------- */
+/* --- routing -------------------------------------------------------------- */
 
 static int
 take_names(struct request *rq)
@@ -154,53 +182,72 @@ take_names(struct request *rq)
 	return 0;
 }
 
-/* The decoded path goes behind the copy of the target, the query behind that.
- */
+/* The decoded path goes first, decoded parameters behind it. */
 static int
 parse_target(struct request *rq)
 {
-	uint8_t junk[16];
-	struct slice none;
-	size_t n = rq->target.n;
-
-	if (n == 1 && rq->target.p[0] == '*')
+	if (rq->target.p[0] == '*')
 		return 0;
 	if (uri_parse(&rq->uri, rq->target, rq->store))
 		return -ERR_INVAL;
-	rq->store += n - rq->uri.query.n;
-	return uri_param(&rq->uri, "\x01", junk, &none) < 0 ? -ERR_INVAL : 0;
+	rq->store += rq->uri.path.n;
+	return uri_query_check(rq->uri.query);
 }
 
-static void
-run(struct request *rq, const struct route *r)
+static int
+token_is_enough(struct request *rq)
 {
 	struct slice token;
 
 	if (find_token(rq, &token)) {
-		if (!good_token(rq, token)) {
-			refuse_token(rq, "the token is not valid");
-			return;
-		}
-	} else if (r->permission != PERM_NONE) {
-		refuse_token(rq,
-		    "a token is needed: send it as x-session or as "
-		    "Authorization: Bearer");
-		return;
+		if (good_token(rq, token))
+			return 1;
+		refuse_token(rq, "the token is not valid");
+		return 0;
 	}
-	if (take_names(rq)) {
+	if (rq->route->permission == PERM_NONE)
+		return 1;
+	refuse_token(rq, "a token is needed: send it as x-session or as "
+			 "Authorization: Bearer");
+	return 0;
+}
+
+static void
+check(struct request *rq)
+{
+	const struct route *r = rq->route;
+
+	if (!token_is_enough(rq))
+		return;
+	if (take_names(rq))
 		respond_error(rq, 400, "illegal-name", NULL, NULL,
 		    "the bucket or stream name is not allowed");
-		return;
-	}
-	r->handler(rq);
+	else if (r->json && !rq->problem &&
+		 accept_q(rq->accept, "application/json") == 0)
+		respond_error(rq, 406, "not-acceptable", NULL, NULL,
+		    "the answer is application/json");
+	else if (r->check)
+		r->check(rq);
+}
+
+static void
+options(struct request *rq, const char *allow)
+{
+	respond(rq, 200, NULL,
+	    allow[0] ? allow : "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n",
+	    SLICE(NULL, 0));
 }
 
 void
-request_dispatch(struct request *rq)
+request_route(struct request *rq)
 {
 	struct slice method = rq->method;
+	int everything = rq->target.p[0] == '*';
 	char allow[128];
 
+	rq->is_head = slice_equal(method, SLICE_LIT("HEAD"));
+	if (rq->is_head)
+		method = SLICE_LIT("GET");
 	if (parse_target(rq)) {
 		respond_error(
 		    rq, 400, "bad-request", NULL, NULL, "bad percent escape");
@@ -211,26 +258,22 @@ request_dispatch(struct request *rq)
 		    rq, 501, "bad-request", NULL, NULL, "unknown method");
 		return;
 	}
-	rq->is_head = slice_equal(method, SLICE_LIT("HEAD"));
-	if (rq->is_head)
-		method = SLICE_LIT("GET");
 	allow_line(&rq->uri, allow);
-	if (rq->uri.empty_segment || (!allow[0] && rq->target.p[0] != '*')) {
-		respond_error(rq, 404, "not-found", NULL, NULL,
-		    "there is nothing at this path");
+	if (slice_equal(method, SLICE_LIT("OPTIONS")) &&
+	    (allow[0] || everything)) {
+		options(rq, allow);
 		return;
 	}
-	if (slice_equal(method, SLICE_LIT("OPTIONS"))) {
-		respond(rq, 200, NULL,
-		    allow[0] ? allow
-			     : "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n",
-		    SLICE(NULL, 0));
+	if (rq->uri.empty_segment || !allow[0]) {
+		respond_error(rq, 404, "not-found", NULL, NULL,
+		    "there is nothing at this path");
 		return;
 	}
 	for (size_t i = 0; i < N_ROUTES; i++) {
 		if (matches(&routes[i], &rq->uri) &&
 		    slice_equal(method, SLICE_STR(routes[i].method))) {
-			run(rq, &routes[i]);
+			rq->route = &routes[i];
+			check(rq);
 			return;
 		}
 	}
@@ -238,8 +281,18 @@ request_dispatch(struct request *rq)
 	    "this method is not for this path");
 }
 
-/* --- the store
- * -------------------------------------------------------------------------- */
+/* --- the store ------------------------------------------------------------ */
+
+void
+request_watch(struct request *rq)
+{
+	struct http_server *s = rq->server;
+
+	list_del(&rq->asked);
+	rq->deadline = mono_add_us(
+	    server_now(s), s->config.request_timeout_us + ANSWER_GRACE_US);
+	list_add_tail(&s->asked, &rq->asked);
+}
 
 void
 request_send(struct request *rq, struct msg *m, void (*fn)(struct msg *))
@@ -250,6 +303,7 @@ request_send(struct request *rq, struct msg *m, void (*fn)(struct msg *))
 	m->answer = 0;
 	m->fn = fn;
 	rq->in_store = 1;
+	request_watch(rq);
 	r->send(r->ctx, rq->group, m);
 }
 
@@ -257,20 +311,22 @@ int
 request_back(struct request *rq)
 {
 	rq->in_store = 0;
-	if (rq->conn && !(rq->answered && !rq->streaming))
+	list_del(&rq->asked);
+	if (rq->conn && !rq->done && !rq->conn->broken)
 		return 1;
-	request_free(rq);
+	if (!rq->conn)
+		request_free(rq);
 	return 0;
 }
 
-static void
-log_access(struct request *rq)
+void
+request_log(struct request *rq)
 {
 	const struct http_config *c = &rq->server->config;
 	struct http_access a = {
-	    .peer = rq->conn ? tcp_peer(rq->conn->tcp) : "-",
-	    .method = rq->method,
-	    .target = rq->uri.path.p ? rq->uri.path : SLICE_LIT("-"),
+	    .peer = tcp_peer(rq->conn->tcp),
+	    .method = rq->method.n ? rq->method : SLICE_LIT("-"),
+	    .target = rq->uri.path.n ? rq->uri.path : SLICE_LIT("-"),
 	    .status = rq->status,
 	    .bytes = rq->bytes_out,
 	    .took_us = mono_diff_us(rq->started, server_now(rq->server)),
@@ -284,15 +340,15 @@ log_access(struct request *rq)
 void
 request_free(struct request *rq)
 {
-	if (rq->in_store || rq->list) {
-		if (rq->list)
-			api_list_free(rq);
-		if (rq->in_store)
-			return; /* freed when the store's answer is back */
-	}
-	log_access(rq);
+	list_del(&rq->asked);
+	if (rq->list)
+		api_list_free(rq);
+	if (rq->in_store)
+		return; /* freed when the store's answer is back */
+	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);
 	vnode_page_deinit(&rq->read.page);
-	buf_deinit(&rq->items);
+	out_deinit(&rq->items);
+	out_deinit(&rq->out);
 	block_unref(rq->in);
 	block_unref(rq->body_block);
 	mem_free(rq);
@@ -301,21 +357,14 @@ request_free(struct request *rq)
 void
 request_timed_out(struct request *rq)
 {
-	if (rq->list) {
+	if (rq->list)
 		api_list_timed_out(rq);
-		return;
-	}
-	if (rq->proposed)
+	else if (rq->streaming)
+		conn_close(rq->conn); /* an unfinished body must do */
+	else if (rq->proposed)
 		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
 		    "whether the event was stored is not known");
 	else
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
 		    NULL, "no answer came in time");
-}
-
-void
-request_drained(struct request *rq)
-{
-	if (rq->streaming && !rq->in_store)
-		api_read_more(rq);
 }

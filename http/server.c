@@ -26,15 +26,79 @@ server_date(struct http_server *s)
 	return s->date;
 }
 
+struct block *
+server_block(struct http_server *s)
+{
+	return s->n_spare ? s->spare[--s->n_spare] : block_new(IN_BYTES);
+}
+
+void
+server_give_block(struct http_server *s, struct block *b)
+{
+	if (!b || atomic_load(&b->refs) != 1 || b->cap != IN_BYTES ||
+	    s->n_spare == SPARE_BLOCKS) {
+		block_unref(b);
+		return;
+	}
+	b->n = 0;
+	s->spare[s->n_spare++] = b;
+}
+
+/* --- turns and deadlines -------------------------------------------------- */
+
+static void
+on_flush(struct msg *m)
+{
+	struct http_server *s = CONTAINER_OF(m, struct http_server, flush);
+	struct list *node;
+
+	s->flush_posted = 0;
+	while ((node = list_take_first(&s->dirty)))
+		conn_run(LIST_ENTRY(node, struct conn, dirty));
+}
+
+static void
+expire_requests(struct http_server *s, struct mono now)
+{
+	struct list *node;
+
+	while ((node = list_first(&s->asked))) {
+		struct request *rq = LIST_ENTRY(node, struct request, asked);
+
+		if (rq->deadline.us > now.us)
+			break;
+		list_del(node);
+		request_timed_out(rq);
+	}
+}
+
+/* Those that wait on are put behind, so only what was there is looked at. */
+static void
+expire_conns(struct list *waits, struct mono now)
+{
+	struct list *node;
+
+	while ((node = list_first(waits))) {
+		struct conn *c = LIST_ENTRY(node, struct conn, waiting);
+
+		if (c->deadline.us > now.us)
+			break;
+		conn_expired(c);
+	}
+}
+
 static void
 on_tick(void *arg)
 {
 	struct http_server *s = arg;
 	struct mono now = server_now(s);
 
-	LIST_FOREACH_SAFE (node, tmp, &s->conns)
-		conn_tick(LIST_ENTRY(node, struct conn, link), now);
+	expire_requests(s, now);
+	for (int kind = WAIT_NONE + 1; kind < WAIT_COUNT; kind++)
+		expire_conns(&s->waits[kind], now);
 }
+
+/* --- life ----------------------------------------------------------------- */
 
 int
 http_server_new(
@@ -49,6 +113,11 @@ http_server_new(
 	s->config = *config;
 	s->worker = worker;
 	list_init(&s->conns);
+	list_init(&s->asked);
+	list_init(&s->dirty);
+	for (int kind = 0; kind < WAIT_COUNT; kind++)
+		list_init(&s->waits[kind]);
+	s->flush = (struct msg){.kind = MSG_CALL, .fn = on_flush};
 	s->hash = ring_hash_new();
 	s->json = json_checker_new();
 	r = s->hash && s->json ? 0 : -ERR_NOMEM;
@@ -84,7 +153,8 @@ http_server_stop(struct http_server *s)
 {
 	s->stopping = 1;
 	s->listener = tcp_listener_close(s->listener);
-	on_tick(s);
+	LIST_FOREACH_SAFE (node, tmp, &s->conns)
+		conn_stop(LIST_ENTRY(node, struct conn, link));
 }
 
 uint32_t
@@ -99,9 +169,11 @@ http_server_free(struct http_server *s)
 	if (!s)
 		return NULL;
 	LIST_FOREACH_SAFE (node, tmp, &s->conns)
-		conn_close(LIST_ENTRY(node, struct conn, link));
+		conn_free(LIST_ENTRY(node, struct conn, link));
 	tcp_listener_close(s->listener);
 	s->config.env->timers.stop(s->config.env->timers.ctx, s->tick);
+	while (s->n_spare)
+		block_unref(s->spare[--s->n_spare]);
 	ring_hash_free(s->hash);
 	json_checker_free(s->json);
 	return mem_free(s);

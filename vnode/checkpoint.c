@@ -35,8 +35,7 @@ struct order {
 
 static void begin_on_worker(struct msg *m);
 
-/* --- marks
- * ------------------------------------------------------------------------- */
+/* --- marks ---------------------------------------------------------------- */
 
 static int
 make_marks(struct store *s)
@@ -145,9 +144,7 @@ checkpoint_marked(struct store *s, int r)
 	finish(s);
 }
 
-/* --- workers
- * ---------------------------------------------------------------------------
- */
+/* --- workers -------------------------------------------------------------- */
 
 static void
 hear_worker(struct msg *m)
@@ -225,9 +222,7 @@ flush_done(struct store_worker *w, int checkpoint, int r)
 	store_unpark(w);
 }
 
-/* --- when
- * ----------------------------------------------------------------------------------
- */
+/* --- when ----------------------------------------------------------------- */
 
 static void
 begin(struct store *s)

@@ -49,8 +49,7 @@ void entry_add_create(struct buf *b, uint64_t stream_id, struct slice bucket,
 void entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
     uint32_t n_events, uint32_t records_bytes);
 
-/* --- reading
- * ------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 struct entry_reader {
 	struct slice in; /* what is left */

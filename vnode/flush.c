@@ -22,8 +22,7 @@
 #define IOV_BATCH  256
 #define FOOTER_MAX (64u << 10)
 
-/* --- writing: LANE_FLUSH
- * ----------------------------------------------------------- */
+/* --- writing: LANE_FLUSH -------------------------------------------------- */
 
 void
 flush_chunk_path(const struct flush_chunk *c, char out[FILES_PATH_BYTES])
@@ -204,8 +203,7 @@ sync_chunks(struct store *s)
 	return 0;
 }
 
-/* --- manifests: LANE_FLUSH
- * ------------------------------------------------------------ */
+/* --- manifests: LANE_FLUSH ------------------------------------------------ */
 
 static int
 write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
@@ -305,8 +303,7 @@ carry_out(struct flush *f)
 	return r;
 }
 
-/* --- booking: the worker
- * ---------------------------------------------------------------- */
+/* --- booking: the worker -------------------------------------------------- */
 
 static void
 book_chunk(struct store_worker *w, const struct flush_chunk *c, int r)

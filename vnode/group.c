@@ -320,8 +320,7 @@ group_seal(struct vnode *v, uint32_t worker)
 	return &p->append;
 }
 
-/* --- applying
- * -------------------------------------------------------------------- */
+/* --- applying ------------------------------------------------------------- */
 
 /* What the header of a chunk of S takes: chunk_header_bytes with its names. */
 static uint32_t
@@ -405,8 +404,7 @@ group_failed(struct vnode *v, struct journal_append *append, int r)
 	return reqs;
 }
 
-/* --- recovery
- * -------------------------------------------------------------------- */
+/* --- recovery ------------------------------------------------------------- */
 
 static int
 replay_append(struct vnode *v, struct tail_cache *cache, struct list *dirty,

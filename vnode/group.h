@@ -79,8 +79,7 @@ struct vnode *group_of_append(struct journal_append *append);
 /* The term and vote of G as a record's payload. */
 #define GROUP_HARDSTATE_BYTES 16
 
-/* --- recovery
- * ------------------------------------------------------------------ */
+/* --- recovery ------------------------------------------------------------- */
 
 /* Applies entry INDEX of TERM.  -ERR_CORRUPT when it cannot be the next. */
 int group_replay(struct vnode *v, struct tail_cache *cache, struct list *dirty,

@@ -56,8 +56,7 @@ round_up(uint64_t n)
 	return (n + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-/* --- saving: LANE_FLUSH
- * ------------------------------------------------------------- */
+/* --- saving: LANE_FLUSH --------------------------------------------------- */
 
 static int
 add_image(struct flush *f, const struct flush_chunk *c, struct buf *b)
@@ -150,8 +149,7 @@ images_reset(struct store *s)
 	s->images_end = 0;
 }
 
-/* --- restoring: before the workers run
- * ------------------------------------------------- */
+/* --- restoring: before the workers run ------------------------------------ */
 
 static int
 restore_image(struct store *s, const uint8_t *p, uint32_t *n_restored)

@@ -191,8 +191,7 @@ journal_unlock(struct journal *j)
 	atomic_flag_clear_explicit(&j->lock, memory_order_release);
 }
 
-/* --- any worker
- * ------------------------------------------------------------------ */
+/* --- any worker ----------------------------------------------------------- */
 
 /*
  * At most one lane job is queued.  The job clears `scheduled` before it takes

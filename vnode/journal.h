@@ -133,8 +133,7 @@ void journal_submit(struct journal *j, struct journal_append *list);
  */
 void journal_release(struct journal *j, lsn_t floor);
 
-/* --- numbers: any thread, a moment old
- * ---------------------------------------- */
+/* --- numbers: any thread, a moment old ------------------------------------ */
 
 struct journal_stats {
 	uint64_t n_records, n_syncs, n_bytes;
@@ -147,8 +146,7 @@ struct journal_stats {
 
 void journal_stats(const struct journal *j, struct journal_stats *out);
 
-/* --- codec: shared with the fuzzer and the tools
- * ------------------------------ */
+/* --- codec: shared with the fuzzer and the tools -------------------------- */
 
 #define JOURNAL_RECORD_BYTES 80 /* header of a record */
 

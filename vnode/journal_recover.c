@@ -39,8 +39,7 @@ damaged(struct recovery *rc, uint32_t name, uint64_t offset, const char *what,
 	return r;
 }
 
-/* --- files
- * ---------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------- */
 
 static void
 note_name(void *arg, const char *name)
@@ -134,8 +133,7 @@ find(struct recovery *rc, uint32_t generation)
 	return NULL;
 }
 
-/* --- records
- * ----------------------------------------------------------------------- */
+/* --- records -------------------------------------------------------------- */
 
 /* Whether an intact record at a block of GENERATION from AT on says that LSN
  * was durable. */

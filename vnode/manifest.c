@@ -196,8 +196,7 @@ manifest_add_commit(struct manifest_writer *w, const struct manifest_state *s)
 	finish(w, body, COMMIT_BYTES);
 }
 
-/* --- reading
- * -------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 struct record {
 	uint8_t type;

@@ -58,8 +58,7 @@ void manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number);
 /* 0 and the number when NAME is of that form, else -ERR_INVAL. */
 int manifest_parse_name(const char *name, uint32_t *number);
 
-/* --- writing: records at the end of OUT
- * ----------------------------------------- */
+/* --- writing: records at the end of OUT ----------------------------------- */
 
 struct manifest_writer {
 	struct buf *out;
@@ -74,8 +73,7 @@ void manifest_add_chunk(
 void manifest_add_commit(
     struct manifest_writer *w, const struct manifest_state *s);
 
-/* --- reading
- * --------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 struct manifest_reader_ops {
 	/* Each returns 0 or the -ERR_* that ends the reading. */
@@ -96,8 +94,7 @@ struct manifest_end {
 int manifest_read(struct slice file, const struct manifest_id *id,
     const struct manifest_reader_ops *ops, void *arg, struct manifest_end *end);
 
-/* --- the journal's word on it: payload of a JOURNAL_CHECKPOINT record
- * ------------ */
+/* --- the journal's word on it: payload of a JOURNAL_CHECKPOINT record ----- */
 
 #define MANIFEST_MARK_BYTES 32
 

@@ -62,8 +62,7 @@ store_fatal(struct store *s, const char *what, int r)
 		s->config.fatal(s->config.arg, line);
 }
 
-/* --- writes
- * ----------------------------------------------------------------------- */
+/* --- writes --------------------------------------------------------------- */
 
 /* Why a write must not be proposed now, or 0. */
 static int
@@ -190,8 +189,7 @@ store_unpark(struct store_worker *w)
 	}
 }
 
-/* --- the journal's answers
- * --------------------------------------------------------- */
+/* --- the journal's answers ------------------------------------------------ */
 
 static void
 entry_back(struct store_worker *w, struct journal_append *a, int r)
@@ -238,8 +236,7 @@ journal_back(struct store_worker *w, struct journal_done *done)
 	mem_free(done);
 }
 
-/* --- turns
- * ------------------------------------------------------------------------ */
+/* --- turns ---------------------------------------------------------------- */
 
 static void
 publish_stats(struct store_worker *w)

@@ -96,8 +96,7 @@ void store_unpark(struct store_worker *w);
 void store_read(
     struct store *s, struct store_worker *w, struct vnode_read *req);
 
-/* --- flush
- * ---------------------------------------------------------------------- */
+/* --- flush ---------------------------------------------------------------- */
 
 /*
  * Writes the dirty tails of W to their chunks (all, with CHECKPOINT: else the
@@ -112,8 +111,7 @@ int flush_start(struct store_worker *w, int checkpoint);
 int flush_now(struct store_worker *w);
 void flush_done(struct store_worker *w, int checkpoint, int r);
 
-/* --- checkpoint
- * ------------------------------------------------------------------- */
+/* --- checkpoint ----------------------------------------------------------- */
 
 /* Worker 0: begins one when due, or in any case with FORCE. */
 void checkpoint_tick(struct store *s, int force);

@@ -27,8 +27,7 @@
 #define MANIFEST_FILE_MAX    (1ull << 31)
 #define MANIFESTS_PER_DIR    16
 
-/* --- manifests
- * ------------------------------------------------------------------- */
+/* --- manifests ------------------------------------------------------------ */
 
 struct load {
 	struct store *store;
@@ -217,8 +216,7 @@ load_vnode(struct store *s, struct vnode *v, char *why, size_t why_bytes)
 	return r;
 }
 
-/* --- the journal
- * -------------------------------------------------------------------- */
+/* --- the journal ---------------------------------------------------------- */
 
 struct replay {
 	struct store *store;
@@ -330,8 +328,7 @@ open_journal(struct store *s, char *why, size_t why_bytes)
 	return r;
 }
 
-/* --- open and close
- * ------------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------- */
 
 static void
 set_defaults(struct store_config *c)
@@ -481,8 +478,7 @@ store_close(struct store *s)
 	return mem_free(s);
 }
 
-/* --- start and stop
- * ---------------------------------------------------------------------- */
+/* --- start and stop ------------------------------------------------------- */
 
 struct hardstate {
 	struct journal_append append; /* first: the store frees it by this */

@@ -189,8 +189,7 @@ vnode_made_visible(struct vnode *v, struct stream *s)
 	return 0;
 }
 
-/* --- lists
- * -------------------------------------------------------------------- */
+/* --- lists ---------------------------------------------------------------- */
 
 static int
 by_stream_name(const void *a, const void *b)

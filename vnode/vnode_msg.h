@@ -89,8 +89,7 @@ struct vnode_read {
 	struct vnode_page page; /* the asker deinits it */
 };
 
-/* --- MSG_LIST: names held by one group
- * ---------------------------------------- */
+/* --- MSG_LIST: names held by one group ------------------------------------ */
 
 struct vnode_list {
 	struct msg msg;
@@ -113,8 +112,7 @@ struct vnode_list {
 
 void vnode_list_deinit(struct vnode_list *list);
 
-/* --- MSG_PING: a round trip to a vnode
- * ----------------------------------------- */
+/* --- MSG_PING: a round trip to a vnode ------------------------------------ */
 
 struct vnode_ping {
 	struct msg msg;

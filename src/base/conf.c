@@ -32,8 +32,7 @@ struct conf {
 	uint64_t nums[CONF_N_KEYS];
 };
 
-/* --- values
- * ----------------------------------------------------------------------- */
+/* --- values --------------------------------------------------------------- */
 
 struct unit {
 	const char *name;
@@ -145,8 +144,7 @@ expected(const struct key *k, char out[96])
 	return out;
 }
 
-/* --- keys
- * -------------------------------------------------------------------------- */
+/* --- keys ----------------------------------------------------------------- */
 
 static int
 find(const char *name)
@@ -265,8 +263,7 @@ conf_free(struct conf *c)
 	return mem_free(c);
 }
 
-/* --- file and environment
- * -------------------------------------------------------------- */
+/* --- file and environment ------------------------------------------------- */
 
 static char *
 trim(char *s)
@@ -377,9 +374,7 @@ conf_load_env(
 	return 0;
 }
 
-/* --- checks
- * ---------------------------------------------------------------------------------
- */
+/* --- checks --------------------------------------------------------------- */
 
 int
 conf_check(const struct conf *c, char why[CONF_WHY_BYTES])
@@ -410,9 +405,7 @@ conf_check(const struct conf *c, char why[CONF_WHY_BYTES])
 	return why[0] ? -ERR_INVAL : 0;
 }
 
-/* --- reading
- * ----------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------- */
 
 const char *
 conf_str(const struct conf *c, enum conf_field f)

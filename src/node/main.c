@@ -116,8 +116,7 @@ load_conf(struct conf *c, const struct options *o, char why[CONF_WHY_BYTES])
 	return r ? r : conf_check(c, why);
 }
 
-/* --- small answers
- * -------------------------------------------------------------------- */
+/* --- small answers -------------------------------------------------------- */
 
 static int
 print_value(const struct conf *c, const struct options *o)
@@ -177,9 +176,7 @@ ping(const struct conf *c)
 	return !ok;
 }
 
-/* --- running
- * ----------------------------------------------------------------------------
- */
+/* --- running -------------------------------------------------------------- */
 
 struct verdict {
 	int fd; /* of the waiting parent; -1 in the foreground */

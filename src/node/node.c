@@ -56,8 +56,7 @@ node_path(const char *root, const char *path, char *out, size_t n)
 		    strncmp(path, "./", 2) == 0 ? path + 2 : path);
 }
 
-/* --- messages
- * ------------------------------------------------------------------------ */
+/* --- messages ------------------------------------------------------------- */
 
 static void
 dispatch(void *arg, uint32_t worker, struct msg *m)
@@ -87,9 +86,7 @@ route(void *ctx, uint32_t group, struct msg *m)
 	n->env->post.to_worker(n->env->post.ctx, group % n->n_workers, m);
 }
 
-/* --- stop
- * ------------------------------------------------------------------------------
- */
+/* --- stop ----------------------------------------------------------------- */
 
 static void
 store_stopped(void *arg)
@@ -173,8 +170,7 @@ on_signal(void *arg, int signo)
 		stop(n);
 }
 
-/* --- what the store and the edge say
- * ------------------------------------------------------ */
+/* --- what the store and the edge say -------------------------------------- */
 
 static void
 on_report(void *arg, int is_error, const char *what)
@@ -225,9 +221,7 @@ on_access(void *arg, const struct http_access *a)
 		    (unsigned long long)a->took_us, a->request_id);
 }
 
-/* --- start
- * -----------------------------------------------------------------------------------
- */
+/* --- start ---------------------------------------------------------------- */
 
 /* The administrator's token: made at the first start, mode 0600. */
 static int

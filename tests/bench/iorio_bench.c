@@ -275,8 +275,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		finish(c, total, body);
 }
 
-/* --- verify
- * --------------------------------------------------------------------- */
+/* --- verify --------------------------------------------------------------- */
 
 static uint64_t
 verify_line(const struct bench *b, struct stream_log *l, char *line, size_t n)
@@ -326,8 +325,7 @@ verify_stream(const struct bench *b, int stream)
 	return bad + l->n; /* what was acknowledged and not seen */
 }
 
-/* --- report
- * ---------------------------------------------------------------------- */
+/* --- report --------------------------------------------------------------- */
 
 static void
 report(const struct bench *b, double seconds, uint64_t lost)

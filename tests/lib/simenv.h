@@ -81,8 +81,7 @@ void simenv_advance(struct simenv *s, uint64_t us);
 /* The wall clock shows NOW and goes on from there; it may jump back. */
 void simenv_set_wall(struct simenv *s, struct wall now);
 
-/* --- the end of a process
- * ------------------------------------------------------ */
+/* --- the end of a process ------------------------------------------------- */
 
 /*
  * The process died: no message, job or timer of it runs any more.  Each queued
@@ -97,8 +96,7 @@ typedef void (*simenv_drop_job_fn)(
     void *arg, enum env_lane lane, struct env_job *job);
 void simenv_set_drop_job(struct simenv *s, simenv_drop_job_fn fn, void *arg);
 
-/* --- numbers
- * ------------------------------------------------------------------- */
+/* --- numbers -------------------------------------------------------------- */
 
 /* A hash of all steps so far: what ran, where, when. */
 uint64_t simenv_trace(const struct simenv *s);

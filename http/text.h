@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * text - short texts of known parts, without a format to be parsed.
+ *
+ * The caller's array has room; what is returned is where the next part goes.
+ */
+#ifndef HTTP_TEXT_H
+#define HTTP_TEXT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define TEXT_U64_BYTES 20
+
+static inline char *
+text_add(char *at, const char *s)
+{
+	size_t n = strlen(s);
+
+	memcpy(at, s, n);
+	return at + n;
+}
+
+static inline char *
+text_add_u64(char *at, uint64_t v)
+{
+	char digits[TEXT_U64_BYTES];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + v % 10);
+	while (v /= 10);
+	while (n)
+		*at++ = digits[--n];
+	return at;
+}
+
+#endif
