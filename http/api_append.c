@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* api_append - POST /streams/:bucket/:stream (http-api.md section 4.1). */
 #include "http/http_impl.h"
+#include "http/text.h"
 #include "src/base/err.h"
 
 static int
@@ -21,9 +22,8 @@ stored(struct msg *m)
 {
 	struct vnode_put *put = CONTAINER_OF(m, struct vnode_put, msg);
 	struct request *rq = CONTAINER_OF(put, struct request, put);
-	char body[96], head[64];
+	char body[96], *at;
 	struct buf extra;
-	int n;
 
 	if (!request_back(rq))
 		return;
@@ -36,13 +36,20 @@ stored(struct msg *m)
 	uri_escape(&extra, rq->bucket);
 	buf_add_byte(&extra, '/');
 	uri_escape(&extra, rq->stream);
-	snprintf(head, sizeof(head), "/%llu\r\niorio-replicas: 1\r\n",
-	    (unsigned long long)put->first);
-	buf_add(&extra, head, strlen(head) + 1);
-	n = snprintf(body, sizeof(body), "{\"meta\":{\"id\":%llu,\"t\":%llu}}",
-	    (unsigned long long)put->first, (unsigned long long)put->t_ms);
-	respond(rq, 201, "application/json", (const char *)extra.p,
-	    SLICE(body, (size_t)n));
+	buf_add_byte(&extra, '/');
+	buf_add_u64(&extra, put->first);
+	buf_add_str(&extra, "\r\niorio-replicas: 1\r\n");
+	buf_add(&extra, "", 1);
+	at = text_add(body, "{\"meta\":{\"id\":");
+	at = text_add_u64(at, put->first);
+	at = text_add(at, ",\"t\":");
+	at = text_add_u64(at, put->t_ms);
+	at = text_add(at, "}}");
+	if (buf_error(&extra))
+		respond_store_error(rq, -ERR_UNKNOWN);
+	else
+		respond(rq, 201, "application/json", (const char *)extra.p,
+		    SLICE(body, (size_t)(at - body)));
 	buf_deinit(&extra);
 }
 

@@ -167,11 +167,14 @@ complete(struct request *rq)
 static void
 length_line(char line[64], int status, uint64_t n)
 {
-	if (status == 204 || status == 304)
-		snprintf(line, 64, "\r\n");
-	else
-		snprintf(line, 64, "Content-Length: %llu\r\n\r\n",
-		    (unsigned long long)n);
+	char *at = line;
+
+	if (status != 204 && status != 304) {
+		at = text_add(at, "Content-Length: ");
+		at = text_add_u64(at, n);
+		at = text_add(at, "\r\n");
+	}
+	memcpy(at, "\r\n", 3);
 }
 
 static void

