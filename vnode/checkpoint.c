@@ -30,6 +30,7 @@ struct order {
 	struct store *store;
 	uint32_t worker;
 	lsn_t floor;
+	uint32_t n_before; /* flushes before the capture; see capture() */
 	int r;
 };
 
@@ -177,12 +178,19 @@ tell(struct store_worker *w, int r)
 	store_call(w->store, 0, &o->msg, hear_worker);
 }
 
+/* What is dirty already goes first, in flushes of bounded size, so that the one
+ * of the checkpoint, which must take everything at one moment, is short. */
 static void
 capture(struct store_worker *w)
 {
 	struct journal_stats js;
 	int r;
 
+	if (w->dirty.n > FLUSH_STREAMS && w->order->n_before) {
+		w->order->n_before--;
+		if (flush_start(w, 0) == 0)
+			return;
+	}
 	journal_stats(w->store->journal, &js);
 	w->order->floor = w->n_in_flight ? w->durable : js.durable;
 	r = flush_start(w, 1);
@@ -198,6 +206,7 @@ begin_on_worker(struct msg *m)
 
 	ASSERT(!w->order);
 	w->order = o;
+	o->n_before = w->dirty.n / FLUSH_STREAMS;
 	if (!w->flush)
 		capture(w);
 }

@@ -313,8 +313,7 @@ book_chunk(struct store_worker *w, const struct flush_chunk *c, int r)
 	if (r) {
 		/* Written or not, the file may be longer than we know. */
 		s->cut = 1;
-		if (list_empty(&s->dirty))
-			list_add_tail(&w->dirty, &s->dirty);
+		dirty_add(&w->dirty, s);
 		return;
 	}
 	if (c->seal && c->info.sealed) {

@@ -120,17 +120,18 @@ capture_streams(struct flush *f)
 {
 	struct store_worker *w = f->worker;
 	uint64_t bytes = 0;
-	struct list *node;
+	uint32_t n = 0;
+	struct stream *s;
 
-	while ((node = list_first(&w->dirty))) {
-		struct stream *s = LIST_ENTRY(node, struct stream, dirty);
+	while ((s = dirty_first(&w->dirty))) {
 		int r = capture_stream(f, s);
 
 		if (r)
 			return r;
-		list_del(&s->dirty);
+		dirty_remove(&w->dirty, s);
 		bytes += s->chunks[s->n_chunks - 1].bytes;
-		if (!f->checkpoint && bytes > 4 * (uint64_t)FLUSH_BYTES)
+		if (!f->checkpoint &&
+		    (bytes > 4 * (uint64_t)FLUSH_BYTES || ++n >= FLUSH_STREAMS))
 			break;
 	}
 	return 0;
@@ -266,9 +267,7 @@ flush_capture(struct store_worker *w, int checkpoint, struct flush **out)
 		r = capture_manifests(f);
 	if (r) {
 		for (uint32_t i = 0; i < f->n_chunks; i++)
-			if (list_empty(&f->chunks[i].stream->dirty))
-				list_add_tail(
-				    &w->dirty, &f->chunks[i].stream->dirty);
+			dirty_add(&w->dirty, f->chunks[i].stream);
 		for (uint32_t i = 0; i < f->n_manifests; i++)
 			f->manifests[i].vnode->manifest.fresh = 1;
 		flush_abandon(f);

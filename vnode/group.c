@@ -360,7 +360,7 @@ group_of_append(struct journal_append *append)
 }
 
 struct msg *
-group_durable(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+group_durable(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     struct journal_append *append)
 {
 	struct proposal *p = CONTAINER_OF(append, struct proposal, append);
@@ -377,8 +377,7 @@ group_durable(struct vnode *v, struct tail_cache *cache, struct list *dirty,
 		/* Durable and not applicable: memory is gone.  Going on would
 		 * answer from a state that is not the log's. */
 		ASSERT(r == 0);
-		if (list_empty(&e->stream->dirty))
-			list_add_tail(dirty, &e->stream->dirty);
+		dirty_add(dirty, e->stream);
 	}
 	g->applied_index = p->index;
 	g->applied_term = append->head.term;
@@ -407,7 +406,7 @@ group_failed(struct vnode *v, struct journal_append *append, int r)
 /* --- recovery ------------------------------------------------------------- */
 
 static int
-replay_append(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+replay_append(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     const struct entry_command *c)
 {
 	struct stream *s = vnode_by_id(v, c->stream_id);
@@ -429,14 +428,13 @@ replay_append(struct vnode *v, struct tail_cache *cache, struct list *dirty,
 			return r;
 		in = SLICE(in.p + n, in.n - n);
 	}
-	if (list_empty(&s->dirty))
-		list_add_tail(dirty, &s->dirty);
+	dirty_add(dirty, s);
 	s->cut = 1;
 	return in.n == 0 ? 0 : -ERR_CORRUPT;
 }
 
 static int
-replay_command(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+replay_command(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     const struct entry_command *c)
 {
 	switch (c->type) {
@@ -457,7 +455,7 @@ replay_command(struct vnode *v, struct tail_cache *cache, struct list *dirty,
 }
 
 int
-group_replay(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+group_replay(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     uint64_t term, uint64_t index, struct slice payload)
 {
 	struct group *g = &v->group;

@@ -23,6 +23,7 @@
 #include "vnode/tail.h"
 #include "vnode/vnode_msg.h"
 
+struct dirty;
 struct vnode;
 struct proposal;
 
@@ -68,7 +69,7 @@ struct journal_append *group_seal(struct vnode *v, uint32_t worker);
  * msg.next and returned for posting.
  */
 struct msg *group_durable(struct vnode *v, struct tail_cache *cache,
-    struct list *dirty, struct journal_append *append);
+    struct dirty *dirty, struct journal_append *append);
 
 /* The record was not written, and will not be: answers with R. */
 struct msg *group_failed(struct vnode *v, struct journal_append *append, int r);
@@ -82,7 +83,7 @@ struct vnode *group_of_append(struct journal_append *append);
 /* --- recovery ------------------------------------------------------------- */
 
 /* Applies entry INDEX of TERM.  -ERR_CORRUPT when it cannot be the next. */
-int group_replay(struct vnode *v, struct tail_cache *cache, struct list *dirty,
+int group_replay(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     uint64_t term, uint64_t index, struct slice payload);
 
 #endif

@@ -84,7 +84,8 @@ congested(const struct store_worker *w)
 	const struct store *s = w->store;
 	struct journal_stats js;
 
-	if (w->cache.dirty_bytes * s->n_workers > s->config.dirty_max_bytes)
+	if (w->cache.dirty_bytes * s->n_workers > s->config.dirty_max_bytes ||
+	    w->dirty.n > DIRTY_STREAMS_MAX)
 		return 1;
 	journal_stats(s->journal, &js);
 	return js.used_bytes > js.max_bytes / 4 * 3;
@@ -260,7 +261,8 @@ store_turn(struct store *s, uint32_t worker)
 		    &chain);
 	if (first)
 		journal_submit(s->journal, first);
-	if (!w->flush && w->cache.dirty_bytes > FLUSH_BYTES)
+	if (!w->flush &&
+	    (w->cache.dirty_bytes > FLUSH_BYTES || w->dirty.n > FLUSH_STREAMS))
 		flush_start(w, 0);
 	publish_stats(w);
 }

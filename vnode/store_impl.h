@@ -21,8 +21,8 @@ struct store_worker {
 	struct store *store;
 	uint32_t id;
 	struct tail_cache cache;
-	struct list dirty; /* streams with events in no chunk file yet */
-	struct list open;  /* groups with an open entry */
+	struct dirty dirty;
+	struct list open;                  /* groups with an open entry */
 	struct msg *parked, **last_parked; /* puts that wait for room */
 	uint32_t n_in_flight;              /* records in the journal */
 	lsn_t durable;       /* of the last journal_done handled */
@@ -90,6 +90,9 @@ void store_report(struct store *s, int is_error, const char *fmt, ...)
 /* FN(m) on WORKER; M has room for it and is the caller's to allocate. */
 void store_call(
     struct store *s, uint32_t worker, struct msg *m, void (*fn)(struct msg *m));
+/* Above this many dirty streams of a worker writes wait: each is a file to be
+ * made, and what a flush or checkpoint has to do must stay short. */
+#define DIRTY_STREAMS_MAX 16384
 /* Tries the parked puts again. */
 void store_unpark(struct store_worker *w);
 
@@ -100,11 +103,12 @@ void store_read(
 
 /*
  * Writes the dirty tails of W to their chunks (all, with CHECKPOINT: else the
- * oldest FLUSH_BYTES), with CHECKPOINT also syncs and writes manifests.  One at
- * a time per worker.  0, or -ERR_NOMEM and nothing was started.  flush_done in
- * checkpoint.c hears of the end.
+ * oldest FLUSH_BYTES and FLUSH_STREAMS), with CHECKPOINT also syncs and writes
+ * manifests.  One at a time per worker.  0, or -ERR_NOMEM and nothing was
+ * started.  flush_done in checkpoint.c hears of the end.
  */
-#define FLUSH_BYTES (16u << 20)
+#define FLUSH_BYTES   (16u << 20)
+#define FLUSH_STREAMS 2048 /* files: some 50 ms */
 
 int flush_start(struct store_worker *w, int checkpoint);
 /* The same, to the end, on this thread: before the workers run. */

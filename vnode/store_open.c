@@ -259,7 +259,8 @@ replay_entry(struct replay *rp, struct vnode *v,
 		    "journal: entry %llu of group %u does not follow %llu: %s",
 		    (unsigned long long)head->index, v->group.id,
 		    (unsigned long long)applied, err_text(r));
-	else if (w->cache.dirty_bytes > REPLAY_FLUSH_BYTES)
+	else if (w->cache.dirty_bytes > REPLAY_FLUSH_BYTES ||
+		 w->dirty.n > DIRTY_STREAMS_MAX)
 		r = flush_now(w);
 	return r;
 }
@@ -375,7 +376,7 @@ make(struct store **out, const struct store_config *config)
 		w->last_parked = &w->parked;
 		tail_cache_init(
 		    &w->cache, s->config.clean_max_bytes / s->n_workers);
-		list_init(&w->dirty);
+		dirty_init(&w->dirty);
 		list_init(&w->open);
 	}
 	for (uint32_t g = 0; g < config->n_groups; g++) {

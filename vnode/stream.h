@@ -28,7 +28,7 @@ struct stream {
 	uint64_t bytes;    /* payload of first..last */
 	struct chunk_info *chunks;
 	struct tail tail;
-	struct list dirty; /* in vnodes.dirty while flushed < last, or alone */
+	struct list dirty; /* in struct dirty while flushed < last, or alone */
 	struct list unsaved; /* in vnode.unsaved while the manifest is behind */
 	uint32_t n_chunks, cap_chunks;
 	uint32_t
@@ -39,6 +39,43 @@ struct stream {
 	uint8_t name_n;
 	char name[]; /* name_n bytes */
 };
+
+/* Of a worker: its streams with events in no chunk file yet, oldest first. */
+struct dirty {
+	struct list streams;
+	uint32_t n;
+};
+
+static inline void
+dirty_init(struct dirty *d)
+{
+	list_init(&d->streams);
+	d->n = 0;
+}
+
+static inline void
+dirty_add(struct dirty *d, struct stream *s)
+{
+	if (!list_empty(&s->dirty))
+		return;
+	list_add_tail(&d->streams, &s->dirty);
+	d->n++;
+}
+
+static inline struct stream *
+dirty_first(const struct dirty *d)
+{
+	struct list *node = list_first(&d->streams);
+
+	return node ? LIST_ENTRY(node, struct stream, dirty) : NULL;
+}
+
+static inline void
+dirty_remove(struct dirty *d, struct stream *s)
+{
+	list_del(&s->dirty);
+	d->n--;
+}
 
 /* A stream without events, or NULL. */
 struct stream *stream_new(struct bucket *b, uint64_t id, struct slice name);
