@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 #include "http/server.h"
-#include "ring/identity.h"
+#include "ring/ring_file.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -33,6 +33,7 @@ struct node {
 	struct os *os;
 	const struct env *env;
 	struct identity identity;
+	struct ring *ring;
 	struct store *store;
 	uint32_t n_workers;
 	struct http_server **servers;
@@ -286,13 +287,29 @@ open_os(struct node *n, const char *data, char *why)
 }
 
 static int
+open_ring(struct node *n, char *why)
+{
+	char what[RING_WHY_BYTES];
+	int r = ring_file_open(n->env, &n->identity,
+	    conf_str(n->conf, CONF_nodename),
+	    (uint16_t)conf_num(n->conf, CONF_request_n), &n->ring, what);
+
+	if (r == 0 && what[0])
+		log_write(n->log, LOG_WARN, "%s", what);
+	else if (r)
+		snprintf(
+		    why, NODE_WHY_BYTES, "%s", what[0] ? what : err_text(r));
+	return r;
+}
+
+static int
 open_store(struct node *n, char *why)
 {
 	const struct conf *c = n->conf;
 	struct store_config sc = {
 	    .env = n->env,
 	    .dir = n->identity.dir,
-	    .n_groups = n->identity.ring_size,
+	    .n_groups = n->ring->q,
 	    .segment_bytes = conf_num(c, CONF_journal_segment),
 	    .journal_max_bytes = conf_num(c, CONF_journal_max),
 	    .sync = (int)conf_num(c, CONF_durability_sync),
@@ -322,7 +339,7 @@ listen_all(struct node *n, char *why)
 	struct http_config hc = {
 	    .env = n->env,
 	    .os = n->os,
-	    .route = {route, n, n->identity.ring_size},
+	    .route = {route, n, n->ring->q},
 	    .ip = conf_str(c, CONF_http_ip),
 	    .port = (uint16_t)conf_num(c, CONF_http_port),
 	    .token = n->token,
@@ -368,6 +385,8 @@ start(struct node *n, const char *data, char *why)
 		    (uint32_t)conf_num(n->conf, CONF_ring_size), &n->identity,
 		    why, NODE_WHY_BYTES);
 	if (r == 0)
+		r = open_ring(n, why);
+	if (r == 0)
 		r = load_token(n, data, why);
 	if (r == 0)
 		r = open_store(n, why);
@@ -389,6 +408,7 @@ close_all(struct node *n)
 		http_server_free(n->servers[i]);
 	store_close(n->store);
 	os_close(n->os);
+	ring_unref(n->ring);
 	mem_free(n->servers);
 	mem_free(n->stop_timers);
 	log_close(n->log);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+#include <criterion/criterion.h>
+
+#include "ring/ring_file.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/lib/memdisk.h"
+#include "tests/lib/simenv.h"
+
+TestSuite(ring_file);
+
+#define NAME "n@127.0.0.1"
+
+struct fixture {
+	struct memdisk *md;
+	struct simenv *sim;
+	const struct env *env;
+	struct identity id;
+	char why[RING_WHY_BYTES];
+};
+
+static void
+start(struct fixture *f)
+{
+	struct simenv_config sc = {
+	    .seed = 1, .n_workers = 1, .disk = memdisk_disk(f->md)};
+
+	f->sim = simenv_new(&sc);
+	f->env = simenv_env(f->sim);
+}
+
+static struct fixture
+fixture(void)
+{
+	struct fixture f = {.md = memdisk_new(NULL)};
+
+	start(&f);
+	cr_assert_eq(identity_open(f.env, NAME, 64, &f.id, f.why, 256), 0);
+	return f;
+}
+
+static int
+open_ring(struct fixture *f, struct ring **r)
+{
+	return ring_file_open(f->env, &f->id, NAME, 3, r, f->why);
+}
+
+static void
+done(struct fixture *f)
+{
+	simenv_free(f->sim);
+	memdisk_free(f->md);
+}
+
+static const char *
+path(const struct fixture *f, const char *name)
+{
+	static char out[128];
+
+	snprintf(out, sizeof(out), "%s/%s", f->id.dir, name);
+	return out;
+}
+
+Test(ring_file, is_made_once_and_saved_in_two_generations)
+{
+	struct fixture f = fixture();
+	struct ring *r, *again;
+
+	cr_assert_eq(open_ring(&f, &r), 0);
+	cr_assert(f.why[0] == '\0' && r->epoch == 1);
+	for (uint64_t epoch = 2; epoch < 5; epoch++) {
+		r->epoch = epoch;
+		cr_assert_eq(ring_file_save(f.env, f.id.dir, r), 0);
+	}
+	cr_assert_eq(open_ring(&f, &again), 0);
+	cr_assert_eq(again->epoch, 4);
+	ring_unref(again);
+	cr_assert_eq(memdisk_flip(f.md, path(&f, "ring.cur"), 40, 3), 0);
+	cr_assert_eq(open_ring(&f, &again), 0);
+	cr_assert_eq(again->epoch, 3);
+	cr_assert_not_null(
+	    strstr(f.why, "going on with ring.prev"), "%s", f.why);
+	ring_unref(again);
+	cr_assert_eq(memdisk_flip(f.md, path(&f, "ring.prev"), 5, 1), 0);
+	cr_assert_eq(open_ring(&f, &again), -ERR_CORRUPT);
+	cr_assert_not_null(strstr(f.why, "restore"), "%s", f.why);
+	ring_unref(r);
+	done(&f);
+}
+
+Test(ring_file, is_missed_where_there_is_data)
+{
+	struct fixture f = fixture();
+	struct ring *r;
+
+	cr_assert_eq(f.env->disk.mkdir(f.env->disk.ctx, path(&f, "vnodes")), 0);
+	cr_assert_eq(open_ring(&f, &r), -ERR_CORRUPT);
+	cr_assert_not_null(strstr(f.why, "ring.cur: not found"), "%s", f.why);
+	done(&f);
+}
+
+Test(ring_file, of_others_is_refused)
+{
+	struct fixture f = fixture();
+	struct ring *r;
+	uint8_t other[16] = "other";
+
+	cr_assert_eq(open_ring(&f, &r), 0);
+	memcpy(r->members[0].id, other, 16);
+	snprintf(r->members[0].name, 32, "other@10.0.0.1");
+	cr_assert_eq(ring_file_save(f.env, f.id.dir, r), 0);
+	ring_unref(r);
+	cr_assert_eq(open_ring(&f, &r), -ERR_IDENTITY);
+	cr_assert(strstr(f.why, "other@10.0.0.1") && strstr(f.why, NAME), "%s",
+	    f.why);
+	done(&f);
+}
+
+Test(ring_file, every_flipped_bit_is_found)
+{
+	struct fixture f = fixture();
+	struct ring *r, *got;
+	struct buf b;
+
+	cr_assert_eq(open_ring(&f, &r), 0);
+	buf_init(&b, RING_ENCODED_MAX);
+	cr_assert_eq(ring_file_encode(r, &b), 0);
+	for (size_t at = 0; at < b.n; at++) {
+		b.p[at] ^= (uint8_t)(1 << at % 8);
+		cr_assert_eq(
+		    ring_file_decode(buf_slice(&b), &got), -ERR_CORRUPT);
+		b.p[at] ^= (uint8_t)(1 << at % 8);
+		cr_assert_eq(
+		    ring_file_decode(SLICE(b.p, at), &got), -ERR_CORRUPT);
+	}
+	buf_deinit(&b);
+	ring_unref(r);
+	done(&f);
+}
+
+Test(ring_file, a_crash_leaves_the_old_one_or_the_new)
+{
+	for (uint64_t op = 1; op < 12; op++) {
+		for (uint64_t seed = 0; seed < 60; seed++) {
+			struct fixture f = fixture();
+			struct ring *r, *got;
+			int saved;
+
+			cr_assert_eq(open_ring(&f, &r), 0);
+			r->epoch = 2;
+			cr_assert_eq(ring_file_save(f.env, f.id.dir, r), 0);
+			r->epoch = 3;
+			memdisk_fail_at(f.md, memdisk_ops(f.md) + op,
+			    seed % 2 ? MEMDISK_CRASH_MIDDLE
+				     : MEMDISK_CRASH_BEFORE);
+			saved = ring_file_save(f.env, f.id.dir, r) == 0;
+			memdisk_crash(f.md, MEMDISK_RANDOM, seed);
+			memdisk_restart(f.md);
+			memdisk_fail_clear(f.md);
+			ring_unref(r);
+			cr_assert_eq(open_ring(&f, &got), 0, "op %d: %s",
+			    (int)op, f.why);
+			cr_assert(
+			    got->epoch == 3 || (got->epoch == 2 && !saved));
+			cr_assert(f.why[0] == '\0', "%s", f.why);
+			ring_unref(got);
+			done(&f);
+		}
+	}
+}
