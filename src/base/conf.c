@@ -216,7 +216,9 @@ conf_set(struct conf *c, const char *key, const char *value, const char *where,
 		    nearest(key));
 		return -ERR_INVAL;
 	}
-	if (parse_value(&keys[i], value, &n)) {
+	/* A key that is unset may be said to be. */
+	if (parse_value(&keys[i], value, &n) &&
+	    (value[0] || keys[i].fallback[0])) {
 		snprintf(why, CONF_WHY_BYTES,
 		    "%s: bad value `%.64s` for %s: %s", where,
 		    keys[i].flags & CONF_SECRET ? "..." : value, key,

@@ -6,6 +6,7 @@ usage: test_operate.py IORIOD [TEST...]"""
 import os
 import subprocess
 import sys
+import tempfile
 
 import tap
 from node import Node, free_port, parse
@@ -144,6 +145,27 @@ def test_reading_as_the_api_says():
         assert parse(node.request("GET", "/buckets")[2])["data"] == ["b"]
         detail = parse(node.request("GET", "/streams/b?detail=1&prefix=s")[2])
         assert detail["data"][0]["count"] == 10, detail
+
+
+def test_the_shipped_configuration_shows_every_default():
+    with open("rel/iorio.conf") as f:
+        lines = f.read().splitlines()
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as f:
+        f.write("\n".join(x.lstrip("#") for x in lines
+                          if " = " in x or x.endswith(" =")))
+        f.flush()
+        keys = {x.lstrip("#").split(" =")[0] for x in lines
+                if x.startswith("#") and not x.startswith("# ")}
+        keys |= {x.split(" =")[0] for x in lines if x[:1].isalpha()}
+        all_on = subprocess.run([IORIOD, "--check-config", "-c", f.name],
+                                capture_output=True, text=True)
+    assert all_on.returncode == 0, all_on
+    with tempfile.NamedTemporaryFile("w") as f:
+        defaults = subprocess.run([IORIOD, "--check-config", "-c", f.name],
+                                  capture_output=True, text=True)
+    assert all_on.stdout == defaults.stdout
+    assert keys == {x.split("=")[0].strip()
+                    for x in defaults.stdout.splitlines() if "=" in x}
 
 
 def test_history_beyond_memory_is_read_from_chunks():
