@@ -26,6 +26,8 @@
 	X(INUSE, "address already in use")                                     \
 	X(TIMEOUT, "timed out")                                                \
 	X(UNAVAILABLE, "not available now")                                    \
+	X(NOTLEADER, "not the leader")                                         \
+	X(BUSY, "busy, try again")                                             \
 	X(UNKNOWN, "outcome unknown")                                          \
 	X(STOPPING, "the node is stopping")                                    \
 	X(CANCELED, "canceled")                                                \

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * leader - replication ([paper] 5.3, 5.4.2; pipelining [thesis] 10.2.1).
+ *
+ * A peer is probed until it is known where its log agrees; then entries stream
+ * to it, a window of them without an answer.  What gets lost shows at the next
+ * message: its `index` is not there, the answer says where to go on.
+ */
+#include "src/base/assert.h"
+#include "src/consensus/raft_impl.h"
+
+/* --- sending -------------------------------------------------------------- */
+
+static int
+window_is_full(const struct raft *r, const struct peer *p)
+{
+	return p->next - p->match > r->config.window_entries ||
+	       (p->sent_bytes >= r->config.window_bytes &&
+		   p->next > p->match + 1);
+}
+
+static struct raft_msg *
+append_msg(struct raft *r, struct peer *p, struct raft_effects *fx)
+{
+	struct raft_msg *m = new_msg(r, fx, RAFT_APPEND, p->id);
+
+	if (!m)
+		return NULL;
+	m->index = p->next - 1;
+	m->log_term = log_term(r, p->next - 1);
+	m->commit = r->commit;
+	m->round = r->round;
+	return m;
+}
+
+/* How many entries the next message takes; BYTES of them. */
+static uint32_t
+choose(const struct raft *r, const struct peer *p, uint64_t *bytes)
+{
+	uint32_t n = 0;
+
+	*bytes = 0;
+	for (uint64_t i = p->next; i <= r->log.last; i++, n++) {
+		uint64_t more = log_at(r, i)->bytes;
+
+		if (n == r->config.msg_entries ||
+		    (n && *bytes + more > r->config.msg_bytes))
+			break;
+		*bytes += more;
+	}
+	return n;
+}
+
+static void
+fill(struct raft *r, struct peer *p, struct raft_effects *fx)
+{
+	struct raft_effect *e = emit(r, fx, RAFT_FILL);
+
+	if (!e)
+		return;
+	e->peer = p->id;
+	p->state = PEER_FILL;
+}
+
+static void
+send_one(struct raft *r, struct peer *p, struct raft_effects *fx)
+{
+	uint64_t bytes;
+	uint32_t n = choose(r, p, &bytes);
+	struct raft_msg *m = append_msg(r, p, fx);
+
+	if (!m)
+		return;
+	m->n = n;
+	if (p->state == PEER_PROBE) {
+		p->probing = 1;
+		return;
+	}
+	p->next += n;
+	p->sent_bytes += bytes;
+}
+
+void
+send_entries(struct raft *r, struct peer *p, struct raft_effects *fx)
+{
+	while (!r->failed && p->id != r->config.self) {
+		if (p->state == PEER_FILL ||
+		    (p->state == PEER_PROBE && p->probing))
+			return;
+		if (p->next <= r->log.base) {
+			fill(r, p, fx);
+			return;
+		}
+		if (p->next > r->log.last && p->state == PEER_STREAM)
+			return;
+		if (window_is_full(r, p))
+			return;
+		send_one(r, p, fx);
+	}
+}
+
+/* Without entries, so that it goes out whatever the window says. */
+static void
+send_heartbeat(struct raft *r, struct peer *p, struct raft_effects *fx)
+{
+	uint64_t next = p->next;
+
+	if (p->next <= r->log.base)
+		p->next = r->log.base + 1;
+	append_msg(r, p, fx);
+	p->next = next;
+}
+
+void
+send_heartbeats(struct raft *r, struct raft_effects *fx)
+{
+	for (uint32_t i = 0; i < r->n_peers; i++)
+		if (r->peers[i].id != r->config.self)
+			send_heartbeat(r, &r->peers[i], fx);
+	r->beat_at_us = r->now_us + r->config.heartbeat_us;
+}
+
+/* --- committing ----------------------------------------------------------- */
+
+static uint64_t
+match_of(const struct raft *r, const struct peer *p)
+{
+	if (p->id != r->config.self)
+		return p->uncounted ? 0 : p->match;
+	return MUTANT(r, LEADER_COUNTS_UNSYNCED) ? r->log.last : r->stable;
+}
+
+/* The highest index that a majority of the voters has. */
+static uint64_t
+majority_match(const struct raft *r)
+{
+	uint64_t sorted[RAFT_MEMBERS_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		uint64_t match = match_of(r, &r->peers[i]);
+		uint32_t at = n;
+
+		if (!r->peers[i].voter && !MUTANT(r, LEARNER_COUNTED))
+			continue;
+		for (; at > 0 && sorted[at - 1] < match; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = match;
+		n++;
+	}
+	if (n < members_majority(r))
+		return 0;
+	return sorted[members_majority(r) - 1];
+}
+
+void
+leader_commit(struct raft *r, struct raft_effects *fx)
+{
+	uint64_t to;
+
+	if (r->role != RAFT_LEADER)
+		return;
+	to = majority_match(r);
+	if (to > r->log.last || to <= r->commit ||
+	    (log_term(r, to) != r->term && !MUTANT(r, COMMIT_OLD_TERMS)))
+		return;
+	r->commit = to;
+	reads_begin(r, fx);
+	members_committed(r, fx);
+	apply(r, fx);
+}
+
+/* --- being leader --------------------------------------------------------- */
+
+int
+leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
+    struct raft_effects *fx)
+{
+	uint64_t first = r->log.last + 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct raft_entry copy = e[i];
+
+		copy.term = r->term;
+		if (log_append(r, &copy)) {
+			fail(r, fx, "out of memory");
+			return -ERR_NOMEM;
+		}
+	}
+	members_refresh(r);
+	persist_entries(r, fx, first, r->log.last);
+	for (uint32_t i = 0; i < r->n_peers; i++)
+		send_entries(r, &r->peers[i], fx);
+	return 0;
+}
+
+void
+become_leader(struct raft *r, struct raft_effects *fx)
+{
+	static const struct raft_entry noop = {.kind = RAFT_NOOP};
+
+	r->role = RAFT_LEADER;
+	r->leader = r->config.self;
+	r->transfer_to = 0;
+	r->n_peers = 0;
+	r->answer_to = 0;
+	r->round++;
+	r->n_reads = 0;
+	r->quorum_at_us = r->now_us + r->config.election_us;
+	peers_refresh(r);
+	emit_role(r, fx);
+	r->term_first = r->log.last + 1;
+	leader_append(r, &noop, 1, fx);
+	send_heartbeats(r, fx);
+	leader_commit(r, fx);
+}
+
+/* [thesis] 6.2: a leader that no majority hears steps down. */
+static void
+check_quorum(struct raft *r, struct raft_effects *fx)
+{
+	uint32_t n = 0;
+
+	if (r->now_us < r->quorum_at_us)
+		return;
+	r->quorum_at_us = r->now_us + r->config.election_us;
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		const struct peer *p = &r->peers[i];
+
+		if (p->voter &&
+		    (p->id == r->config.self ||
+			r->now_us - p->heard_us < r->config.election_us))
+			n++;
+	}
+	if (n < members_majority(r))
+		become_follower(r, r->term, 0, fx);
+}
+
+void
+leader_tick(struct raft *r, struct raft_effects *fx)
+{
+	check_quorum(r, fx);
+	if (r->role != RAFT_LEADER)
+		return;
+	transfer_tick(r, fx);
+	if (r->now_us < r->beat_at_us)
+		return;
+	for (uint32_t i = 0; i < r->n_peers; i++)
+		r->peers[i].probing = 0; /* its answer may be lost */
+	send_heartbeats(r, fx);
+	for (uint32_t i = 0; i < r->n_peers; i++)
+		send_entries(r, &r->peers[i], fx);
+}
+
+int
+raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
+    uint64_t *first, struct raft_effects *fx)
+{
+	if (r->failed || r->role != RAFT_LEADER || r->transfer_to)
+		return -ERR_NOTLEADER;
+	*first = r->log.last + 1;
+	leader_append(r, e, n, fx);
+	leader_commit(r, fx);
+	return 0; /* with a group that failed it is a matter of the effects */
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static void
+back_to_probe(struct peer *p, uint64_t next)
+{
+	p->state = PEER_PROBE;
+	p->probing = 0;
+	p->next = next > p->match ? next : p->match + 1;
+	p->sent_bytes = 0;
+}
+
+/* [paper] 5.3, end: skip whole terms that cannot agree. */
+static void
+on_reject(struct raft *r, struct peer *p, const struct raft_msg *m,
+    struct raft_effects *fx)
+{
+	uint64_t agree = log_find_term(r, m->index, m->log_term);
+	/* The base may be of a later term: then the logs part behind it. */
+	uint64_t next =
+	    log_term(r, agree) <= m->log_term ? agree + 1 : r->log.base;
+
+	if (MUTANT(r, REJECTS_COUNT_AS_ACKS) && m->index > p->match &&
+	    m->index <= r->log.last)
+		p->match = m->index;
+	if (m->index < r->log.base)
+		next = m->index + 1; /* behind the log: to be filled */
+	if (p->state == PEER_FILL || m->index < p->match)
+		return; /* late */
+	back_to_probe(p, next);
+	send_entries(r, p, fx);
+}
+
+static void
+on_progress(struct raft *r, struct peer *p, uint64_t match)
+{
+	for (uint64_t i = p->match + 1; i <= match && i < p->next; i++) {
+		uint64_t bytes = i > r->log.base ? log_at(r, i)->bytes : 0;
+
+		p->sent_bytes -= bytes < p->sent_bytes ? bytes : p->sent_bytes;
+	}
+	if (match > p->match)
+		p->match = match;
+	if (p->next <= p->match)
+		p->next = p->match + 1;
+	if (p->state == PEER_PROBE ||
+	    (p->state == PEER_FILL && p->match >= r->log.base)) {
+		p->state = PEER_STREAM;
+		p->probing = 0;
+		p->next = p->match + 1;
+		p->sent_bytes = 0;
+	}
+}
+
+/* A damaged replica has lost what it had: it is sent everything again, and
+ * counts for nothing until it is whole. */
+static void
+on_uncounted(struct peer *p, const struct raft_msg *m)
+{
+	if (m->uncounted && !p->uncounted) {
+		p->match = 0;
+		if (p->state != PEER_FILL)
+			back_to_probe(p, m->index + 1);
+	}
+	p->uncounted = m->uncounted;
+}
+
+void
+on_append_answer(
+    struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
+{
+	struct peer *p = find_peer(r, m->from);
+
+	if (r->role != RAFT_LEADER || !p ||
+	    (m->term != r->term && !MUTANT(r, OLD_ACKS_COUNT)))
+		return;
+	p->heard_us = r->now_us;
+	on_uncounted(p, m);
+	if (m->reject) {
+		on_reject(r, p, m, fx);
+		return;
+	}
+	if (m->round > p->round)
+		p->round = m->round;
+	if (m->index > r->log.last) {
+		fail(r, fx, "a follower has more than its leader");
+		return;
+	}
+	on_progress(r, p, m->index);
+	leader_commit(r, fx);
+	reads_confirm(r, fx);
+	transfer_try(r, fx);
+	if (r->role == RAFT_LEADER)
+		send_entries(r, p, fx);
+}
+
+void
+raft_fill_ended(struct raft *r, raft_id peer, struct raft_effects *fx)
+{
+	struct peer *p = find_peer(r, peer);
+
+	if (r->failed || r->role != RAFT_LEADER || !p || p->state != PEER_FILL)
+		return;
+	back_to_probe(p, r->log.last + 1);
+	send_entries(r, p, fx);
+}

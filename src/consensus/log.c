@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* log - the window of the log that the core holds. */
+#include "src/base/assert.h"
+#include "src/base/mem.h"
+#include "src/consensus/raft_impl.h"
+
+#define CAP_MIN 16
+
+struct raft_entry *
+log_at(const struct raft *r, uint64_t index)
+{
+	ASSERT(index > r->log.base && index <= r->log.last);
+	return &r->log.ring[index & (r->log.cap - 1)];
+}
+
+uint64_t
+log_term(const struct raft *r, uint64_t index)
+{
+	if (index == r->log.base)
+		return r->log.base_term;
+	if (index < r->log.base || index > r->log.last)
+		return 0;
+	return log_at(r, index)->term;
+}
+
+static int
+grow(struct raft_log *l)
+{
+	uint32_t cap = l->cap ? l->cap * 2 : CAP_MIN;
+	struct raft_entry *ring = mem_calloc(cap, sizeof(*ring));
+
+	if (!ring)
+		return -ERR_NOMEM;
+	for (uint64_t i = l->base + 1; i <= l->last; i++)
+		ring[i & (cap - 1)] = l->ring[i & (l->cap - 1)];
+	mem_free(l->ring);
+	l->ring = ring;
+	l->cap = cap;
+	return 0;
+}
+
+void
+log_drop(struct raft *r, const struct raft_entry *e)
+{
+	struct raft_entry copy = *e;
+
+	if (r->config.drop)
+		r->config.drop(r->config.ctx, &copy);
+	mem_free(copy.members);
+}
+
+int
+log_append(struct raft *r, const struct raft_entry *e)
+{
+	struct raft_log *l = &r->log;
+	struct raft_entry *to;
+	struct raft_members *copy = NULL;
+
+	if (l->last - l->base == l->cap && grow(l))
+		return -ERR_NOMEM;
+	if (e->kind == RAFT_MEMBERS) {
+		copy = mem_alloc(sizeof(*copy));
+		if (!copy)
+			return -ERR_NOMEM;
+		*copy = *e->members;
+	}
+	l->last++;
+	to = log_at(r, l->last);
+	*to = *e;
+	to->members = copy;
+	r->members_stale |= copy != NULL;
+	return 0;
+}
+
+void
+log_truncate(struct raft *r, uint64_t from)
+{
+	r->members_stale |= from <= r->members_index;
+	while (r->log.last >= from) {
+		log_drop(r, log_at(r, r->log.last));
+		r->log.last--;
+	}
+}
+
+void
+log_compact(struct raft *r, uint64_t index)
+{
+	struct raft_log *l = &r->log;
+
+	while (l->base < index) {
+		struct raft_entry *e = log_at(r, l->base + 1);
+
+		if (e->kind == RAFT_MEMBERS)
+			l->base_members = *e->members;
+		l->base_term = e->term;
+		l->base++;
+		log_drop(r, e);
+	}
+}
+
+void
+log_reset(struct raft *r, uint64_t index, uint64_t term,
+    const struct raft_members *members)
+{
+	log_truncate(r, r->log.base + 1);
+	r->log.base = r->log.last = index;
+	r->log.base_term = term;
+	r->log.base_members = *members;
+	r->members_stale = 1;
+}
+
+uint64_t
+log_find_term(const struct raft *r, uint64_t index, uint64_t term)
+{
+	if (index > r->log.last)
+		index = r->log.last;
+	while (index > r->log.base && log_term(r, index) > term)
+		index--;
+	return index;
+}
+
+void
+log_deinit(struct raft *r)
+{
+	log_truncate(r, r->log.base + 1);
+	r->log.ring = mem_free(r->log.ring);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * raft - consensus of one group as a step function: events in, effects out.
+ *
+ * No I/O, no clock, no threads.  The host calls one event function, then
+ * carries out the effects in their order and empties the list.
+ *
+ * Owns:    a window of its log: terms and sizes of all entries above the base,
+ *          and the bodies that the host gave it, until config.drop.
+ * Shape:   indexes are dense from 1; times are microseconds of one monotonic
+ *          clock; a replica that lost its disk comes back under a new id.
+ * Errors:  0 or -ERR_*; a broken invariant or memory that is gone quarantines
+ *          the group (RAFT_FAILED): it does and answers nothing any more.  No
+ *          message can do worse.
+ * Source:  Ongaro and Ousterhout, "In Search of an Understandable Consensus
+ *          Algorithm (Extended Version)", 2014: [paper]; Ongaro, "Consensus:
+ *          Bridging Theory and Practice", 2014: [thesis].
+ */
+#ifndef SRC_CONSENSUS_RAFT_H
+#define SRC_CONSENSUS_RAFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RAFT_MEMBERS_MAX 16
+
+typedef uint64_t raft_id; /* one life of a replica; never 0 */
+
+struct raft_member {
+	raft_id id;
+	int voter; /* else a learner: it gets entries and has no say */
+};
+
+struct raft_members {
+	uint32_t n;
+	struct raft_member at[RAFT_MEMBERS_MAX];
+};
+
+enum raft_kind {
+	RAFT_DATA = 1,
+	RAFT_NOOP,    /* begins a term */
+	RAFT_MEMBERS, /* in force as soon as it is in a log */
+};
+
+struct raft_entry {
+	uint64_t term;
+	enum raft_kind kind;
+	uint32_t bytes;               /* of the body, for the limits */
+	void *body;                   /* the host's; dropped by config.drop */
+	struct raft_members *members; /* RAFT_MEMBERS: the group's own copy */
+};
+
+/* --- messages ------------------------------------------------------------- */
+
+enum raft_msg_type {
+	RAFT_PREVOTE = 1,
+	RAFT_PREVOTE_ANSWER,
+	RAFT_VOTE,
+	RAFT_VOTE_ANSWER,
+	RAFT_APPEND, /* without entries: a heartbeat */
+	RAFT_APPEND_ANSWER,
+	RAFT_TIMEOUT_NOW,
+	RAFT_MSG_TYPES,
+};
+
+struct raft_msg {
+	enum raft_msg_type type;
+	raft_id from, to;
+	uint64_t term;
+	/* PREVOTE, VOTE: the newest entry of the log.  APPEND: the one before
+	 * its first.  APPEND_ANSWER: the newest that is durable and equal to
+	 * the leader's; with reject, where to look on (log_term is its term).
+	 */
+	uint64_t index, log_term;
+	uint64_t commit;                  /* APPEND */
+	uint64_t round;                   /* APPEND, and echoed: of reads */
+	uint32_t n;                       /* APPEND: entries index + 1 ... */
+	const struct raft_entry *entries; /* received: N of them; sent: NULL,
+					     ask raft_entry_at */
+	int reject;
+	int transfer;  /* VOTE: the leader wants it */
+	int uncounted; /* APPEND_ANSWER: of a damaged replica */
+};
+
+/* --- effects -------------------------------------------------------------- */
+
+enum raft_effect_type {
+	RAFT_SEND = 1, /* msg, now */
+	/* To be synced, in the order of `seq`; then raft_persisted(seq).  HARD:
+	 * term and vote.  ENTRIES: first..last, which replace what the log had
+	 * from first on. */
+	RAFT_PERSIST_HARD,
+	RAFT_PERSIST_ENTRIES,
+	RAFT_APPLY,      /* up to `last`: committed, and durable here */
+	RAFT_ROLE,       /* role, term or leader are others now */
+	RAFT_READ_READY, /* ctx: what is applied up to `last` is fresh enough */
+	RAFT_READ_LOST,  /* ctx: no longer leader: ask again elsewhere */
+	RAFT_FILL,       /* peer: is behind the log; raft_fill_ended */
+	RAFT_HEALED,     /* no longer damaged */
+	RAFT_FAILED,     /* quarantined: `why` */
+};
+
+struct raft_effect {
+	enum raft_effect_type type;
+	struct raft_msg msg;
+	uint64_t seq, term, first, last, ctx;
+	raft_id vote, peer;
+	const char *why;
+};
+
+struct raft_effects {
+	struct raft_effect *items;
+	uint32_t n, cap;
+};
+
+void raft_effects_deinit(struct raft_effects *fx);
+
+/* --- a group -------------------------------------------------------------- */
+
+enum raft_role {
+	RAFT_FOLLOWER,
+	RAFT_PRE_CANDIDATE,
+	RAFT_CANDIDATE,
+	RAFT_LEADER,
+};
+
+struct raft_config {
+	raft_id self;
+	uint64_t seed; /* of the jitter */
+	uint64_t heartbeat_us, election_us, rank_us, jitter_us;
+	uint32_t window_entries; /* to a peer, not answered */
+	uint64_t window_bytes;
+	uint32_t msg_entries; /* of one message */
+	uint64_t msg_bytes;   /* ... but always one entry */
+	void (*drop)(
+	    void *ctx, struct raft_entry *e); /* e->body, may be NULL */
+	void *ctx;
+	int mutant; /* a bug to have, of mutants.h; 0 */
+};
+
+/* What a node knows of a group when it starts. */
+struct raft_state {
+	uint64_t term;
+	raft_id vote;
+	/* What the manifest holds: the log begins behind it. */
+	uint64_t base_index, base_term;
+	struct raft_members
+	    members; /* as of the base; none: not a member yet */
+	int damaged; /* part of the log is lost: cluster.md 6.3 */
+};
+
+struct raft; /* opaque */
+
+/* NULL without memory. */
+struct raft *raft_new(
+    const struct raft_config *config, const struct raft_state *state);
+struct raft *raft_free(struct raft *r);
+
+/* Before the first event: entry last + 1 as found in the journal, all durable.
+ * The body becomes the group's. */
+int raft_restore(struct raft *r, const struct raft_entry *e);
+
+/* --- events --------------------------------------------------------------- */
+
+/* Time goes on; every heartbeat_us / 4 or so. */
+void raft_tick(struct raft *r, uint64_t now_us, struct raft_effects *fx);
+/* The bodies of M become the group's, or are dropped. */
+void raft_receive(
+    struct raft *r, const struct raft_msg *m, struct raft_effects *fx);
+/* Everything up to SEQ is on the disk. */
+void raft_persisted(struct raft *r, uint64_t seq, struct raft_effects *fx);
+/* N entries (kind, bytes, body), as many messages as needed.  0: *FIRST is the
+ * index of the first; the bodies are the group's.  -ERR_NOTLEADER: not
+ * proposed. */
+int raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
+    uint64_t *first, struct raft_effects *fx);
+/* READ_READY or READ_LOST with CTX follows.  -ERR_NOTLEADER, -ERR_NOMEM. */
+int raft_read(struct raft *r, uint64_t ctx, struct raft_effects *fx);
+/* Hands leadership to TO, a voter.  -ERR_NOTLEADER, -ERR_INVAL. */
+int raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx);
+
+enum raft_change {
+	RAFT_ADD_LEARNER = 1,
+	RAFT_PROMOTE, /* a learner that has caught up */
+	RAFT_REMOVE,
+};
+
+/* One change of members.  -ERR_NOTLEADER; -ERR_BUSY: not now (another is under
+ * way, the term has nothing committed, the learner is behind); -ERR_INVAL. */
+int raft_change(struct raft *r, enum raft_change change, raft_id id,
+    struct raft_effects *fx);
+/* The entries up to INDEX, which is applied and saved, may go. */
+void raft_compact(struct raft *r, uint64_t index);
+/* Here: the group's data up to INDEX were adopted, durably. */
+void raft_filled(struct raft *r, uint64_t index, uint64_t term,
+    const struct raft_members *members, struct raft_effects *fx);
+/* At the leader: the fill of PEER has ended, well or not. */
+void raft_fill_ended(struct raft *r, raft_id peer, struct raft_effects *fx);
+/* The place in the preference list: the first is the quickest candidate. */
+void raft_set_rank(struct raft *r, uint32_t rank);
+
+/* --- looking -------------------------------------------------------------- */
+
+enum raft_role raft_role(const struct raft *r);
+uint64_t raft_term(const struct raft *r);
+raft_id raft_leader(const struct raft *r); /* 0: not known */
+uint64_t raft_last(const struct raft *r);
+uint64_t raft_commit(const struct raft *r);
+uint64_t raft_base(const struct raft *r);
+uint64_t raft_stable(const struct raft *r); /* durable up to here */
+int raft_damaged(const struct raft *r);
+const struct raft_members *raft_members(const struct raft *r);
+/* Entry INDEX, base < INDEX <= last. */
+const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);
+/* Who belongs to the group as of INDEX, base <= INDEX <= last. */
+const struct raft_members *raft_members_at(
+    const struct raft *r, uint64_t index);
+/* The term of entry INDEX, base <= INDEX <= last; else 0. */
+uint64_t raft_term_at(const struct raft *r, uint64_t index);
+/* How far PEER is known to have the leader's log; 0 elsewhere. */
+uint64_t raft_match(const struct raft *r, raft_id peer);
+
+#endif

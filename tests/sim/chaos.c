@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* chaos - what clients, operators and misfortune do. */
+#include "tests/sim/sim.h"
+
+static struct sim_node *
+some_leader(struct sim *s)
+{
+	uint32_t from = (uint32_t)sim_below(s, SIM_NODES);
+
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[(from + i) % SIM_NODES];
+
+		if (n->up && raft_role(n->raft) == RAFT_LEADER)
+			return n;
+	}
+	return NULL;
+}
+
+static struct sim_node *
+some_node(struct sim *s)
+{
+	uint32_t from = (uint32_t)sim_below(s, SIM_NODES);
+
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		if (s->nodes[(from + i) % SIM_NODES].id)
+			return &s->nodes[(from + i) % SIM_NODES];
+	return NULL;
+}
+
+/* --- clients -------------------------------------------------------------- */
+
+static void
+propose(struct sim *s)
+{
+	struct sim_node *n = some_leader(s);
+	struct raft_entry e[3] = {{0}};
+	uint32_t k = 1 + (uint32_t)sim_below(s, 3);
+	struct raft_effects fx = {0};
+	uint64_t first;
+
+	if (!n || n->full || s->next_command + 3 >= SIM_ENTRIES / 4)
+		return;
+	for (uint32_t i = 0; i < k; i++) {
+		e[i].kind = RAFT_DATA;
+		e[i].bytes = 100;
+		e[i].body = (void *)(uintptr_t)++s->next_command;
+	}
+	raft_propose(n->raft, e, k, &first, &fx);
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
+}
+
+static void
+read_something(struct sim *s)
+{
+	struct sim_node *n = some_leader(s);
+	struct raft_effects fx = {0};
+	uint64_t ctx = ++s->next_read;
+
+	if (!n)
+		return;
+	s->reads[ctx % 256] = (struct sim_read){ctx, s->acked};
+	if (raft_read(n->raft, ctx, &fx))
+		s->reads[ctx % 256].ctx = 0;
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
+}
+
+/* --- operators ------------------------------------------------------------ */
+
+static void
+transfer(struct sim *s)
+{
+	struct sim_node *n = some_leader(s), *to = some_node(s);
+	struct raft_effects fx = {0};
+
+	if (!n || !to)
+		return;
+	raft_transfer(n->raft, to->id, &fx);
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
+}
+
+static uint32_t
+free_slot(struct sim *s)
+{
+	uint32_t i = 0;
+
+	while (i < SIM_NODES && s->nodes[i].id)
+		i++;
+	return i;
+}
+
+static uint32_t
+count_voters(const struct raft_members *m)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n; i++)
+		n += m->at[i].voter != 0;
+	return n;
+}
+
+static void
+change(struct sim *s, struct sim_node *n, enum raft_change what, raft_id id)
+{
+	struct raft_effects fx = {0};
+	int r = raft_change(n->raft, what, id, &fx);
+
+	if (r == 0) {
+		sim_trace(s, "n%d changes the members: %d n%d", (int)n->id,
+		    (int)what, (int)id);
+		s->n_changes++;
+	}
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
+}
+
+/* A member that is in nobody's way any more loses its slot. */
+static void
+collect(struct sim *s)
+{
+	struct sim_node *leader = some_leader(s);
+
+	if (!leader)
+		return;
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[i];
+		int member = 0;
+
+		for (uint32_t k = 0; k < SIM_NODES; k++) {
+			const struct raft_members *m;
+
+			if (!s->nodes[k].up)
+				continue;
+			m = raft_members(s->nodes[k].raft);
+			for (uint32_t j = 0; j < m->n; j++)
+				member |= m->at[j].id == n->id;
+			if (&s->nodes[k] == n && m->n == 0)
+				member = 1; /* new: not added yet */
+		}
+		if (n->id && !member && sim_chance(s, 100)) {
+			sim_trace(s, "n%d is taken away", (int)n->id);
+			node_crash(s, n);
+			node_deinit(n);
+		}
+	}
+}
+
+static int
+any_damaged(const struct sim *s)
+{
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		if (s->nodes[i].id && s->nodes[i].disk.damaged)
+			return 1;
+	return 0;
+}
+
+static void
+change_members(struct sim *s)
+{
+	struct sim_node *n = some_leader(s);
+	const struct raft_members *m;
+	const struct raft_member *who;
+	uint32_t slot = free_slot(s);
+
+	if (!n)
+		return;
+	m = raft_members(n->raft);
+	if (m->n == 0)
+		return;
+	who = &m->at[sim_below(s, m->n)];
+	if (!who->voter && sim_chance(s, 800)) {
+		change(s, n, RAFT_PROMOTE, who->id);
+	} else if (m->n < 6 && slot < SIM_NODES && sim_chance(s, 500)) {
+		node_create(s, slot, NULL);
+		node_start(s, &s->nodes[slot]);
+		change(s, n, RAFT_ADD_LEARNER, s->nodes[slot].id);
+	} else if (!who->voter || (count_voters(m) > 2 && !any_damaged(s))) {
+		change(s, n, RAFT_REMOVE, who->id);
+	}
+}
+
+static void
+compact(struct sim *s)
+{
+	struct sim_node *n = some_node(s);
+	uint64_t from, to;
+
+	if (!n || !n->up)
+		return;
+	from = raft_base(n->raft);
+	to = n->applied;
+	if (to > from)
+		disk_compact(s, n, from + 1 + sim_below(s, to - from));
+}
+
+/* --- fills ---------------------------------------------------------------- */
+
+void
+chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer)
+{
+	struct sim_node *to = sim_find(s, peer);
+	struct sim_event *ev;
+
+	sim_trace(s, "n%d fills n%d up to %d", (int)leader->id, (int)peer,
+	    (int)leader->applied);
+	ev = sim_schedule(s, EV_FILL, to ? (uint32_t)(to - s->nodes) : 0,
+	    1000 + sim_below(s, 100000));
+	ev->msg.to = peer;
+	ev->msg.from = leader->id;
+	ev->from_slot = (uint32_t)(leader - s->nodes);
+	ev->from_life = leader->life;
+	ev->index = leader->applied;
+	ev->term = raft_term_at(leader->raft, leader->applied);
+	ev->fill_members = *raft_members_at(leader->raft, leader->applied);
+}
+
+/* Adopted by rename: durable at once, and what was on its way to the old
+ * journal is void. */
+static void
+adopt(struct sim *s, struct sim_node *n, struct sim_event *ev)
+{
+	struct raft_effects fx = {0};
+	struct sim_disk *d = &n->disk;
+	int replace = ev->index > raft_commit(n->raft);
+
+	raft_filled(n->raft, ev->index, ev->term, &ev->fill_members, &fx);
+	if (replace) {
+		for (uint32_t i = 0; i < n->n_ops; i++)
+			if (n->ops[i].type == OP_ENTRIES) {
+				n->ops[i].n = 0;
+				n->ops[i].first = 1;
+			}
+		d->base = d->last = ev->index;
+		d->base_term = ev->term;
+		d->base_members = ev->fill_members;
+		n->applied = ev->index;
+		s->n_fills++;
+	}
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
+}
+
+void
+chaos_fill_arrives(struct sim *s, struct sim_event *ev)
+{
+	struct sim_node *to = &s->nodes[ev->slot];
+	struct sim_node *from = &s->nodes[ev->from_slot];
+	struct raft_effects fx = {0};
+
+	if (to->up && to->id == ev->msg.to && to->life == ev->life &&
+	    (s->quiet || !sim_chance(s, 200)))
+		adopt(s, to, ev);
+	if (!from->up || from->life != ev->from_life)
+		return;
+	raft_fill_ended(from->raft, ev->msg.to, &fx);
+	sim_effects(s, from, &fx);
+	raft_effects_deinit(&fx);
+}
+
+/* --- misfortune ----------------------------------------------------------- */
+
+/* A damaged replica has no vote: the others must be a majority, under all
+ * members that may come into force. */
+static int
+may_damage(const struct sim *s)
+{
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		const struct sim_node *n = &s->nodes[i];
+
+		if (n->id &&
+		    (!n->up || count_voters(raft_members(n->raft)) < 3))
+			return 0;
+	}
+	return !any_damaged(s);
+}
+
+static void
+crash_one(struct sim *s)
+{
+	int damage = may_damage(s) && sim_chance(s, 300);
+
+	struct sim_node *n = sim_chance(s, 500) ? some_leader(s) : some_node(s);
+
+	if (!n || !n->up)
+		return;
+	node_crash(s, n);
+	if (damage)
+		disk_damage(s, n);
+	sim_schedule(
+	    s, EV_START, (uint32_t)(n - s->nodes), 1000 + sim_below(s, 600000));
+}
+
+static void
+stop_one(struct sim *s)
+{
+	struct sim_node *n = sim_chance(s, 500) ? some_leader(s) : some_node(s);
+
+	if (!n || !n->up)
+		return;
+	n->stopped = 1;
+	sim_trace(s, "n%d is stopped", (int)n->id);
+	sim_schedule(s, EV_RESUME, (uint32_t)(n - s->nodes),
+	    10000 + sim_below(s, 500000));
+}
+
+static void
+cut_some(struct sim *s)
+{
+	uint32_t side = (uint32_t)sim_below(s, 1u << SIM_NODES);
+	int one_way = sim_chance(s, 300);
+
+	if (sim_chance(s, 400)) {
+		memset(s->cut, 0, sizeof(s->cut));
+		return;
+	}
+	for (uint32_t a = 0; a < SIM_NODES; a++)
+		for (uint32_t b = 0; b < SIM_NODES; b++)
+			s->cut[a][b] = (side >> a & 1) != (side >> b & 1) &&
+				       !(one_way && (side >> a & 1));
+	sim_trace(
+	    s, "the net is cut: side %x%s", side, one_way ? ", one way" : "");
+}
+
+/* A disk that fills up takes no more, and goes on when there is room. */
+static void
+fill_disk(struct sim *s)
+{
+	struct sim_node *n = some_node(s);
+
+	if (n && n->up)
+		n->full = !n->full;
+	if (n && !n->full)
+		disk_start_sync(s, n);
+}
+
+void
+chaos_begin(struct sim *s)
+{
+	struct raft_members m = {.n = s->o.n_voters};
+
+	s->delay_max = 1000;
+	s->drop = s->dup = 5;
+	if (s->o.hostile) {
+		s->delay_max = 200 + sim_below(s, 20000);
+		s->drop = (uint32_t)sim_below(s, 300);
+		s->dup = (uint32_t)sim_below(s, 100);
+	}
+	for (uint32_t i = 0; i < m.n; i++)
+		m.at[i] = (struct raft_member){i + 1, 1};
+	for (uint32_t i = 0; i < m.n; i++) {
+		node_create(s, i, &m);
+		node_start(s, &s->nodes[i]);
+	}
+}
+
+void
+chaos_tick(struct sim *s)
+{
+	uint32_t harm = s->o.hostile ? 8 : 2;
+
+	if (!s->last_ticks && sim_chance(s, 300))
+		propose(s);
+	if (sim_chance(s, 100))
+		read_something(s);
+	collect(s);
+	if (s->quiet)
+		return;
+	if (sim_chance(s, harm))
+		crash_one(s);
+	if (sim_chance(s, harm))
+		cut_some(s);
+	if (sim_chance(s, harm / 2))
+		stop_one(s);
+	if (sim_chance(s, harm / 2))
+		fill_disk(s);
+	if (sim_chance(s, harm))
+		transfer(s);
+	if (sim_chance(s, 3 * harm))
+		compact(s);
+	if (sim_chance(s, 2 * harm))
+		change_members(s);
+}
+
+void
+chaos_end(struct sim *s)
+{
+	s->quiet = 1;
+	s->drop = 0;
+	s->dup = 0;
+	s->delay_max = 1000;
+	memset(s->cut, 0, sizeof(s->cut));
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[i];
+
+		n->stopped = 0;
+		n->full = 0;
+		if (n->id && !n->up)
+			node_start(s, n);
+		if (n->id)
+			disk_start_sync(s, n);
+	}
+	sim_trace(s, "the faults end");
+}

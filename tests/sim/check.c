@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * check - what must hold after each event.
+ *
+ *	1. a term has one leader
+ *	2. a leader has everything that was ever committed
+ *	3. what is committed at an index is the same everywhere, for ever, in
+ *	   every life
+ *	4. what is applied is durable where it is applied, and in order
+ *	5. what is acknowledged is durable on a majority of the voters
+ *	6. a read sees what was acknowledged before it began
+ *	7. once faults end: one leader, all members equal, new writes go through
+ */
+#include "tests/sim/sim.h"
+
+static int
+same(const struct sim_entry *a, const struct sim_entry *b)
+{
+	return a->term == b->term && a->id == b->id && a->kind == b->kind;
+}
+
+static struct sim_entry
+entry_at(const struct sim_node *n, uint64_t index)
+{
+	const struct raft_entry *e = raft_entry_at(n->raft, index);
+
+	return (struct sim_entry){
+	    .term = e->term, .id = (uintptr_t)e->body, .kind = e->kind};
+}
+
+static void
+check_complete(struct sim *s, struct sim_node *n)
+{
+	uint64_t from = raft_base(n->raft) + 1;
+
+	if (raft_last(n->raft) < s->n_history)
+		sim_fail(s, "n%d leads term %d without entry %d", (int)n->id,
+		    (int)raft_term(n->raft), (int)s->n_history);
+	for (uint64_t i = from; i <= s->n_history; i++) {
+		struct sim_entry e = entry_at(n, i);
+
+		if (!same(&e, &s->history[i]))
+			sim_fail(s, "n%d leads term %d with another entry %d",
+			    (int)n->id, (int)raft_term(n->raft), (int)i);
+	}
+}
+
+void
+check_role(struct sim *s, struct sim_node *n)
+{
+	uint64_t term = raft_term(n->raft);
+
+	sim_trace(s, "n%d is %d in term %d, leader n%d", (int)n->id,
+	    (int)raft_role(n->raft), (int)term, (int)raft_leader(n->raft));
+	if (raft_role(n->raft) != RAFT_LEADER)
+		return;
+	if (term >= SIM_TERMS)
+		sim_fail(s, "too many terms");
+	if (s->leaders[term] && s->leaders[term] != n->id)
+		sim_fail(s, "term %d has two leaders, n%d and n%d", (int)term,
+		    (int)s->leaders[term], (int)n->id);
+	if (!s->leaders[term])
+		s->n_elections++;
+	s->leaders[term] = n->id;
+	check_complete(s, n);
+}
+
+static int
+on_a_majority(struct sim *s, const struct raft_members *m, uint64_t index)
+{
+	uint32_t voters = 0, have = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct sim_node *peer = sim_find(s, m->at[i].id);
+
+		if (!m->at[i].voter)
+			continue;
+		voters++;
+		if (!peer)
+			continue;
+		/* What it answered before the damage was true. */
+		have += peer->disk.damaged
+			    ? index <= peer->disk.lost
+			    : disk_has(peer, index, &s->history[index]);
+	}
+	return have > voters / 2;
+}
+
+/* The leader answers its clients when it applies.  The members in force count;
+ * between commit and apply others may have come into force. */
+static void
+acknowledge(struct sim *s, struct sim_node *n, uint64_t index)
+{
+	if (raft_role(n->raft) != RAFT_LEADER ||
+	    raft_term_at(n->raft, index) != raft_term(n->raft))
+		return;
+	if (!on_a_majority(s, raft_members(n->raft), index) &&
+	    !on_a_majority(s, raft_members_at(n->raft, index), index))
+		sim_fail(s, "entry %d is acknowledged without a majority",
+		    (int)index);
+	s->n_acked++;
+	if (index > s->acked)
+		s->acked = index;
+}
+
+void
+check_apply(struct sim *s, struct sim_node *n, uint64_t to)
+{
+	for (uint64_t i = n->applied + 1; i <= to; i++) {
+		struct sim_entry e = entry_at(n, i);
+
+		if (i > s->n_history) {
+			if (i >= SIM_ENTRIES)
+				sim_fail(s, "too many entries");
+			s->history[i] = e;
+			s->n_history = i;
+		} else if (!same(&e, &s->history[i])) {
+			sim_fail(s, "n%d applies another entry %d", (int)n->id,
+			    (int)i);
+		}
+		if (!disk_has(n, i, &e))
+			sim_fail(s,
+			    "n%d applies entry %d, which is not on "
+			    "its disk",
+			    (int)n->id, (int)i);
+		acknowledge(s, n, i);
+	}
+	n->applied = to;
+}
+
+void
+check_read(struct sim *s, uint64_t ctx, uint64_t index)
+{
+	struct sim_read *rd = &s->reads[ctx % 256];
+
+	if (rd->ctx != ctx)
+		return;
+	rd->ctx = 0;
+	s->n_reads++;
+	if (index < rd->floor)
+		sim_fail(s, "a read at %d misses entry %d", (int)index,
+		    (int)rd->floor);
+}
+
+void
+check_converged(struct sim *s)
+{
+	struct sim_node *leader = NULL;
+	const struct raft_members *m;
+
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[i];
+
+		if (n->up && raft_role(n->raft) == RAFT_LEADER &&
+		    (!leader || raft_term(n->raft) > raft_term(leader->raft)))
+			leader = n;
+	}
+	if (!leader)
+		sim_fail(s, "no leader at the end");
+	if (s->acked < raft_last(leader->raft))
+		sim_fail(s, "entry %d is not acknowledged at the end",
+		    (int)raft_last(leader->raft));
+	m = raft_members(leader->raft);
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct sim_node *n = sim_find(s, m->at[i].id);
+
+		if (!n || n->applied != leader->applied)
+			sim_fail(s, "n%d has applied %d of %d at the end",
+			    (int)m->at[i].id, n ? (int)n->applied : -1,
+			    (int)leader->applied);
+	}
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* net - messages that are late, lost, doubled, overtaken. */
+#include "src/base/assert.h"
+#include "src/base/mem.h"
+#include "tests/sim/sim.h"
+
+static const char *const names[] = {"", "prevote", "prevote answer", "vote",
+    "vote answer", "append", "append answer", "timeout now"};
+
+/* Bodies are numbers here: copying is harmless, dropping nothing. */
+static void
+copy_entries(
+    const struct sim_node *from, const struct raft_msg *m, struct sim_event *ev)
+{
+	if (m->n == 0)
+		return;
+	ev->entries = mem_calloc(m->n, sizeof(*ev->entries));
+	ev->members = mem_calloc(m->n, sizeof(*ev->members));
+	ASSERT(ev->entries && ev->members);
+	for (uint32_t i = 0; i < m->n; i++) {
+		ev->entries[i] = *raft_entry_at(from->raft, m->index + 1 + i);
+		if (ev->entries[i].members)
+			ev->members[i] = *ev->entries[i].members;
+		ev->entries[i].members = &ev->members[i];
+	}
+}
+
+static void
+send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
+    const struct raft_msg *m)
+{
+	uint64_t us = 50 + sim_below(s, s->delay_max);
+	struct sim_event *ev;
+
+	if (!s->quiet && sim_chance(s, 5))
+		us += sim_below(s, 400000);
+	ev = sim_schedule(s, EV_MSG, (uint32_t)(to - s->nodes), us);
+	ev->msg = *m;
+	copy_entries(from, m, ev);
+}
+
+void
+net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m)
+{
+	struct sim_node *to = sim_find(s, m->to);
+
+	sim_trace(s, "n%d -> n%d %s term %d index %d/%d n %d commit %d%s",
+	    (int)from->id, (int)m->to, names[m->type], (int)m->term,
+	    (int)m->index, (int)m->log_term, (int)m->n, (int)m->commit,
+	    m->reject ? " reject" : "");
+	if (!to || s->cut[from - s->nodes][to - s->nodes] ||
+	    sim_chance(s, s->drop))
+		return;
+	send_once(s, from, to, m);
+	if (sim_chance(s, s->dup))
+		send_once(s, from, to, m);
+}
+
+void
+net_deliver(struct sim *s, struct sim_event *ev)
+{
+	struct sim_node *n = &s->nodes[ev->slot];
+	struct raft_effects fx = {0};
+
+	if (n->id != ev->msg.to)
+		return;
+	if (n->stopped) { /* it is read when the process goes on */
+		struct sim_event *later =
+		    sim_schedule(s, EV_MSG, ev->slot, 5000);
+
+		later->msg = ev->msg;
+		later->entries = ev->entries;
+		later->members = ev->members;
+		ev->entries = NULL;
+		ev->members = NULL;
+		return;
+	}
+	ev->msg.entries = ev->entries;
+	raft_receive(n->raft, &ev->msg, &fx);
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
+}
+
+void
+net_event_free(struct sim_event *ev)
+{
+	mem_free(ev->entries);
+	mem_free(ev->members);
+	mem_free(ev);
+}

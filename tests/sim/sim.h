@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * sim - a consensus group on virtual time, under faults from a seed.
+ *
+ * Nodes have a journal on a disk of their own: what is not synced is lost in a
+ * crash but for any prefix of it.  The net delays, drops, doubles, reorders and
+ * is cut, one way or both.  After each event the invariants of check.c hold, or
+ * `failure` says which does not.
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "src/consensus/raft.h"
+
+#define SIM_NODES   8    /* slots; a replaced disk is a new life in a slot */
+#define SIM_ENTRIES 8192 /* of the committed history */
+#define SIM_TERMS   8192
+
+struct sim_options {
+	uint64_t seed;
+	uint32_t n_voters; /* at the start */
+	uint32_t n_ticks;
+	int hostile;
+	int mutant;
+	FILE *trace; /* or NULL */
+};
+
+/* An entry as the journal has it. */
+struct sim_entry {
+	uint64_t term, id;
+	enum raft_kind kind;
+	struct raft_members members;
+};
+
+enum sim_op_type { OP_HARD = 1, OP_ENTRIES, OP_BASE };
+
+struct sim_op {
+	enum sim_op_type type;
+	uint64_t seq, term, first, index;
+	raft_id vote;
+	uint32_t n;
+	struct sim_entry *entries;
+	struct raft_members members;
+};
+
+/* What a disk holds, after the operations that are on it. */
+struct sim_disk {
+	uint64_t term;
+	raft_id vote;
+	uint64_t base, base_term;
+	struct raft_members base_members;
+	uint64_t last; /* entries base + 1 .. last, by index */
+	struct sim_entry *entries;
+	int damaged;
+	uint64_t lost; /* damaged: it had entries up to here */
+};
+
+struct sim_node {
+	raft_id id;      /* 0: the slot is free */
+	int up, stopped; /* stopped: gets no time, like SIGSTOP */
+	struct raft *raft;
+	struct sim_disk disk;
+	struct sim_op *ops; /* not synced yet */
+	uint32_t n_ops, cap_ops, n_syncing;
+	int syncing, full; /* full: the disk has no room for entries */
+	uint64_t life;     /* of the process: events for older ones are void */
+	uint64_t applied, lost_seq;
+	int64_t clock_skew;
+};
+
+enum sim_event_type { EV_MSG = 1, EV_SYNC, EV_FILL, EV_START, EV_RESUME };
+
+struct sim_event {
+	uint64_t at, tie;
+	enum sim_event_type type;
+	uint32_t slot;
+	uint64_t life;
+	struct raft_msg msg;
+	struct raft_entry *entries;
+	struct raft_members *members; /* of the entries, as many */
+	/* a fill */
+	uint32_t from_slot;
+	uint64_t from_life, index, term;
+	struct raft_members fill_members;
+};
+
+struct sim {
+	struct sim_options o;
+	uint64_t rng, now, tie, trace_hash;
+	struct sim_node nodes[SIM_NODES];
+	struct sim_event **heap;
+	uint32_t n_heap, cap_heap;
+	uint8_t cut[SIM_NODES][SIM_NODES]; /* from, to */
+	uint32_t drop, dup;                /* in 1000 */
+	uint64_t delay_max;
+	int quiet;      /* no more faults: it must converge */
+	int last_ticks; /* nor writes */
+	raft_id next_id;
+
+	/* what must never change */
+	struct sim_entry history[SIM_ENTRIES]; /* by index */
+	uint64_t n_history;
+	raft_id leaders[SIM_TERMS];
+	uint64_t acked; /* the highest index that was acknowledged */
+	uint64_t n_acked, n_reads, n_elections, n_fills, n_changes;
+
+	/* proposals and reads on their way */
+	uint64_t next_command, next_read;
+	struct sim_read {
+		uint64_t ctx, floor;
+	} reads[256];
+	char failure[256];
+	jmp_buf out;
+};
+
+/* Runs it all.  0, or 1 and failure is filled in. */
+int sim_run(struct sim *s, const struct sim_options *o);
+void sim_free(struct sim *s);
+
+/* --- sim.c ---------------------------------------------------------------- */
+
+uint64_t sim_random(struct sim *s);
+/* 0 .. n - 1 */
+uint64_t sim_below(struct sim *s, uint64_t n);
+/* In p of 1000 cases. */
+int sim_chance(struct sim *s, uint32_t p);
+void sim_trace(struct sim *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void sim_fail(struct sim *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+struct sim_event *sim_schedule(
+    struct sim *s, enum sim_event_type type, uint32_t slot, uint64_t in_us);
+struct sim_node *sim_find(struct sim *s, raft_id id);
+/* Carries out what the core of N wants. */
+void sim_effects(struct sim *s, struct sim_node *n, struct raft_effects *fx);
+
+/* --- disk.c --------------------------------------------------------------- */
+
+void disk_persist(
+    struct sim *s, struct sim_node *n, const struct raft_effect *e);
+void disk_start_sync(struct sim *s, struct sim_node *n);
+void disk_synced(struct sim *s, struct sim_node *n);
+/* A checkpoint: entries up to INDEX are in chunk files. */
+void disk_compact(struct sim *s, struct sim_node *n, uint64_t index);
+/* The power goes: some prefix of what was not synced is there. */
+void disk_crash(struct sim *s, struct sim_node *n);
+/* Entries behind some point are unreadable. */
+void disk_damage(struct sim *s, struct sim_node *n);
+void disk_deinit(struct sim_node *n);
+int disk_has(
+    const struct sim_node *n, uint64_t index, const struct sim_entry *e);
+
+/* --- node.c --------------------------------------------------------------- */
+
+void node_create(
+    struct sim *s, uint32_t slot, const struct raft_members *members);
+void node_start(struct sim *s, struct sim_node *n);
+void node_crash(struct sim *s, struct sim_node *n);
+void node_tick(struct sim *s, struct sim_node *n);
+void node_deinit(struct sim_node *n);
+
+/* --- net.c ---------------------------------------------------------------- */
+
+void net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m);
+void net_deliver(struct sim *s, struct sim_event *ev);
+void net_event_free(struct sim_event *ev);
+
+/* --- chaos.c -------------------------------------------------------------- */
+
+void chaos_begin(struct sim *s);
+void chaos_tick(struct sim *s);
+void chaos_end(struct sim *s);
+void chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer);
+void chaos_fill_arrives(struct sim *s, struct sim_event *ev);
+
+/* --- check.c -------------------------------------------------------------- */
+
+void check_role(struct sim *s, struct sim_node *n);
+void check_apply(struct sim *s, struct sim_node *n, uint64_t to);
+void check_read(struct sim *s, uint64_t ctx, uint64_t index);
+void check_converged(struct sim *s);
+
+#endif
