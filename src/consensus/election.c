@@ -102,13 +102,25 @@ begin_vote(struct raft *r, struct raft_effects *fx)
 	}
 }
 
+/* One whose removal is not committed may be the only one that can lead until it
+ * is ([thesis] 4.2.2). */
+static int
+is_electable(const struct raft *r)
+{
+	if (r->damaged && !MUTANT(r, DAMAGED_CAMPAIGNS))
+		return 0;
+	if (r->voter || MUTANT(r, LEARNER_CAMPAIGNS))
+		return 1;
+	return r->members_index > r->commit &&
+	       members_has_voter(
+		   raft_members_at(r, r->members_index - 1), r->config.self);
+}
+
 void
 campaign(struct raft *r, int forced, struct raft_effects *fx)
 {
-	int may = r->voter || MUTANT(r, LEARNER_CAMPAIGNS);
+	int may = is_electable(r);
 
-	if (r->damaged && !MUTANT(r, DAMAGED_CAMPAIGNS))
-		may = 0;
 	restart_election_timer(r);
 	if (!may || r->role == RAFT_LEADER)
 		return;

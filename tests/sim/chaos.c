@@ -131,6 +131,8 @@ collect(struct sim *s)
 		for (uint32_t k = 0; k < SIM_NODES; k++) {
 			const struct raft_members *m;
 
+			if (s->nodes[k].id && !s->nodes[k].up)
+				member = 1; /* who knows what it has */
 			if (!s->nodes[k].up)
 				continue;
 			m = raft_members(s->nodes[k].raft);

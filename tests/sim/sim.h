@@ -103,6 +103,8 @@ struct sim {
 
 	/* what must never change */
 	struct sim_entry history[SIM_ENTRIES]; /* by index */
+	uint64_t
+	    committed_in[SIM_ENTRIES]; /* in this term, or an earlier one */
 	uint64_t n_history;
 	raft_id leaders[SIM_TERMS];
 	uint64_t acked; /* the highest index that was acknowledged */
