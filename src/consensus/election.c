@@ -42,15 +42,26 @@ may_vote(const struct raft *r)
 
 /* --- candidates ----------------------------------------------------------- */
 
+static int
+has_answered(const struct raft *r, raft_id id)
+{
+	for (uint32_t i = 0; i < r->n_votes; i++)
+		if (r->votes[i] == id)
+			return 1;
+	return 0;
+}
+
 static void
 ask_all(struct raft *r, enum raft_msg_type type, uint64_t term,
     struct raft_effects *fx)
 {
+	r->beat_at_us = r->now_us + r->config.heartbeat_us;
 	for (uint32_t i = 0; i < r->members.n; i++) {
 		const struct raft_member *to = &r->members.at[i];
 		struct raft_msg *m;
 
-		if (to->id == r->config.self || !to->voter)
+		if (to->id == r->config.self || !to->voter ||
+		    has_answered(r, to->id))
 			continue;
 		m = new_msg(r, fx, type, to->id);
 		if (!m)
@@ -98,6 +109,7 @@ begin_vote(struct raft *r, struct raft_effects *fx)
 	emit_role(r, fx);
 	if (MUTANT(r, VOTES_ASKED_BEFORE_SYNC)) {
 		r->asked = 1;
+		add_vote(r, r->config.self);
 		ask_all(r, RAFT_VOTE, r->term, fx);
 	}
 }
@@ -145,6 +157,9 @@ election_tick(struct raft *r, struct raft_effects *fx)
 {
 	if (r->now_us >= r->election_at_us)
 		campaign(r, 0, fx);
+	else if (r->role == RAFT_CANDIDATE && r->asked &&
+		 r->now_us >= r->beat_at_us)
+		ask_all(r, RAFT_VOTE, r->term, fx); /* it may be lost */
 }
 
 /* --- voters --------------------------------------------------------------- */
@@ -233,6 +248,6 @@ on_vote_answer(
 		return;
 	if (pre)
 		begin_vote(r, fx);
-	else if (hard_is_durable(r))
+	else if (hard_is_durable(r) || MUTANT(r, VOTES_ASKED_BEFORE_SYNC))
 		become_leader(r, fx);
 }

@@ -39,7 +39,7 @@ send_ack(struct raft *r, struct raft_effects *fx)
 		index = r->verified;
 	if (!r->leader)
 		return;
-	if (!hard_is_durable(r) && !MUTANT(r, ACK_BEFORE_TERM_SYNC)) {
+	if (!hard_is_durable(r)) {
 		r->ack_waits = 1;
 		return;
 	}

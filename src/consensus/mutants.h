@@ -17,7 +17,6 @@
 	X(COUNTS_OLD_VOTES)                                                    \
 	X(HALF_IS_A_MAJORITY)                                                  \
 	X(ACK_BEFORE_SYNC)                                                     \
-	X(ACK_BEFORE_TERM_SYNC)                                                \
 	X(LEADER_COUNTS_UNSYNCED)                                              \
 	X(APPLY_BEYOND_DURABLE)                                                \
 	X(DURABLE_NOT_LOWERED)                                                 \
@@ -44,6 +43,7 @@
 	X(MEMBERS_NOT_REVERTED)                                                \
 	X(PROMOTED_AT_ONCE)                                                    \
 	X(FILL_KEEPS_OLD_LOG)                                                  \
+	X(FILL_DROPS_TAIL)                                                     \
 	X(FILL_GOES_BACK)                                                      \
 	X(FILL_FORGETS_MEMBERS)                                                \
 	X(REMOVED_LEADER_STAYS)

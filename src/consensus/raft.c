@@ -386,6 +386,25 @@ raft_compact(struct raft *r, uint64_t index)
 		log_compact(r, index);
 }
 
+/* [paper] figure 13: what follows an equal entry stays; it may have been
+ * acknowledged. */
+static void
+adopt(struct raft *r, uint64_t index, uint64_t term,
+    const struct raft_members *members)
+{
+	if (log_term(r, index) == term && !MUTANT(r, FILL_DROPS_TAIL)) {
+		r->commit = r->applied = index;
+		log_compact(r, index);
+		if (r->stable < index)
+			r->stable = index;
+		return;
+	}
+	log_reset(r, index, term, members);
+	for (uint32_t i = 0; i < r->n_ops; i++)
+		r->ops[i].last = 0;
+	r->commit = r->applied = r->stable = r->verified = index;
+}
+
 void
 raft_filled(struct raft *r, uint64_t index, uint64_t term,
     const struct raft_members *members, struct raft_effects *fx)
@@ -400,10 +419,9 @@ raft_filled(struct raft *r, uint64_t index, uint64_t term,
 		r->commit = r->applied = index;
 		return;
 	}
-	log_reset(r, index, term, members);
-	for (uint32_t i = 0; i < r->n_ops; i++)
-		r->ops[i].last = 0;
-	r->commit = r->applied = r->stable = r->verified = index;
+	adopt(r, index, term, members);
+	if (r->verified < index)
+		r->verified = index;
 	members_refresh(r);
 	send_ack(r, fx);
 }

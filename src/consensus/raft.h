@@ -191,7 +191,8 @@ int raft_change(struct raft *r, enum raft_change change, raft_id id,
     struct raft_effects *fx);
 /* The entries up to INDEX, which is applied and saved, may go. */
 void raft_compact(struct raft *r, uint64_t index);
-/* Here: the group's data up to INDEX were adopted, durably. */
+/* Here: the group's data up to INDEX were adopted, durably.  Afterwards entries
+ * above INDEX are still there (raft_last) when they follow from it. */
 void raft_filled(struct raft *r, uint64_t index, uint64_t term,
     const struct raft_members *members, struct raft_effects *fx);
 /* At the leader: the fill of PEER has ended, well or not. */

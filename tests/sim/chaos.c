@@ -91,6 +91,18 @@ free_slot(struct sim *s)
 	return i;
 }
 
+static int
+same_members(const struct raft_members *a, const struct raft_members *b)
+{
+	if (a->n != b->n)
+		return 0;
+	for (uint32_t i = 0; i < a->n; i++)
+		if (a->at[i].id != b->at[i].id ||
+		    a->at[i].voter != b->at[i].voter)
+			return 0;
+	return 1;
+}
+
 static uint32_t
 count_voters(const struct raft_members *m)
 {
@@ -111,6 +123,11 @@ change(struct sim *s, struct sim_node *n, enum raft_change what, raft_id id)
 		sim_trace(s, "n%d changes the members: %d n%d", (int)n->id,
 		    (int)what, (int)id);
 		s->n_changes++;
+		if (what == RAFT_PROMOTE)
+			check_promoted(s, n, id);
+		if (s->operators > 2 && sim_chance(s, 100))
+			sim_schedule(s, EV_CRASH, (uint32_t)(n - s->nodes),
+			    sim_below(s, 20000));
 	}
 	sim_effects(s, n, &fx);
 	raft_effects_deinit(&fx);
@@ -166,7 +183,7 @@ change_members(struct sim *s)
 	const struct raft_member *who;
 	uint32_t slot = free_slot(s);
 
-	if (!n)
+	if (!n || any_damaged(s))
 		return;
 	m = raft_members(n->raft);
 	if (m->n == 0)
@@ -218,23 +235,29 @@ chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer)
 	ev->fill_members = *raft_members_at(leader->raft, leader->applied);
 }
 
-/* Adopted by rename: durable at once, and what was on its way to the old
- * journal is void. */
+/* Adopted by rename: durable at once.  Unless entries that follow are kept,
+ * what is on its way to the old journal is void. */
 static void
 adopt(struct sim *s, struct sim_node *n, struct sim_event *ev)
 {
 	struct raft_effects fx = {0};
 	struct sim_disk *d = &n->disk;
 	int replace = ev->index > raft_commit(n->raft);
+	int same = ev->index > d->base && ev->index <= d->last &&
+		   d->entries[ev->index].term == ev->term;
 
 	raft_filled(n->raft, ev->index, ev->term, &ev->fill_members, &fx);
 	if (replace) {
-		for (uint32_t i = 0; i < n->n_ops; i++)
+		int keep = raft_last(n->raft) > ev->index;
+
+		for (uint32_t i = 0; i < n->n_ops && !keep; i++)
 			if (n->ops[i].type == OP_ENTRIES) {
 				n->ops[i].n = 0;
 				n->ops[i].first = 1;
 			}
-		d->base = d->last = ev->index;
+		if (!same)
+			d->last = ev->index;
+		d->base = ev->index;
 		d->base_term = ev->term;
 		d->base_members = ev->fill_members;
 		n->applied = ev->index;
@@ -263,17 +286,22 @@ chaos_fill_arrives(struct sim *s, struct sim_event *ev)
 
 /* --- misfortune ----------------------------------------------------------- */
 
-/* A damaged replica has no vote: the others must be a majority, under all
- * members that may come into force. */
+/* A damaged replica has no vote: the others must be a majority, and agree on
+ * who they are, or nobody may be electable until it is repaired. */
 static int
 may_damage(const struct sim *s)
 {
+	const struct raft_members *m = NULL;
+
 	for (uint32_t i = 0; i < SIM_NODES; i++) {
 		const struct sim_node *n = &s->nodes[i];
 
-		if (n->id &&
-		    (!n->up || count_voters(raft_members(n->raft)) < 3))
+		if (!n->id)
+			continue;
+		if (!n->up || count_voters(raft_members(n->raft)) < 3 ||
+		    (m && !same_members(m, raft_members(n->raft))))
 			return 0;
+		m = raft_members(n->raft);
 	}
 	return !any_damaged(s);
 }
@@ -292,6 +320,14 @@ crash_one(struct sim *s)
 		disk_damage(s, n);
 	sim_schedule(
 	    s, EV_START, (uint32_t)(n - s->nodes), 1000 + sim_below(s, 600000));
+}
+
+void
+chaos_crash(struct sim *s, struct sim_node *n)
+{
+	node_crash(s, n);
+	sim_schedule(
+	    s, EV_START, (uint32_t)(n - s->nodes), 500 + sim_below(s, 50000));
 }
 
 static void
@@ -343,11 +379,20 @@ chaos_begin(struct sim *s)
 	struct raft_members m = {.n = s->o.n_voters};
 
 	s->delay_max = 1000;
-	s->drop = s->dup = 5;
+	s->drop = s->dup = s->straggling = 5;
+	s->jitter_us = 60000;
+	s->straggling_us = 400000;
+	s->operators = 2;
 	if (s->o.hostile) {
 		s->delay_max = 200 + sim_below(s, 20000);
 		s->drop = (uint32_t)sim_below(s, 300);
 		s->dup = (uint32_t)sim_below(s, 100);
+		s->straggling = sim_chance(s, 500) ? 5 : 60;
+		s->jitter_us = sim_chance(s, 500) ? 60000 : 8000;
+		s->straggling_us = sim_chance(s, 500) ? 400000 : 1500000;
+		s->operators = sim_chance(s, 700) ? 2 : 20;
+		s->aimed =
+		    sim_chance(s, 500) ? 0 : 1 + (uint32_t)sim_below(s, 20);
 	}
 	for (uint32_t i = 0; i < m.n; i++)
 		m.at[i] = (struct raft_member){i + 1, 1};
@@ -381,7 +426,7 @@ chaos_tick(struct sim *s)
 		transfer(s);
 	if (sim_chance(s, 3 * harm))
 		compact(s);
-	if (sim_chance(s, 2 * harm))
+	if (sim_chance(s, s->operators * harm))
 		change_members(s);
 }
 

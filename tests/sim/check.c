@@ -9,7 +9,8 @@
  *	4. what is applied is durable where it is applied, and in order
  *	5. what is acknowledged is durable on a majority of the voters
  *	6. a read sees what was acknowledged before it began
- *	7. once faults end: one leader, all members equal, new writes go through
+ *	7. who is removed leads no longer; who is promoted has the log
+ *	8. once faults end: one leader, all members equal, new writes go through
  */
 #include "tests/sim/sim.h"
 
@@ -146,6 +147,34 @@ check_read(struct sim *s, uint64_t ctx, uint64_t index)
 	if (index < rd->floor)
 		sim_fail(s, "a read at %d misses entry %d", (int)index,
 		    (int)rd->floor);
+}
+
+/* One that is removed leads no longer than until it knows that to be committed.
+ */
+void
+check_tick(struct sim *s, struct sim_node *n)
+{
+	const struct raft_members *m =
+	    raft_members_at(n->raft, raft_last(n->raft));
+
+	if (raft_role(n->raft) != RAFT_LEADER ||
+	    m != raft_members_at(n->raft, raft_commit(n->raft)))
+		return;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->at[i].id == n->id && m->at[i].voter)
+			return;
+	sim_fail(s, "n%d leads, and is no member", (int)n->id);
+}
+
+/* A vote is for those who have the log: else a change can stop the group. */
+void
+check_promoted(struct sim *s, struct sim_node *leader, raft_id id)
+{
+	const struct sim_node *n = sim_find(s, id);
+
+	if (n && !n->disk.damaged && n->disk.last + 200 < s->acked)
+		sim_fail(s, "n%d makes n%d a voter, which has %d of %d",
+		    (int)leader->id, (int)id, (int)n->disk.last, (int)s->acked);
 }
 
 void

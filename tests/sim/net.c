@@ -32,8 +32,8 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
 	uint64_t us = 50 + sim_below(s, s->delay_max);
 	struct sim_event *ev;
 
-	if (!s->quiet && sim_chance(s, 5))
-		us += sim_below(s, 400000);
+	if (!s->quiet && sim_chance(s, s->straggling))
+		us += sim_below(s, s->straggling_us);
 	ev = sim_schedule(s, EV_MSG, (uint32_t)(to - s->nodes), us);
 	ev->msg = *m;
 	copy_entries(from, m, ev);
@@ -48,6 +48,11 @@ net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m)
 	    (int)from->id, (int)m->to, names[m->type], (int)m->term,
 	    (int)m->index, (int)m->log_term, (int)m->n, (int)m->commit,
 	    m->reject ? " reject" : "");
+	/* Who has given its word and forgets it: the case to look for. */
+	if (!s->quiet && m->type != RAFT_APPEND && m->type != RAFT_PREVOTE &&
+	    m->type != RAFT_PREVOTE_ANSWER && sim_chance(s, s->aimed))
+		sim_schedule(s, EV_CRASH, (uint32_t)(from - s->nodes),
+		    sim_below(s, 300));
 	if (!to || s->cut[from - s->nodes][to - s->nodes] ||
 	    sim_chance(s, s->drop))
 		return;

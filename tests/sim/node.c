@@ -23,12 +23,13 @@ set_limits(struct sim *s, struct raft_config *c)
 	c->heartbeat_us = 30000;
 	c->election_us = 150000;
 	c->rank_us = 20000;
-	c->jitter_us = 60000;
+	c->jitter_us = s->jitter_us;
 	c->window_entries = 64;
 	c->window_bytes = 1 << 20;
 	c->msg_entries = 16;
 	c->msg_bytes = 1 << 16;
 	if (s->o.hostile) {
+		c->rank_us = s->jitter_us / 3;
 		c->window_entries = 1 + (uint32_t)sim_below(s, 3);
 		c->msg_entries = 1 + (uint32_t)sim_below(s, 3);
 	}

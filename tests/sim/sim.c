@@ -196,6 +196,8 @@ handle(struct sim *s, struct sim_event *ev)
 			net_deliver(s, ev);
 		else if (ev->type == EV_SYNC)
 			disk_synced(s, n);
+		else if (ev->type == EV_CRASH)
+			chaos_crash(s, n);
 	}
 }
 
@@ -221,8 +223,10 @@ run(struct sim *s)
 	for (uint32_t tick = 0; tick < s->o.n_ticks; tick++) {
 		run_until(s, s->now + TICK_US);
 		for (uint32_t i = 0; i < SIM_NODES; i++)
-			if (s->nodes[i].up && !s->nodes[i].stopped)
+			if (s->nodes[i].up && !s->nodes[i].stopped) {
 				node_tick(s, &s->nodes[i]);
+				check_tick(s, &s->nodes[i]);
+			}
 		if (tick == calm)
 			chaos_end(s);
 		s->last_ticks = tick + 100 > s->o.n_ticks;

@@ -72,7 +72,14 @@ struct sim_node {
 	int64_t clock_skew;
 };
 
-enum sim_event_type { EV_MSG = 1, EV_SYNC, EV_FILL, EV_START, EV_RESUME };
+enum sim_event_type {
+	EV_MSG = 1,
+	EV_SYNC,
+	EV_FILL,
+	EV_START,
+	EV_RESUME,
+	EV_CRASH,
+};
 
 struct sim_event {
 	uint64_t at, tie;
@@ -97,8 +104,12 @@ struct sim {
 	uint8_t cut[SIM_NODES][SIM_NODES]; /* from, to */
 	uint32_t drop, dup;                /* in 1000 */
 	uint64_t delay_max;
-	int quiet;      /* no more faults: it must converge */
-	int last_ticks; /* nor writes */
+	uint32_t straggling; /* in 1000: messages that come much later */
+	uint32_t aimed;      /* in 1000: a crash just after a word was given */
+	uint64_t jitter_us, straggling_us;
+	uint32_t operators; /* how busy they are */
+	int quiet;          /* no more faults: it must converge */
+	int last_ticks;     /* nor writes */
 	raft_id next_id;
 
 	/* what must never change */
@@ -176,6 +187,8 @@ void net_event_free(struct sim_event *ev);
 void chaos_begin(struct sim *s);
 void chaos_tick(struct sim *s);
 void chaos_end(struct sim *s);
+/* The process dies, and is back soon. */
+void chaos_crash(struct sim *s, struct sim_node *n);
 void chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer);
 void chaos_fill_arrives(struct sim *s, struct sim_event *ev);
 
@@ -184,6 +197,8 @@ void chaos_fill_arrives(struct sim *s, struct sim_event *ev);
 void check_role(struct sim *s, struct sim_node *n);
 void check_apply(struct sim *s, struct sim_node *n, uint64_t to);
 void check_read(struct sim *s, uint64_t ctx, uint64_t index);
+void check_tick(struct sim *s, struct sim_node *n);
+void check_promoted(struct sim *s, struct sim_node *leader, raft_id id);
 void check_converged(struct sim *s);
 
 #endif
