@@ -44,6 +44,7 @@
 	X(PROMOTED_AT_ONCE)                                                    \
 	X(FILL_KEEPS_OLD_LOG)                                                  \
 	X(FILL_DROPS_TAIL)                                                     \
+	X(FILL_KEEPS_TERM)                                                     \
 	X(FILL_GOES_BACK)                                                      \
 	X(FILL_FORGETS_MEMBERS)                                                \
 	X(REMOVED_LEADER_STAYS)

@@ -389,39 +389,43 @@ raft_compact(struct raft *r, uint64_t index)
 /* [paper] figure 13: what follows an equal entry stays; it may have been
  * acknowledged. */
 static void
-adopt(struct raft *r, uint64_t index, uint64_t term,
+adopt(struct raft *r, const struct raft_fill *fill,
     const struct raft_members *members)
 {
-	if (log_term(r, index) == term && !MUTANT(r, FILL_DROPS_TAIL)) {
-		r->commit = r->applied = index;
-		log_compact(r, index);
-		if (r->stable < index)
-			r->stable = index;
+	if (log_term(r, fill->index) == fill->term &&
+	    !MUTANT(r, FILL_DROPS_TAIL)) {
+		r->commit = r->applied = fill->index;
+		log_compact(r, fill->index);
+		if (r->stable < fill->index)
+			r->stable = fill->index;
 		return;
 	}
-	log_reset(r, index, term, members);
+	log_reset(r, fill->index, fill->term, members);
 	for (uint32_t i = 0; i < r->n_ops; i++)
 		r->ops[i].last = 0;
-	r->commit = r->applied = r->stable = r->verified = index;
+	r->commit = r->applied = r->stable = r->verified = fill->index;
 }
 
 void
-raft_filled(struct raft *r, uint64_t index, uint64_t term,
-    const struct raft_members *members, struct raft_effects *fx)
+raft_filled(
+    struct raft *r, const struct raft_fill *fill, struct raft_effects *fx)
 {
 	struct raft_members keep = r->members;
 
-	if (r->failed || (index <= r->commit && !MUTANT(r, FILL_GOES_BACK)))
+	if (r->failed ||
+	    (fill->index <= r->commit && !MUTANT(r, FILL_GOES_BACK)))
 		return;
-	if (MUTANT(r, FILL_FORGETS_MEMBERS))
-		members = &keep;
-	if (MUTANT(r, FILL_KEEPS_OLD_LOG) && index < r->log.last) {
-		r->commit = r->applied = index;
+	if (MUTANT(r, FILL_KEEPS_OLD_LOG) && fill->index < r->log.last) {
+		r->commit = r->applied = fill->index;
 		return;
 	}
-	adopt(r, index, term, members);
-	if (r->verified < index)
-		r->verified = index;
+	/* A leader of an older term must not be told of it. */
+	if (fill->leader_term > r->term && !MUTANT(r, FILL_KEEPS_TERM))
+		become_follower(r, fill->leader_term, 0, fx);
+	adopt(
+	    r, fill, MUTANT(r, FILL_FORGETS_MEMBERS) ? &keep : &fill->members);
+	if (r->verified < fill->index)
+		r->verified = fill->index;
 	members_refresh(r);
 	send_ack(r, fx);
 }

@@ -191,10 +191,17 @@ int raft_change(struct raft *r, enum raft_change change, raft_id id,
     struct raft_effects *fx);
 /* The entries up to INDEX, which is applied and saved, may go. */
 void raft_compact(struct raft *r, uint64_t index);
+/* What a leader gives a replica that is behind its log. */
+struct raft_fill {
+	uint64_t leader_term; /* of the leader when it began */
+	uint64_t index, term; /* of the newest entry in the data: applied */
+	struct raft_members members; /* as of it */
+};
+
 /* Here: the group's data up to INDEX were adopted, durably.  Afterwards entries
  * above INDEX are still there (raft_last) when they follow from it. */
-void raft_filled(struct raft *r, uint64_t index, uint64_t term,
-    const struct raft_members *members, struct raft_effects *fx);
+void raft_filled(
+    struct raft *r, const struct raft_fill *fill, struct raft_effects *fx);
 /* At the leader: the fill of PEER has ended, well or not. */
 void raft_fill_ended(struct raft *r, raft_id peer, struct raft_effects *fx);
 /* The place in the preference list: the first is the quickest candidate. */

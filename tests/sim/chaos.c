@@ -175,15 +175,14 @@ any_damaged(const struct sim *s)
 	return 0;
 }
 
-static void
-change_members(struct sim *s)
+void
+chaos_change(struct sim *s, struct sim_node *n)
 {
-	struct sim_node *n = some_leader(s);
 	const struct raft_members *m;
 	const struct raft_member *who;
 	uint32_t slot = free_slot(s);
 
-	if (!n || any_damaged(s))
+	if (raft_role(n->raft) != RAFT_LEADER || any_damaged(s))
 		return;
 	m = raft_members(n->raft);
 	if (m->n == 0)
@@ -201,6 +200,15 @@ change_members(struct sim *s)
 }
 
 static void
+change_members(struct sim *s)
+{
+	struct sim_node *n = some_leader(s);
+
+	if (n)
+		chaos_change(s, n);
+}
+
+static void
 compact(struct sim *s)
 {
 	struct sim_node *n = some_node(s);
@@ -211,7 +219,9 @@ compact(struct sim *s)
 	from = raft_base(n->raft);
 	to = n->applied;
 	if (to > from)
-		disk_compact(s, n, from + 1 + sim_below(s, to - from));
+		disk_compact(s, n,
+		    sim_chance(s, 500) ? to
+				       : from + 1 + sim_below(s, to - from));
 }
 
 /* --- fills ---------------------------------------------------------------- */
@@ -225,14 +235,17 @@ chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer)
 	sim_trace(s, "n%d fills n%d up to %d", (int)leader->id, (int)peer,
 	    (int)leader->applied);
 	ev = sim_schedule(s, EV_FILL, to ? (uint32_t)(to - s->nodes) : 0,
-	    1000 + sim_below(s, 100000));
+	    1000 + sim_below(s, s->straggling_us / 4));
 	ev->msg.to = peer;
 	ev->msg.from = leader->id;
 	ev->from_slot = (uint32_t)(leader - s->nodes);
 	ev->from_life = leader->life;
-	ev->index = leader->applied;
-	ev->term = raft_term_at(leader->raft, leader->applied);
-	ev->fill_members = *raft_members_at(leader->raft, leader->applied);
+	ev->fill = (struct raft_fill){
+	    .leader_term = raft_term(leader->raft),
+	    .index = leader->applied,
+	    .term = raft_term_at(leader->raft, leader->applied),
+	    .members = *raft_members_at(leader->raft, leader->applied),
+	};
 }
 
 /* Adopted by rename: durable at once.  Unless entries that follow are kept,
@@ -242,25 +255,25 @@ adopt(struct sim *s, struct sim_node *n, struct sim_event *ev)
 {
 	struct raft_effects fx = {0};
 	struct sim_disk *d = &n->disk;
-	int replace = ev->index > raft_commit(n->raft);
-	int same = ev->index > d->base && ev->index <= d->last &&
-		   d->entries[ev->index].term == ev->term;
+	int replace = ev->fill.index > raft_commit(n->raft);
+	int same = ev->fill.index > d->base && ev->fill.index <= d->last &&
+		   d->entries[ev->fill.index].term == ev->fill.term;
 
-	raft_filled(n->raft, ev->index, ev->term, &ev->fill_members, &fx);
+	raft_filled(n->raft, &ev->fill, &fx);
 	if (replace) {
-		int keep = raft_last(n->raft) > ev->index;
+		int keep = raft_last(n->raft) > ev->fill.index;
 
 		for (uint32_t i = 0; i < n->n_ops && !keep; i++)
 			if (n->ops[i].type == OP_ENTRIES) {
 				n->ops[i].n = 0;
 				n->ops[i].first = 1;
 			}
-		if (!same)
-			d->last = ev->index;
-		d->base = ev->index;
-		d->base_term = ev->term;
-		d->base_members = ev->fill_members;
-		n->applied = ev->index;
+		if (!same || !keep)
+			d->last = ev->fill.index;
+		d->base = ev->fill.index;
+		d->base_term = ev->fill.term;
+		d->base_members = ev->fill.members;
+		n->applied = ev->fill.index;
 		s->n_fills++;
 	}
 	sim_effects(s, n, &fx);
@@ -422,9 +435,9 @@ chaos_tick(struct sim *s)
 		stop_one(s);
 	if (sim_chance(s, harm / 2))
 		fill_disk(s);
-	if (sim_chance(s, harm))
+	if (sim_chance(s, s->operators / 2 * harm))
 		transfer(s);
-	if (sim_chance(s, 3 * harm))
+	if (sim_chance(s, s->operators * harm))
 		compact(s);
 	if (sim_chance(s, s->operators * harm))
 		change_members(s);

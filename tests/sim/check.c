@@ -10,7 +10,8 @@
  *	5. what is acknowledged is durable on a majority of the voters
  *	6. a read sees what was acknowledged before it began
  *	7. who is removed leads no longer; who is promoted has the log
- *	8. once faults end: one leader, all members equal, new writes go through
+ *	8. what the newest leader believes of others' logs is so
+ *	9. once faults end: one leader, all members equal, new writes go through
  */
 #include "tests/sim/sim.h"
 
@@ -151,19 +152,58 @@ check_read(struct sim *s, uint64_t ctx, uint64_t index)
 
 /* One that is removed leads no longer than until it knows that to be committed.
  */
-void
-check_tick(struct sim *s, struct sim_node *n)
+static void
+check_steps_down(struct sim *s, struct sim_node *n)
 {
 	const struct raft_members *m =
 	    raft_members_at(n->raft, raft_last(n->raft));
 
-	if (raft_role(n->raft) != RAFT_LEADER ||
-	    m != raft_members_at(n->raft, raft_commit(n->raft)))
+	if (m != raft_members_at(n->raft, raft_commit(n->raft)))
 		return;
 	for (uint32_t i = 0; i < m->n; i++)
 		if (m->at[i].id == n->id && m->at[i].voter)
 			return;
 	sim_fail(s, "n%d leads, and is no member", (int)n->id);
+}
+
+static int
+is_newest(const struct sim *s, const struct sim_node *leader)
+{
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		const struct sim_node *n = &s->nodes[i];
+
+		if (n->id && n->up &&
+		    raft_term(n->raft) > raft_term(leader->raft))
+			return 0;
+	}
+	return 1;
+}
+
+/* What the newest leader counts on is there. */
+static void
+check_match(struct sim *s, struct sim_node *leader, const struct sim_node *n)
+{
+	uint64_t match = raft_match(leader->raft, n->id);
+	struct sim_entry e;
+
+	if (n == leader || n->disk.damaged || match <= n->disk.base ||
+	    match <= raft_base(leader->raft))
+		return;
+	e = entry_at(leader, match);
+	if (!disk_has(n, match, &e))
+		sim_fail(s, "n%d counts on n%d having entry %d",
+		    (int)leader->id, (int)n->id, (int)match);
+}
+
+void
+check_tick(struct sim *s, struct sim_node *n)
+{
+	if (raft_role(n->raft) != RAFT_LEADER)
+		return;
+	check_steps_down(s, n);
+	for (uint32_t i = 0; i < SIM_NODES && is_newest(s, n); i++)
+		if (s->nodes[i].id)
+			check_match(s, n, &s->nodes[i]);
 }
 
 /* A vote is for those who have the log: else a change can stop the group. */

@@ -145,6 +145,10 @@ carry_out(struct sim *s, struct sim_node *n, const struct raft_effect *e)
 		break;
 	case RAFT_ROLE:
 		check_role(s, n);
+		if (raft_role(n->raft) == RAFT_LEADER && s->operators > 2 &&
+		    !s->quiet && sim_chance(s, 500))
+			sim_schedule(s, EV_CHANGE, (uint32_t)(n - s->nodes),
+			    sim_below(s, 3000));
 		break;
 	case RAFT_READ_READY:
 		check_read(s, e->ctx, e->last);
@@ -198,6 +202,8 @@ handle(struct sim *s, struct sim_event *ev)
 			disk_synced(s, n);
 		else if (ev->type == EV_CRASH)
 			chaos_crash(s, n);
+		else if (ev->type == EV_CHANGE)
+			chaos_change(s, n);
 	}
 }
 

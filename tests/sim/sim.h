@@ -79,6 +79,7 @@ enum sim_event_type {
 	EV_START,
 	EV_RESUME,
 	EV_CRASH,
+	EV_CHANGE,
 };
 
 struct sim_event {
@@ -91,8 +92,8 @@ struct sim_event {
 	struct raft_members *members; /* of the entries, as many */
 	/* a fill */
 	uint32_t from_slot;
-	uint64_t from_life, index, term;
-	struct raft_members fill_members;
+	uint64_t from_life;
+	struct raft_fill fill;
 };
 
 struct sim {
@@ -189,6 +190,8 @@ void chaos_tick(struct sim *s);
 void chaos_end(struct sim *s);
 /* The process dies, and is back soon. */
 void chaos_crash(struct sim *s, struct sim_node *n);
+/* An operator who does not wait. */
+void chaos_change(struct sim *s, struct sim_node *leader);
 void chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer);
 void chaos_fill_arrives(struct sim *s, struct sim_event *ev);
 
