@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "src/base/buf.h"
 #include "src/base/msg.h"
 #include "src/base/time.h"
 
@@ -127,12 +128,56 @@ struct env_disk {
 	void *ctx;
 };
 
+/* --- net: to other nodes -----------------------------------------------------
+ *
+ * Best effort: a frame may be lost, come twice, or overtake another.  What
+ * comes is whole, unchanged, and from the member that it names.
+ */
+enum env_channel {
+	NET_CONTROL, /* small, urgent: consensus, requests */
+	NET_BULK, /* pages for a replica that is filled; never before those */
+	NET_CHANNEL_COUNT,
+};
+
+/* The most that one frame may carry. */
+#define NET_FRAME_MAX (4u << 20)
+
+struct env_net {
+	/*
+	 * Sends the N slices, at most NET_FRAME_MAX bytes in all, as one frame
+	 * to the node TO.  The thread of WORKER only; the slices are borrowed
+	 * until it returns.  0: perhaps it arrives.  -ERR_BUSY: dropped, too
+	 * much waits for that node.  -ERR_NOTFOUND: no way to such a node.
+	 */
+	int (*send)(void *ctx, uint32_t worker, const uint8_t to[16],
+	    enum env_channel channel, const struct iovec *iov, int n);
+	void *ctx;
+};
+
+/*
+ * A frame that came: MSG_FRAME, posted to some worker, not always the same one.
+ * Its receiver owns it and ends it with net_frame_free.
+ */
+struct net_frame {
+	struct msg msg;
+	uint8_t from[16];    /* node id of the sender, verified */
+	struct block *block; /* one reference; take another to keep BYTES */
+	struct slice bytes;  /* in BLOCK */
+};
+
+/* A frame from FROM with a copy of the N slices, or NULL. */
+struct net_frame *net_frame_new(
+    const uint8_t from[16], const struct iovec *iov, int n);
+/* Takes NULL and returns NULL. */
+struct net_frame *net_frame_free(struct net_frame *f);
+
 struct env {
 	struct env_clock clock;
 	struct env_rng rng;
 	struct env_timers timers;
 	struct env_post post;
 	struct env_disk disk;
+	struct env_net net;
 };
 
 #endif

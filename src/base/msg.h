@@ -22,6 +22,7 @@ enum msg_kind {
 	MSG_JOURNAL_DONE,
 	MSG_CHECKPOINT,
 	MSG_STOP,
+	MSG_FRAME, /* struct net_frame of env.h: from another node */
 	MSG_KIND_COUNT,
 };
 

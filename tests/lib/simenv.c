@@ -9,6 +9,7 @@
 #include "tests/lib/simenv.h"
 
 #include "src/base/assert.h"
+#include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/list.h"
 #include "tests/lib/chance.h"
@@ -193,6 +194,19 @@ env_to_lane(void *ctx, enum env_lane lane, struct env_job *job)
 	*l->last = job;
 	l->last = &job->next;
 	l->n++;
+}
+
+static int
+env_net_send(void *ctx, uint32_t worker, const uint8_t to[16],
+    enum env_channel channel, const struct iovec *iov, int n)
+{
+	(void)ctx;
+	(void)worker;
+	(void)to;
+	(void)channel;
+	(void)iov;
+	(void)n;
+	return -ERR_NOTFOUND;
 }
 
 /* --- one step ---------------------------------------------------------------
@@ -431,6 +445,7 @@ simenv_new(const struct simenv_config *config)
 		.ctx = s},
 	};
 	simenv_set_disk(s, config->disk);
+	simenv_set_net(s, NULL);
 	return s;
 }
 
@@ -457,6 +472,12 @@ void
 simenv_set_disk(struct simenv *s, const struct env_disk *disk)
 {
 	s->env.disk = disk ? *disk : (struct env_disk){0};
+}
+
+void
+simenv_set_net(struct simenv *s, const struct env_net *net)
+{
+	s->env.net = net ? *net : (struct env_net){.send = env_net_send};
 }
 
 void

@@ -40,6 +40,8 @@ struct simenv *simenv_free(struct simenv *s);
 const struct env *simenv_env(struct simenv *s);
 /* Another disk from now on, such as the clone of the one before. */
 void simenv_set_disk(struct simenv *s, const struct env_disk *disk);
+/* The way to other nodes; NULL, and until it is called: -ERR_NOTFOUND. */
+void simenv_set_net(struct simenv *s, const struct env_net *net);
 
 /* Each message on its worker; NULL: only MSG_CALL may come, and FN(m) runs. */
 typedef void (*simenv_dispatch_fn)(void *arg, uint32_t worker, struct msg *m);

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "src/base/assert.h"
+#include "src/base/err.h"
 #include "tests/lib/memdisk.h"
 
 TestSuite(simenv);
@@ -375,4 +376,34 @@ Test(simenv, the_disk_of_the_env_is_the_one_that_was_given)
 	cr_expect_eq(memdisk_ops(md), 1);
 	simenv_free(s);
 	memdisk_free(md);
+}
+
+static int
+count_send(void *ctx, uint32_t worker, const uint8_t to[16],
+    enum env_channel channel, const struct iovec *iov, int n)
+{
+	(void)worker;
+	(void)to;
+	(void)channel;
+	(void)iov;
+	*(int *)ctx += n;
+	return 0;
+}
+
+Test(simenv, a_node_has_no_peers_until_it_is_given_a_net)
+{
+	struct simenv *s = new_sim(1);
+	const struct env *env = simenv_env(s);
+	const uint8_t to[16] = {1};
+	int n_slices = 0;
+	struct env_net net = {.send = count_send, .ctx = &n_slices};
+	struct iovec iov = {NULL, 0};
+
+	cr_expect_eq(env->net.send(env->net.ctx, 0, to, NET_CONTROL, &iov, 1),
+	    -ERR_NOTFOUND);
+	simenv_set_net(s, &net);
+	cr_expect_eq(
+	    env->net.send(env->net.ctx, 0, to, NET_CONTROL, &iov, 1), 0);
+	cr_expect_eq(n_slices, 1);
+	simenv_free(s);
 }

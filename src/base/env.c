@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* env - frames from other nodes, however they came. */
+#include "src/base/env.h"
+
+#include <string.h>
+
+#include "src/base/assert.h"
+#include "src/base/mem.h"
+
+struct net_frame *
+net_frame_new(const uint8_t from[16], const struct iovec *iov, int n)
+{
+	struct net_frame *f = mem_zalloc(sizeof(*f));
+	size_t bytes = 0;
+
+	for (int i = 0; i < n; i++)
+		bytes += iov[i].iov_len;
+	ASSERT(bytes <= NET_FRAME_MAX);
+	if (f)
+		f->block = block_new((uint32_t)bytes);
+	if (!f || !f->block)
+		return net_frame_free(f);
+	for (int i = 0; i < n; i++) {
+		if (iov[i].iov_len == 0)
+			continue;
+		memcpy(
+		    f->block->p + f->block->n, iov[i].iov_base, iov[i].iov_len);
+		f->block->n += (uint32_t)iov[i].iov_len;
+	}
+	f->msg.kind = MSG_FRAME;
+	memcpy(f->from, from, 16);
+	f->bytes = SLICE(f->block->p, f->block->n);
+	return f;
+}
+
+struct net_frame *
+net_frame_free(struct net_frame *f)
+{
+	if (!f)
+		return NULL;
+	block_unref(f->block);
+	return mem_free(f);
+}
