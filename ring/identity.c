@@ -16,8 +16,8 @@
  *
  * Crash argument: the directory is made and synced first, then `node.id.tmp` is
  * written, synced and renamed.  Before the rename there is no node, after it
- *all of it; a directory that no node.id names is left alone and never read.  A
- *later change (join) rewrites the file in the same way.
+ * all of it; a directory that no node.id names is left alone and never read.  A
+ * later change (join) rewrites the file in the same way.
  */
 #include "ring/identity.h"
 

@@ -11,13 +11,13 @@
  *	 .  [32]  SHA-256 of everything before
  *
  * Crash argument: the new value goes to ring.tmp and is synced; then ring.cur
- *is renamed to ring.prev, ring.tmp to ring.cur, and the directory is synced.  A
- * crash leaves (cur, prev) as before, or prev alone, which is what cur was, or
- * both new: in each case cur, else prev, is the old value or the new one,
- *whole. The new value is used only after the save, so nothing rests on one that
- *was lost.  A cur that is there and damaged is no crash but decay: prev is
- *taken with a warning; a ring may lag, the consensus groups say who holds what
- * (cluster.md 1.4).
+ * is renamed to ring.prev, ring.tmp to ring.cur, and the directory is synced.
+ * A crash leaves (cur, prev) as before, or prev alone, which is what cur was,
+ * or both new: in each case cur, else prev, is the old value or the new one,
+ * whole.  The new value is used only after the save, so nothing rests on one
+ * that was lost.  A cur that is there and damaged is no crash but decay: prev
+ * is taken with a warning; a ring may lag, the consensus groups say who holds
+ * what (cluster.md 1.4).
  */
 #include "ring/ring_file.h"
 

@@ -7,12 +7,12 @@
  *	     -> journal_release(floor) -> idle
  *
  * Floor: for each worker, when it captured: nothing of its own in the journal
- *-> all that was durable then; else what the last completion told.  Every
- *record at or below was applied before the capture, so its events are in the
- *chunk files. The lowest of the workers counts.
+ * -> all that was durable then; else what the last completion told.  Every
+ * record at or below was applied before the capture, so its events are in the
+ * chunk files.  The lowest of the workers counts.
  *
  * Marks of all groups are written each time, so the segments that are kept
- *always hold the newest mark of every group (manifest.c says what for).
+ * always hold the newest mark of every group (manifest.c says what for).
  *
  * Runs on worker 0 but for begin_on_worker and flush_done.
  */

@@ -18,7 +18,9 @@
  *		48  [16] chain of the chunk before; zeros for the first
  *		64  u32  CRC32C of bytes 0..63 and of the names
  *		68       bucket, stream
+ *
  *	records          as in event.c, seqnums dense from the first
+ *
  *	footer   0  u32  magic "IOCF"
  *		 4  u32  index rows
  *		 8  u64  events
@@ -26,26 +28,28 @@
  *		24  u64  t of the last event
  *		32  u32  bytes of header and records
  *		36       rows: u32 seqnum - first, u32 offset in the file; one
- *for the first record at or after each CHUNK_INDEX_STEP end-8 u32  bytes of the
- *footer, all of it end-4 u32  CRC32C of the footer before
+ *		         for the first record at or after each multiple of
+ *		         CHUNK_INDEX_STEP
+ *	     end-8  u32  bytes of the footer, all of it
+ *	     end-4  u32  CRC32C of the footer before
  *
  * The chain of a sealed chunk is XXH3-128 of (the chain before as 16 bytes,
- *then every byte of the file): equal chains prove equal histories.  Nothing in
- *the file differs between two replicas.
+ * then every byte of the file): equal chains prove equal histories.  Nothing in
+ * the file differs between two replicas.
  *
  * Crash argument.  A chunk is written behind the journal, from applied entries
  * only, strictly by appending; how many bytes of it count is said by the
  * manifest, which is written after the chunk's data was synced.  So after a
- *crash
+ * crash
  *  - bytes below the manifest's length are there; the block that the next
- *append begins in is put back from images.c if it was torn;
+ *    append begins in is put back from images.c if it was torn;
  *  - bytes beyond it, a half-written footer too, come from entries that are
- *still in the journal, since segments are released only after the manifest was
- *    synced.  Replay touches the stream, and the first flush of a touched chunk
- *    truncates the file to the manifest's length before it writes;
+ *    still in the journal, since segments are released only after the manifest
+ *    was synced.  Replay touches the stream, and the first flush of a touched
+ *    chunk truncates the file to the manifest's length before it writes;
  *  - a chunk file that no manifest names was begun by such entries: replay
- *makes it again under the same name, with truncation. A reader never looks
- *beyond the length that its vnode told it.
+ *    makes it again under the same name, with truncation.
+ * A reader never looks beyond the length that its vnode told it.
  */
 #include "vnode/chunk.h"
 

@@ -3,8 +3,8 @@
  * chunk - one file holding a dense run of a stream's events.
  *
  * Shape:   header, event records first..last, and, once sealed, a footer;
- * rotated by chunk_is_full(), a function of the events alone, so that every
- *          replica cuts its chunks at the same place.
+ *          rotated by chunk_is_full(), a function of the events alone, so that
+ *          every replica cuts its chunks at the same place.
  * Owns:    nothing; this is the codec and the rules, the files are written by
  *          flush and read by chunk_read.
  * Errors:  0; -ERR_CORRUPT, -ERR_FORMAT, -ERR_IDENTITY for what a file says.
@@ -18,7 +18,7 @@
 #include "src/base/buf.h"
 #include "src/base/hash.h"
 
-#define CHUNK_BYTES_MAX        (4u << 20) /* of header and records; see is_full */
+#define CHUNK_BYTES_MAX        (4u << 20) /* of header and records; is_full */
 #define CHUNK_EVENTS_MAX       4096
 #define CHUNK_HEADER_BYTES_MAX (80 + 2 * 255)
 #define CHUNK_INDEX_STEP       (64u << 10) /* bytes between footer index rows */

@@ -21,7 +21,7 @@
  *	APPEND   u64 stream id, u64 first seqnum, u32 events, event records
  *
  * The stream id is the group's counter at creation: never used twice in a
- *group, so it tells a stream from its successor of the same name.
+ * group, so it tells a stream from its successor of the same name.
  */
 #include "vnode/entry.h"
 

@@ -33,8 +33,7 @@ struct entry_command {
 	struct slice records;        /* APPEND: event records back to back */
 };
 
-/* --- writing: heads into a buf, records beside it ----------------------------
- */
+/* --- writing: heads into a buf, records beside it ------------------------- */
 
 /* The header of an entry of N_COMMANDS at group clock CLOCK_MS. */
 void entry_put_header(

@@ -3,9 +3,9 @@
  * files - open chunk files, at most so many, with what was learnt of each.
  *
  * Owns:    the read descriptors of chunk files.  An entry in use (pinned)
- * stays; the others are closed oldest first when the bound is reached. Bound:
- * files_max entries that nobody uses, plus those in use. Thread:  any; one
- * lock, never held during I/O.
+ *          stays; the others are closed oldest first when the bound is reached.
+ * Bound:   files_max entries that nobody uses, plus those in use.
+ * Thread:  any; one lock, never held during I/O.
  */
 #ifndef VNODE_FILES_H
 #define VNODE_FILES_H

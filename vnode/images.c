@@ -3,10 +3,10 @@
  * images - double write of half-filled blocks.
  *
  * Chunks are appended to at any byte, so the first block of an append holds
- *events that were synced before, whose journal may be gone.  If the power fails
- *while that block is written, it may be torn.  So the flush first copies the
- *bytes of the block that are there into this file, and syncs it (as InnoDB's
- *doublewrite buffer does).
+ * events that were synced before, whose journal may be gone.  If the power
+ * fails while that block is written, it may be torn.  So the flush first copies
+ * the bytes of the block that are there into this file, and syncs it (as
+ * InnoDB's doublewrite buffer does).
  *
  * Format 1, little endian: batches, each at a multiple of 4096:
  *
@@ -16,6 +16,7 @@
  *		12  u32  CRC32C of the batch from byte 16 on
  *		16  [16] cluster id
  *		32       images
+ *
  *	image	 0  u16  group, u16 bytes n
  *		 4  u32  offset in the chunk file
  *		 8  u64  generation of the replica
@@ -24,10 +25,10 @@
  *		32       n bytes
  *
  * Crash argument.  Bytes of a chunk below its end never change while it lives,
- *so an image may be put back at any time: it is either what stands there or
- *what should. Copies are needed until their chunks are synced; a checkpoint
- *syncs them all and lets the file begin anew.  Batches left over behind the new
- *ones are harmless.
+ * so an image may be put back at any time: it is either what stands there or
+ * what should.  Copies are needed until their chunks are synced; a checkpoint
+ * syncs them all and lets the file begin anew.  Batches left over behind the
+ * new ones are harmless.
  */
 #include "vnode/images.h"
 

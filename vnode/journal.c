@@ -3,8 +3,8 @@
  * journal - format, codec, and the calls of any worker.
  *
  * Directory `<cluster>/journal`, files `<generation>.journal` of 8 hex digits,
- *all of segment_bytes, written with zeros and synced before their first use.
- *Little endian.
+ * all of segment_bytes, written with zeros and synced before their first use.
+ * Little endian.
  *
  *	segment    0  u32  magic "IOSG"
  *		   4  u16  format = 1, u16 0
@@ -18,7 +18,7 @@
  *		4096       batches
  *
  *	batch	  starts at a multiple of 4096, is padded with zeros to the
- *next; records, each at a multiple of 8
+ *		  next; records, each at a multiple of 8
  *
  *	record	   0  u32  magic "IOR1": the format is part of it
  *		   4  u8   type, u8 0, u16 group
@@ -38,26 +38,28 @@
  *  1. One batch is written and synced at a time, at blocks that no synced batch
  *     lies in, so a torn write can only hurt records that nobody was told of.
  *     A batch counts up to its first record that is not whole: each says how
- *many follow it, so none is skipped.
+ *     many follow it, so none is skipped.
  *  2. A record found at any place but that of its LSN, which includes the
  *     generation, is none: what a recycled segment held before never counts.
  *  3. In the newest segment the first thing that is no record is the end,
- *unless an intact record behind it says that more was durable: then it is
- *damage.
+ *     unless an intact record behind it says that more was durable: then it is
+ *     damage.
  *  4. Writing never goes on behind such an end: each start begins a fresh
- *segment, whose header says where the one before ended.  Leftovers behind an
- *end are therefore never looked at again, and are no damage.
+ *     segment, whose header says where the one before ended.  Leftovers behind
+ *     an end are therefore never looked at again, and are no damage.
  *  5. In all older segments every record up to the known end must be intact.
  *  6. The header of a segment goes out with its first batch, under one sync:
- *without it no record of the segment was acknowledged.  Should it be damaged
- *later, an intact record of the generation with a durable LSN in it tells.
+ *     without it no record of the segment was acknowledged.  Should it be
+ *     damaged later, an intact record of the generation with a durable LSN in
+ *     it tells.
  *  7. A segment is recycled by renaming it to the next generation, the
- *directory synced, before use.  If the rename is lost, the old name holds what
- *it held: a segment before the oldest that is needed, which is ignored.
+ *     directory synced, before use.  If the rename is lost, the old name holds
+ *     what it held: a segment before the oldest that is needed, which is
+ *     ignored.
  *  8. Segments from `oldest` on must all be there, linked by their headers.
  *
  * What the journal cannot tell: the loss of its newest batch to damage after
- *the crash, when nothing was written behind it; then it looks torn.
+ * the crash, when nothing was written behind it; then it looks torn.
  */
 #include "vnode/journal.h"
 

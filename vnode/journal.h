@@ -90,8 +90,7 @@ enum journal_sync {
 	JOURNAL_SYNC_NEVER,    /* hard state and checkpoints excepted */
 };
 
-/* --- recovery: before any thread starts ------------------------------------
- */
+/* --- recovery: before any thread starts ----------------------------------- */
 
 /*
  * One intact record, in LSN order.  PAYLOAD is borrowed until the call returns.
@@ -120,8 +119,7 @@ int journal_open(struct journal **out, const struct journal_config *config,
 /* Waits for nothing: what is in flight must have come back.  Takes NULL. */
 struct journal *journal_close(struct journal *j);
 
-/* --- writing ----------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------- */
 
 /* Hands the chain LIST (linked by next, NULL-terminated) over, in this order.
  */

@@ -4,42 +4,47 @@
  *
  * Format 1, little endian.  File `manifest.<number>`, 8 hex digits, in the
  * directory of the vnode.  The file is a run of records; behind each COMMIT it
- *goes on at the next multiple of 4096:
+ * goes on at the next multiple of 4096:
  *
  *	record   0  u32  bytes of the body
  *		 4  u32  CRC32C over (CRC of the record before, 0 for the
- *first), bytes 0..3, type and body: a record is only right behind the very
- *records it was written behind 8  u8   type, u8[3] 0 12       body
+ *		         first), bytes 0..3, type and body: a record is only
+ *		         right behind the very records it was written behind
+ *		 8  u8   type, u8[3] 0
+ *		12       body
  *
  *	1 HEAD    u32 magic "IOMF", u16 format = 1, u16 group, [16] cluster id,
  *		  u64 replica generation, u32 number; always the first record
  *	2 STREAM  u64 id, u64 first, u64 last, u64 last t, u64 payload bytes,
  *		  u16 bytes of bucket, u16 bytes of stream, both names; no
- *names: the stream was named before in this file 3 CHUNK   u64 stream id, u64
- *first, u64 last, u64 first t, u64 last t, u32 bytes, u32 sealed, [16] chain;
- *replaces the row of the same first 4 COMMIT  u64 checkpoint, u64 term, [16]
- *vote, u64 applied index, u64 applied term, u64 next stream id, u64 group
- *clock, u64 policy version 5.. are kept for dropped chunks and streams,
- *configurations and policies.
+ *		  names: the stream was named before in this file
+ *	3 CHUNK   u64 stream id, u64 first, u64 last, u64 first t, u64 last t,
+ *		  u32 bytes, u32 sealed, [16] chain; replaces the row of the
+ *		  same first
+ *	4 COMMIT  u64 checkpoint, u64 term, [16] vote, u64 applied index,
+ *		  u64 applied term, u64 next stream id, u64 group clock,
+ *		  u64 policy version
+ *	5..	  are kept for dropped chunks and streams, configurations and
+ *		  policies
  *
  * Crash argument.  A checkpoint first syncs the chunk files, then appends a
- *delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
- *next number and syncs the directory), then syncs, and only then puts a
+ * delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
+ * next number and syncs the directory), then syncs, and only then puts a
  * JOURNAL_CHECKPOINT record {number, length, checkpoint, applied index} in the
  * journal and, once that is durable, lets segments go and the old file be
  * removed.  So:
  *  - a delta is written to blocks of its own: a torn write cannot reach what
- *was committed before;
+ *    was committed before;
  *  - a delta cut short has no COMMIT and does not count; the checkpoint before
- *it does, and its journal is still there;
+ *    it does, and its journal is still there;
  *  - two files: the higher number was renamed whole; if it cannot be read the
  *    lower one is still good, unless the journal's mark says that more was
- *durable;
+ *    durable;
  *  - a file shorter or of a lower number than the mark says has been damaged
- *since: the group is refused, not opened at an older state (its journal may be
- *gone);
+ *    since: the group is refused, not opened at an older state (its journal may
+ *    be gone);
  *  - what lies behind the last COMMIT is overwritten by the next delta, and
- *stale bytes behind that do not chain to it.
+ *    stale bytes behind that do not chain to it.
  */
 #include "vnode/manifest.h"
 

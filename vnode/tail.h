@@ -4,9 +4,9 @@
  * to its chunk files.
  *
  * Owns:    blocks of records, shared by reference with readers and flushes.  A
- *          block belongs to one chunk, so its bytes lie in that file in one
- * run. Shape:   a dense run of seqnums that ends at the stream's newest; what
- * is not in a chunk file yet (dirty) is always here, what is (clean) stays as
+ *          block belongs to one chunk, so its bytes lie in that file in one run.
+ * Shape:   a dense run of seqnums that ends at the stream's newest; what is not
+ *          in a chunk file yet (dirty) is always here, what is (clean) stays as
  *          a cache until tail_cache_trim.
  * Bound:   clean bytes of all streams of a worker: tail_cache.clean_max; dirty
  *          bytes: the store admits no writes above its limit.
@@ -21,9 +21,8 @@
 #include "src/base/list.h"
 #include "vnode/vnode_msg.h"
 
-#define TAIL_BLOCK_BYTES                                                       \
-	(64u << 10) /* larger only for a single large event                    \
-		     */
+/* Larger only for a single large event. */
+#define TAIL_BLOCK_BYTES (64u << 10)
 
 /* One per worker: what all its tails hold. */
 struct tail_cache {

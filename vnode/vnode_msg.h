@@ -11,9 +11,9 @@
  *
  * Errors:  r < 0: -ERR_UNAVAILABLE refused before it was proposed (503),
  *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the
- * same because the node stops (503), -ERR_UNKNOWN proposed, outcome unknown
- *          (504), -ERR_CORRUPT these events are damaged (500), -ERR_NOMEM
- * (503).
+ *          same because the node stops (503), -ERR_UNKNOWN proposed, outcome
+ *          unknown (504), -ERR_CORRUPT these events are damaged (500),
+ *          -ERR_NOMEM (503).
  */
 #ifndef VNODE_VNODE_MSG_H
 #define VNODE_VNODE_MSG_H
@@ -24,8 +24,7 @@
 #include "src/base/msg.h"
 #include "vnode/event.h"
 
-/* --- MSG_PUT: append one event, or a batch atomically -----------------------
- */
+/* --- MSG_PUT: append one event, or a batch atomically --------------------- */
 
 struct vnode_put_event {
 	uint16_t flags; /* EVENT_JSON, EVENT_NEWLINE */
@@ -44,8 +43,7 @@ struct vnode_put {
 	uint64_t t_ms;
 };
 
-/* --- MSG_READ: one page of a stream ------------------------------------------
- */
+/* --- MSG_READ: one page of a stream --------------------------------------- */
 
 /* A run of whole, verified event records in ascending seqnum order. */
 struct vnode_page {

@@ -3,8 +3,9 @@
  * conf - iorio.conf: one table of keys (conf_keys.h), parsed and checked.
  *
  * Shape:   `key = value` lines, `#` comments; the environment overrides the
- * file, conf_set overrides both. Errors:  -ERR_INVAL with one line in WHY that
- * names where, the key, and the nearest known one; -ERR_NOTFOUND for a file.
+ *          file, conf_set overrides both.
+ * Errors:  -ERR_INVAL with one line in WHY that names where, the key, and the
+ *          nearest known one; -ERR_NOTFOUND for a file.
  * Thread:  before the workers run; read-only afterwards.
  */
 #ifndef SRC_BASE_CONF_H

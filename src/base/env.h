@@ -27,8 +27,7 @@ struct env_clock {
 	void *ctx;
 };
 
-/* --- rng: any thread; not for secrets unless the implementation says so ----
- */
+/* --- rng: any thread; not for secrets unless the implementation says so --- */
 
 struct env_rng {
 	/* Fills N bytes; never fails.  The real one is the kernel's. */
@@ -36,8 +35,7 @@ struct env_rng {
 	void *ctx;
 };
 
-/* --- timer: the thread of WORKER only --------------------------------------
- */
+/* --- timer: the thread of WORKER only ------------------------------------- */
 
 struct env_timer; /* opaque handle */
 typedef void (*env_timer_fn)(void *arg);

@@ -5,7 +5,7 @@
  *
  * Owns:    threads, event bases, mailboxes, the root directory of the disk.
  * Thread:  os_open, os_start, os_join and os_close: the main thread; os_stop:
- * any.
+ *          any.
  */
 #ifndef SRC_OS_OS_H
 #define SRC_OS_OS_H

@@ -6,7 +6,7 @@
  *
  * prints, as `name value` lines: growing_p50_us (256 B append + fdatasync on a
  * growing file), overwrite_p50_us (4 KiB overwrite + fdatasync on a written
- *file), json_256_per_s and json_4k_mb_per_s (the JSON check alone, one core).
+ * file), json_256_per_s and json_4k_mb_per_s (the JSON check alone, one core).
  */
 #include <fcntl.h>
 

@@ -11,8 +11,7 @@
 #include "src/base/err.h"
 #include "tests/lib/memdisk_impl.h"
 
-/* --- faults ----------------------------------------------------------------
- */
+/* --- faults --------------------------------------------------------------- */
 
 static enum memdisk_fault
 fault_of(struct memdisk *md, enum memdisk_op op, const char *path)
@@ -71,8 +70,7 @@ leave(struct memdisk *md, enum memdisk_fault fault)
 	ASSERT_UNREACHED();
 }
 
-/* --- paths -----------------------------------------------------------------
- */
+/* --- paths ---------------------------------------------------------------- */
 
 /* The same paths are refused as on the real disk. */
 static int
@@ -149,8 +147,7 @@ make(struct memdisk *md, const struct place *at, int is_dir)
 	return node;
 }
 
-/* --- files -----------------------------------------------------------------
- */
+/* --- files ---------------------------------------------------------------- */
 
 static uint64_t
 pages_free(const struct memdisk *md)
@@ -333,8 +330,7 @@ md_truncate(void *ctx, struct disk_file *f, uint64_t size)
 	return leave(md, fault);
 }
 
-/* --- syncs -----------------------------------------------------------------
- */
+/* --- syncs ---------------------------------------------------------------- */
 
 /* Pages are marked clean whether they were written or not. */
 static void
@@ -400,8 +396,7 @@ md_sync_dir(void *ctx, const char *path)
 	return leave(md, fault);
 }
 
-/* --- names -----------------------------------------------------------------
- */
+/* --- names ---------------------------------------------------------------- */
 
 static int
 md_rename(void *ctx, const char *from, const char *to)
@@ -503,8 +498,7 @@ md_free_bytes(void *ctx, uint64_t *out)
 	return 0;
 }
 
-/* --- the disk --------------------------------------------------------------
- */
+/* --- the disk ------------------------------------------------------------- */
 
 struct memdisk *
 memdisk_new(const struct memdisk_config *config)

@@ -58,8 +58,7 @@ const struct env_disk *memdisk_disk(struct memdisk *md);
  */
 struct memdisk *memdisk_clone(struct memdisk *md);
 
-/* --- the power switch ------------------------------------------------------
- */
+/* --- the power switch ----------------------------------------------------- */
 
 enum memdisk_outcome {
 	MEMDISK_RANDOM, /* the rules above; for each file and directory anew */
@@ -80,8 +79,7 @@ void memdisk_restart(struct memdisk *md);
 /* Non-zero between a power cut and memdisk_restart: all calls are -ERR_IO. */
 int memdisk_is_down(const struct memdisk *md);
 
-/* --- faults ----------------------------------------------------------------
- */
+/* --- faults --------------------------------------------------------------- */
 
 /* The calls that are counted; reading is not. */
 enum memdisk_op {
@@ -123,8 +121,7 @@ void memdisk_set_hook(struct memdisk *md, memdisk_hook_fn fn, void *arg);
 
 void memdisk_set_capacity(struct memdisk *md, uint64_t bytes);
 
-/* --- for tests: not counted, no faults, also while the disk is down ---------
- */
+/* --- for tests: not counted, no faults, also while the disk is down ------- */
 
 /* Turns BIT (0-7) of the byte at OFFSET, live and durable. -ERR_NOTFOUND;
  * -ERR_EOF when the file is shorter. */

@@ -195,8 +195,7 @@ node_decide(struct node *node, enum memdisk_outcome outcome, uint32_t sector,
 	node_forget_changes(node);
 }
 
-/* --- names -----------------------------------------------------------------
- */
+/* --- names ---------------------------------------------------------------- */
 
 /* Takes the operations marked in GONE out of the list, and frees them. */
 static void
@@ -306,8 +305,7 @@ decide_names(struct memdisk *md, enum memdisk_outcome outcome, uint64_t seed)
 	free(all);
 }
 
-/* --- the whole disk --------------------------------------------------------
- */
+/* --- the whole disk ------------------------------------------------------- */
 
 static void
 names_copy(struct names *to, const struct names *from)

@@ -24,8 +24,7 @@ xstrdup(const char *s)
 	return memcpy(xrealloc(NULL, n), s, n);
 }
 
-/* --- pages and images ------------------------------------------------------
- */
+/* --- pages and images ----------------------------------------------------- */
 
 struct page *
 page_ref(struct page *p)
@@ -131,8 +130,7 @@ image_read(const struct image *im, void *out, size_t n, uint64_t offset)
 	}
 }
 
-/* --- nodes -----------------------------------------------------------------
- */
+/* --- nodes ---------------------------------------------------------------- */
 
 struct node *
 node_new(struct memdisk *md, int is_dir)
@@ -201,8 +199,7 @@ node_unref(struct node *node)
 	node_destroy(node);
 }
 
-/* --- changes ---------------------------------------------------------------
- */
+/* --- changes -------------------------------------------------------------- */
 
 /* Keeps what the live image holds between FROM and TO. */
 static void
@@ -287,8 +284,7 @@ node_sync(struct node *node)
 	node_forget_changes(node);
 }
 
-/* --- names -----------------------------------------------------------------
- */
+/* --- names ---------------------------------------------------------------- */
 
 static struct name *
 names_slot(const struct names *names, const char *text, size_t n)

@@ -40,8 +40,7 @@ memdisk_set_capacity(struct memdisk *md, uint64_t bytes)
 	md->config.capacity_bytes = bytes;
 }
 
-/* --- for tests -------------------------------------------------------------
- */
+/* --- for tests ------------------------------------------------------------ */
 
 static int
 find_file(struct memdisk *md, const char *path, struct node **out)

@@ -86,8 +86,7 @@ trace(struct simenv *s, uint64_t what, uint64_t where, uint64_t detail)
 	s->trace = hash64(step, sizeof(step), s->trace);
 }
 
-/* --- the tables of env ------------------------------------------------------
- */
+/* --- the tables of env ---------------------------------------------------- */
 
 static struct mono
 env_mono(void *ctx)
@@ -209,8 +208,7 @@ env_net_send(void *ctx, uint32_t worker, const uint8_t to[16],
 	return -ERR_NOTFOUND;
 }
 
-/* --- one step ---------------------------------------------------------------
- */
+/* --- one step ------------------------------------------------------------- */
 
 static struct msg *
 take_msg(struct simenv *s, uint32_t worker, uint32_t sender)
@@ -405,8 +403,7 @@ simenv_run_until(
 	return r;
 }
 
-/* --- the rest ---------------------------------------------------------------
- */
+/* --- the rest ------------------------------------------------------------- */
 
 struct simenv *
 simenv_new(const struct simenv_config *config)

@@ -50,8 +50,7 @@ void simenv_set_dispatch(struct simenv *s, simenv_dispatch_fn fn, void *arg);
 typedef void (*simenv_turn_fn)(void *arg, uint32_t worker);
 void simenv_set_turn(struct simenv *s, simenv_turn_fn fn, void *arg);
 
-/* --- running ----------------------------------------------------------------
- */
+/* --- running -------------------------------------------------------------- */
 
 /* 1, or 0 when nothing can run before the clock moves on. */
 int simenv_step(struct simenv *s);
@@ -75,8 +74,7 @@ void simenv_hold_worker(struct simenv *s, uint32_t worker, int hold);
 /* Who runs now; SIMENV_NO_WORKER in a job of a lane and outside of a step. */
 uint32_t simenv_worker(const struct simenv *s);
 
-/* --- time --------------------------------------------------------------------
- */
+/* --- time ----------------------------------------------------------------- */
 
 struct mono simenv_mono(const struct simenv *s);
 void simenv_advance(struct simenv *s, uint64_t us);

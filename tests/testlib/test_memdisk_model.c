@@ -232,8 +232,7 @@ do_sync_all(struct model *m)
 		dir_synced(&m->dirs[i]);
 }
 
-/* --- what may be left ------------------------------------------------------
- */
+/* --- what may be left ----------------------------------------------------- */
 
 static int
 has(struct memdisk *md, const char *path, struct version *out)
