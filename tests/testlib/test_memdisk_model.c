@@ -41,8 +41,8 @@ struct model {
 	struct memdisk *md;
 	const struct env_disk *d;
 	struct chance c;
-	struct file *files;
-	int n_files;
+	struct file *files[N_FILES]; /* a file is large: they never move */
+	int n_files;                 /* in use; those behind are spare */
 	struct dir dirs[N_DIRS];
 	unsigned n_torn, n_old, n_new;
 };
@@ -96,7 +96,7 @@ static int
 is_full(const struct model *m)
 {
 	for (int i = 0; i < m->n_files; i++)
-		if (m->files[i].n == HISTORY)
+		if (m->files[i]->n == HISTORY)
 			return 1;
 	for (int i = 0; i < N_DIRS; i++)
 		if (m->dirs[i].n == HISTORY)
@@ -156,12 +156,13 @@ static void
 do_content(struct model *m, int dir, int name)
 {
 	int id = names(&m->dirs[dir])[name];
-	struct file *f = &m->files[id];
+	struct file *f;
 	struct disk_file *h;
 	char path[8];
 
 	if (id == NONE)
 		return;
+	f = m->files[id];
 	h = must_open(m->md, path_of(dir, name, path), DISK_WRITE);
 	switch (chance_below(&m->c, 6)) {
 	case 0:
@@ -185,8 +186,9 @@ do_create(struct model *m, int dir, int name)
 
 	if (names(&m->dirs[dir])[name] != NONE)
 		return;
-	f = &m->files[m->n_files];
-	memset(f, 0, sizeof(*f));
+	f = m->files[m->n_files];
+	memset(&f->v[0], 0, sizeof(f->v[0]));
+	memset(f->written, 0, sizeof(f->written));
 	f->n = 1;
 	dir_changes(&m->dirs[dir])[name] = m->n_files++;
 	hang_up(m->md, must_open(m->md, path_of(dir, name, path),
@@ -227,7 +229,7 @@ do_sync_all(struct model *m)
 {
 	cr_assert_eq(m->d->sync_all(m->d->ctx), 0);
 	for (int i = 0; i < m->n_files; i++)
-		file_synced(&m->files[i]);
+		file_synced(m->files[i]);
 	for (int i = 0; i < N_DIRS; i++)
 		dir_synced(&m->dirs[i]);
 }
@@ -297,7 +299,7 @@ dir_may_be(struct model *m, const struct dir *dir, size_t i,
 
 		if ((id != NONE) != is_there[name])
 			return 0;
-		if (id != NONE && !file_may_be(m, &m->files[id], &got[name]))
+		if (id != NONE && !file_may_be(m, m->files[id], &got[name]))
 			return 0;
 	}
 	return 1;
@@ -328,9 +330,9 @@ adopt(struct model *m, int d)
 
 		if (id == NONE)
 			continue;
-		m->files[id].v[0] = got[name];
-		m->files[id].n = 1;
-		file_synced(&m->files[id]);
+		m->files[id]->v[0] = got[name];
+		m->files[id]->n = 1;
+		file_synced(m->files[id]);
 	}
 }
 
@@ -338,21 +340,24 @@ adopt(struct model *m, int d)
 static void
 renumber(struct model *m)
 {
-	struct file *files = calloc(N_FILES, sizeof(*files));
-	int n = 0;
+	struct file *old[N_FILES];
+	int n = 0, n_spare;
 
+	memcpy(old, m->files, sizeof(old));
 	for (int d = 0; d < N_DIRS; d++)
 		for (int name = 0; name < N_NAMES; name++) {
 			int *id = &m->dirs[d].file[0][name];
 
 			if (*id == NONE)
 				continue;
-			files[n] = m->files[*id];
+			m->files[n] = old[*id];
+			old[*id] = NULL;
 			*id = n++;
 		}
-	free(m->files);
-	m->files = files;
-	m->n_files = n;
+	m->n_files = n_spare = n;
+	for (int i = 0; i < N_FILES; i++)
+		if (old[i])
+			m->files[n_spare++] = old[i];
 }
 
 static void
@@ -385,7 +390,7 @@ check_live(struct model *m)
 			    id != NONE);
 			if (id == NONE)
 				continue;
-			want = live(&m->files[id]);
+			want = live(m->files[id]);
 			cr_assert_eq(got.size, want->size);
 			cr_assert_eq(
 			    memcmp(got.bytes, want->bytes, want->size), 0);
@@ -455,12 +460,14 @@ Test(memdisk_model, whatever_happens_the_disk_holds_what_it_may_hold)
 {
 	struct model *m = calloc(1, sizeof(*m));
 
-	m->files = calloc(N_FILES, sizeof(*m->files));
+	for (int i = 0; i < N_FILES; i++)
+		m->files[i] = calloc(1, sizeof(*m->files[i]));
 	for (uint64_t seed = 1; seed <= 400; seed++)
 		run(m, seed);
 	cr_expect_gt(m->n_torn, 100, "%u %u %u", m->n_torn, m->n_old, m->n_new);
 	cr_expect_gt(m->n_old, 100);
 	cr_expect_gt(m->n_new, 100);
-	free(m->files);
+	for (int i = 0; i < N_FILES; i++)
+		free(m->files[i]);
 	free(m);
 }
