@@ -104,6 +104,13 @@ def test_nothing_after_connection_close_is_answered():
     assert got[0][1]["connection"] == "close"
 
 
+def lengths(path, get):
+    """What the length may be: /ping names another partition each time."""
+    if path != "/ping" or get[0] != 200:
+        return {int(get[1]["Content-Length"])}
+    return {len('{"pong":"%d"}' % (i * 2**160 // 64)) for i in range(64)}
+
+
 def test_head_is_get_without_the_body():
     n = fresh()
     assert n.post("head/s", b'{"a":1}')[0] == 201
@@ -114,8 +121,8 @@ def test_head_is_get_without_the_body():
             head = n.request("HEAD", path, headers={"Accept": accept})
             assert head[0] == get[0] and head[2] == b"", (path, head)
             if "Content-Length" in head[1]:
-                assert head[1]["Content-Length"] == \
-                    get[1]["Content-Length"], path
+                assert int(head[1]["Content-Length"]) in lengths(path, get), \
+                    path
             assert head[1]["Content-Type"] == get[1]["Content-Type"], path
 
 
