@@ -10,6 +10,9 @@
  * No callback takes strings or numbers, so yajl neither decodes the one nor
  * converts the other; a number may have any size.
  *
+ * A line end is parsed behind the text: behind a whole value yajl overlooks a
+ * token that the text cuts off (`{} "a`), and no token goes on over a line end.
+ *
  * yajl uses what its allocator returns without looking, so an allocation that
  * fails leaves through longjmp.  Nothing is lost: all it got lies in the arena,
  * which is emptied after each text.
@@ -188,9 +191,11 @@ parse(struct json_checker *c, struct slice text, struct json_error *err)
 	status = yajl_parse(h, text.p, text.n);
 	offset = yajl_get_bytes_consumed(h);
 	if (status == yajl_status_ok) {
-		status = yajl_complete_parse(h);
+		status = yajl_parse(h, (const unsigned char *)"\n", 1);
 		offset = text.n;
 	}
+	if (status == yajl_status_ok)
+		status = yajl_complete_parse(h);
 	if (status == yajl_status_ok)
 		return 0;
 	if (status == yajl_status_client_canceled)
