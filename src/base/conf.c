@@ -68,8 +68,9 @@ parse_number(const char *s, const struct unit *units, uint64_t *out)
 			continue;
 		if (__builtin_mul_overflow(whole, units->factor, &whole))
 			return -ERR_INVAL;
-		*out = whole + part * units->factor / scale;
-		return 0;
+		part = part * units->factor / scale;
+		return __builtin_add_overflow(whole, part, out) ? -ERR_INVAL
+								: 0;
 	}
 	return -ERR_INVAL;
 }
@@ -311,6 +312,26 @@ load_line(struct conf *c, char *line, const char *where, uint8_t *seen,
 	return conf_set(c, key, value, where, why);
 }
 
+/* 1: a line without its end; 0: there is none; or why it is none. */
+static int
+read_line(FILE *f, char line[LINE_BYTES])
+{
+	size_t n = 0;
+	int c;
+
+	while ((c = getc(f)) != EOF && c != '\n') {
+		if (c == '\0')
+			return -ERR_INVAL;
+		if (n == LINE_BYTES - 1)
+			return -ERR_LIMIT;
+		line[n++] = (char)c;
+	}
+	line[n] = '\0';
+	if (ferror(f))
+		return err_from_errno(errno);
+	return n || c != EOF;
+}
+
 int
 conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES])
 {
@@ -324,9 +345,18 @@ conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES])
 		snprintf(why, CONF_WHY_BYTES, "%s: %s", path, err_text(r));
 		return r;
 	}
-	for (unsigned n = 1; r == 0 && fgets(line, sizeof(line), f); n++) {
+	for (unsigned n = 1; r == 0; n++) {
 		snprintf(where, sizeof(where), "%.255s:%u", path, n);
-		r = load_line(c, line, where, seen, why);
+		r = read_line(f, line);
+		if (r == 0)
+			break;
+		if (r > 0)
+			r = load_line(c, line, where, seen, why);
+		else
+			snprintf(why, CONF_WHY_BYTES, "%s: %s", where,
+			    r == -ERR_INVAL   ? "a NUL byte"
+			    : r == -ERR_LIMIT ? "the line is too long"
+					      : err_text(r));
 	}
 	fclose(f);
 	return r;

@@ -28,6 +28,7 @@ Test(conf, values_are_parsed_or_refused)
 	    {"http.max_body", "8mb", 0, 0, 0},
 	    {"http.max_body", "16MB", 0, 0, 0},
 	    {"http.max_body", "99999999999999999999", 0, 0, 0},
+	    {"retention.max_age", "213503982.999999d", 0, 0, 0},
 	    {"journal.max", "2GB", 1, CONF_journal_max, 2147483648},
 	    {"request.timeout", "500ms", 1, CONF_request_timeout, 500000},
 	    {"request.timeout", "0.5s", 1, CONF_request_timeout, 500000},
@@ -104,6 +105,30 @@ Test(conf, a_file_is_refused_with_its_line)
 		unlink(path);
 		conf_free(c);
 	}
+}
+
+Test(conf, a_file_that_is_no_text_is_refused)
+{
+	char path[] = "/tmp/iorio-conf-XXXXXX", why[CONF_WHY_BYTES];
+	static const char nul[] = "workers = 2\n# a\0\nworkers = 3";
+	struct conf *c = conf_new();
+	int fd = mkstemp(path);
+
+	cr_assert_eq(write(fd, nul, sizeof(nul) - 1), sizeof(nul) - 1);
+	cr_assert_eq(conf_load_file(c, path, why), -ERR_INVAL);
+	cr_assert_not_null(strstr(why, ":2: a NUL byte"), "%s", why);
+	/* The rest of a long comment is not a line of its own. */
+	cr_assert_eq(ftruncate(fd, 0), 0);
+	for (int i = 0; i < 8191; i++)
+		cr_assert_eq(pwrite(fd, "#", 1, i), 1);
+	cr_assert_eq(pwrite(fd, "workers = 3\n", 12, 8191), 12);
+	cr_assert_eq(conf_load_file(c, path, why), -ERR_LIMIT);
+	cr_assert_not_null(strstr(why, ":1: the line is too long"), "%s", why);
+	close(fd);
+	unlink(path);
+	cr_assert_lt(conf_load_file(c, "/tmp", why), 0);
+	cr_assert_not_null(strstr(why, "/tmp:1: "), "%s", why);
+	conf_free(c);
 }
 
 Test(conf, the_environment_overrides_and_secrets_are_masked)
