@@ -179,18 +179,23 @@ append(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 	send_ack(r, fx);
 }
 
+/* A leader of an older term learns that there is a newer one; a late message of
+ * today's leader does no harm. */
+static void
+tell_term(struct raft *r, raft_id to, struct raft_effects *fx)
+{
+	struct raft_msg *a = new_msg(r, fx, RAFT_VOTE_ANSWER, to);
+
+	if (a)
+		a->reject = 1;
+}
+
 void
 on_append(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 {
 	if (m->term < r->term && !MUTANT(r, OLD_LEADER_OBEYED)) {
-		struct raft_msg *a =
-		    new_msg(r, fx, RAFT_APPEND_ANSWER, m->from);
-
 		drop_entries(r, m, 0, m->n);
-		if (a) {
-			a->reject = 1; /* the term says it all */
-			a->index = 0;
-		}
+		tell_term(r, m->from, fx);
 		return;
 	}
 	if (r->role == RAFT_LEADER) {
