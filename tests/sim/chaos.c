@@ -175,8 +175,8 @@ any_damaged(const struct sim *s)
 	return 0;
 }
 
-void
-chaos_change(struct sim *s, struct sim_node *n)
+static void
+alter_members(struct sim *s, struct sim_node *n)
 {
 	const struct raft_members *m;
 	const struct raft_member *who;
@@ -205,7 +205,7 @@ change_members(struct sim *s)
 	struct sim_node *n = some_leader(s);
 
 	if (n)
-		chaos_change(s, n);
+		alter_members(s, n);
 }
 
 static void
@@ -295,6 +295,32 @@ chaos_fill_arrives(struct sim *s, struct sim_event *ev)
 	raft_fill_ended(from->raft, ev->msg.to, &fx);
 	sim_effects(s, from, &fx);
 	raft_effects_deinit(&fx);
+}
+
+/* One that nobody needs: a repair, or a second one that comes late. */
+static void
+fill_again(struct sim *s)
+{
+	struct sim_node *n = some_leader(s), *to = some_node(s);
+
+	if (n && to && to != n)
+		chaos_fill(s, n, to->id);
+}
+
+/* Just elected. */
+void
+chaos_change(struct sim *s, struct sim_node *n)
+{
+	struct sim_node *to = some_node(s);
+
+	if (raft_role(n->raft) != RAFT_LEADER)
+		return;
+	if (to != n && sim_chance(s, 500))
+		chaos_fill(s, n, to->id);
+	alter_members(s, n);
+	if (sim_chance(s, 300))
+		sim_schedule(
+		    s, EV_CRASH, (uint32_t)(n - s->nodes), sim_below(s, 20000));
 }
 
 /* --- misfortune ----------------------------------------------------------- */
@@ -437,6 +463,8 @@ chaos_tick(struct sim *s)
 		fill_disk(s);
 	if (sim_chance(s, s->operators / 2 * harm))
 		transfer(s);
+	if (sim_chance(s, s->operators / 2 * harm))
+		fill_again(s);
 	if (sim_chance(s, s->operators * harm))
 		compact(s);
 	if (sim_chance(s, s->operators * harm))

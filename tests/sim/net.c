@@ -32,7 +32,9 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
 	uint64_t us = 50 + sim_below(s, s->delay_max);
 	struct sim_event *ev;
 
-	if (!s->quiet && sim_chance(s, s->straggling))
+	if (!s->quiet &&
+	    sim_chance(s, m->type == RAFT_VOTE_ANSWER ? 3 * s->straggling
+						      : s->straggling))
 		us += sim_below(s, s->straggling_us);
 	ev = sim_schedule(s, EV_MSG, (uint32_t)(to - s->nodes), us);
 	ev->msg = *m;

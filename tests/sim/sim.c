@@ -148,7 +148,7 @@ carry_out(struct sim *s, struct sim_node *n, const struct raft_effect *e)
 		if (raft_role(n->raft) == RAFT_LEADER && s->operators > 2 &&
 		    !s->quiet && sim_chance(s, 500))
 			sim_schedule(s, EV_CHANGE, (uint32_t)(n - s->nodes),
-			    sim_below(s, 3000));
+			    sim_below(s, 500));
 		break;
 	case RAFT_READ_READY:
 		check_read(s, e->ctx, e->last);
