@@ -42,26 +42,17 @@ may_vote(const struct raft *r)
 
 /* --- candidates ----------------------------------------------------------- */
 
-static int
-has_answered(const struct raft *r, raft_id id)
-{
-	for (uint32_t i = 0; i < r->n_votes; i++)
-		if (r->votes[i] == id)
-			return 1;
-	return 0;
-}
-
 static void
 ask_all(struct raft *r, enum raft_msg_type type, uint64_t term,
     struct raft_effects *fx)
 {
 	r->beat_at_us = r->now_us + r->config.heartbeat_us;
-	for (uint32_t i = 0; i < r->members.n; i++) {
-		const struct raft_member *to = &r->members.at[i];
+	for (uint32_t i = 0; i < r->members->n; i++) {
+		const struct raft_member *to = &r->members->at[i];
 		struct raft_msg *m;
 
 		if (to->id == r->config.self || !to->voter ||
-		    has_answered(r, to->id))
+		    (r->votes >> i & 1))
 			continue;
 		m = new_msg(r, fx, type, to->id);
 		if (!m)
@@ -76,22 +67,26 @@ ask_all(struct raft *r, enum raft_msg_type type, uint64_t term,
 static void
 add_vote(struct raft *r, raft_id from)
 {
-	for (uint32_t i = 0; i < r->n_votes; i++)
-		if (r->votes[i] == from && !MUTANT(r, COUNTS_A_VOTE_TWICE))
-			return;
-	if (r->n_votes < RAFT_MEMBERS_MAX)
-		r->votes[r->n_votes++] = from;
+	uint32_t i = members_find(r->members, from);
+
+	if (i == r->members->n ||
+	    ((r->votes >> i & 1) && !MUTANT(r, COUNTS_A_VOTE_TWICE)))
+		return;
+	r->votes |= UINT64_C(1) << i;
+	r->n_votes += r->members->at[i].voter || MUTANT(r, LEARNER_COUNTED);
+}
+
+static void
+forget_votes(struct raft *r)
+{
+	r->votes = 0;
+	r->n_votes = 0;
 }
 
 static int
 has_won(const struct raft *r)
 {
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < r->n_votes; i++)
-		n += members_has_voter(&r->members, r->votes[i]) ||
-		     MUTANT(r, LEARNER_COUNTED);
-	return n >= members_majority(r);
+	return r->n_votes >= members_majority(r);
 }
 
 static void
@@ -101,7 +96,7 @@ begin_vote(struct raft *r, struct raft_effects *fx)
 	r->term++;
 	r->vote = r->config.self;
 	r->leader = 0;
-	r->n_votes = 0;
+	forget_votes(r);
 	r->asked = 0;
 	r->answer_to = 0;
 	restart_election_timer(r);
@@ -143,7 +138,7 @@ campaign(struct raft *r, int forced, struct raft_effects *fx)
 	}
 	r->role = RAFT_PRE_CANDIDATE;
 	r->leader = 0;
-	r->n_votes = 0;
+	forget_votes(r);
 	add_vote(r, r->config.self);
 	emit_role(r, fx);
 	if (has_won(r))

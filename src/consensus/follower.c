@@ -106,12 +106,8 @@ static void
 drop_entries(
     struct raft *r, const struct raft_msg *m, uint32_t from, uint32_t to)
 {
-	for (uint32_t i = from; i < to; i++) {
-		struct raft_entry e = m->entries[i];
-
-		e.members = NULL; /* the sender's, or the decoder's */
-		log_drop(r, &e);
-	}
+	for (uint32_t i = from; i < to; i++)
+		log_drop(r, &m->entries[i]);
 }
 
 static void
@@ -126,14 +122,14 @@ take(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 		drop_entries(r, m, 0, m->n);
 		return;
 	}
-	for (; i < m->n; i++) {
-		if (log_append(r, &m->entries[i])) {
-			drop_entries(r, m, i, m->n);
-			fail(r, fx, "out of memory");
-			return;
-		}
+	while (i < m->n && log_append(r, &m->entries[i]) == 0)
+		i++;
+	members_refresh(r); /* also when it ends here: some are gone */
+	if (i < m->n) {
+		drop_entries(r, m, i, m->n);
+		fail(r, fx, "out of memory");
+		return;
 	}
-	members_refresh(r);
 	if (r->log.last >= first)
 		persist_entries(r, fx, first, r->log.last);
 }

@@ -51,8 +51,8 @@ choose(const struct raft *r, const struct peer *p, uint64_t *bytes)
 	return n;
 }
 
-static void
-fill(struct raft *r, struct peer *p, struct raft_effects *fx)
+void
+begin_fill(struct raft *r, struct peer *p, struct raft_effects *fx)
 {
 	struct raft_effect *e = emit(r, fx, RAFT_FILL);
 
@@ -84,11 +84,11 @@ void
 send_entries(struct raft *r, struct peer *p, struct raft_effects *fx)
 {
 	while (!r->failed && p->id != r->config.self) {
-		if (p->state == PEER_FILL ||
+		if (p->state == PEER_NEW || p->state == PEER_FILL ||
 		    (p->state == PEER_PROBE && p->probing))
 			return;
 		if (p->next <= r->log.base) {
-			fill(r, p, fx);
+			begin_fill(r, p, fx);
 			return;
 		}
 		if (p->next > r->log.last && p->state == PEER_STREAM)
@@ -105,6 +105,8 @@ send_heartbeat(struct raft *r, struct peer *p, struct raft_effects *fx)
 {
 	uint64_t next = p->next;
 
+	if (p->id == r->config.self || p->state == PEER_NEW)
+		return;
 	if (p->next <= r->log.base)
 		p->next = r->log.base + 1;
 	append_msg(r, p, fx);
@@ -115,8 +117,7 @@ void
 send_heartbeats(struct raft *r, struct raft_effects *fx)
 {
 	for (uint32_t i = 0; i < r->n_peers; i++)
-		if (r->peers[i].id != r->config.self)
-			send_heartbeat(r, &r->peers[i], fx);
+		send_heartbeat(r, &r->peers[i], fx);
 	r->beat_at_us = r->now_us + r->config.heartbeat_us;
 }
 
@@ -153,6 +154,38 @@ majority_match(const struct raft *r)
 	return sorted[members_majority(r) - 1];
 }
 
+/* Learners whose entry is committed by now.  One that an earlier leader added
+ * may be there already. */
+static void
+create_learners(struct raft *r, struct raft_effects *fx)
+{
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		struct peer *p = &r->peers[i];
+
+		if (p->state != PEER_NEW || p->id > r->commit)
+			continue;
+		p->heard_us = r->now_us;
+		p->state = PEER_PROBE;
+		if (p->id >= r->term_first)
+			begin_fill(r, p, fx);
+		else
+			send_entries(r, p, fx);
+	}
+}
+
+/* Learners that have nothing to say: perhaps nobody has created them. */
+static void
+ask_for_fills(struct raft *r, struct raft_effects *fx)
+{
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		struct peer *p = &r->peers[i];
+
+		if (!p->voter && !p->answered && p->state == PEER_PROBE &&
+		    r->now_us - p->heard_us >= r->config.election_us)
+			begin_fill(r, p, fx);
+	}
+}
+
 void
 leader_commit(struct raft *r, struct raft_effects *fx)
 {
@@ -165,6 +198,7 @@ leader_commit(struct raft *r, struct raft_effects *fx)
 	    (log_term(r, to) != r->term && !MUTANT(r, COMMIT_OLD_TERMS)))
 		return;
 	r->commit = to;
+	create_learners(r, fx);
 	reads_begin(r, fx);
 	members_committed(r, fx);
 	apply(r, fx);
@@ -187,7 +221,10 @@ leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
 			return -ERR_NOMEM;
 		}
 	}
-	members_refresh(r);
+	if (members_refresh(r)) {
+		fail(r, fx, "out of memory");
+		return -ERR_NOMEM;
+	}
 	persist_entries(r, fx, first, r->log.last);
 	for (uint32_t i = 0; i < r->n_peers; i++)
 		send_entries(r, &r->peers[i], fx);
@@ -202,12 +239,14 @@ become_leader(struct raft *r, struct raft_effects *fx)
 	r->role = RAFT_LEADER;
 	r->leader = r->config.self;
 	r->transfer_to = 0;
-	r->n_peers = 0;
 	r->answer_to = 0;
 	r->round++;
 	r->n_reads = 0;
 	r->quorum_at_us = r->now_us + r->config.election_us;
-	peers_refresh(r);
+	if (peers_refresh(r)) {
+		fail(r, fx, "out of memory");
+		return;
+	}
 	emit_role(r, fx);
 	r->term_first = r->log.last + 1;
 	leader_append(r, &noop, 1, fx);
@@ -247,6 +286,7 @@ leader_tick(struct raft *r, struct raft_effects *fx)
 		return;
 	for (uint32_t i = 0; i < r->n_peers; i++)
 		r->peers[i].probing = 0; /* its answer may be lost */
+	ask_for_fills(r, fx);
 	send_heartbeats(r, fx);
 	for (uint32_t i = 0; i < r->n_peers; i++)
 		send_entries(r, &r->peers[i], fx);
@@ -340,6 +380,7 @@ on_append_answer(
 	    (m->term != r->term && !MUTANT(r, OLD_ACKS_COUNT)))
 		return;
 	p->heard_us = r->now_us;
+	p->answered = 1;
 	on_uncounted(p, m);
 	if (m->reject) {
 		on_reject(r, p, m, fx);
@@ -366,6 +407,29 @@ raft_fill_ended(struct raft *r, raft_id peer, struct raft_effects *fx)
 
 	if (r->failed || r->role != RAFT_LEADER || !p || p->state != PEER_FILL)
 		return;
+	p->heard_us = r->now_us;
 	back_to_probe(p, r->log.last + 1);
 	send_entries(r, p, fx);
+}
+
+int
+raft_fill_needed(struct raft *r, raft_id peer, struct raft_effects *fx)
+{
+	struct peer *p = find_peer(r, peer);
+
+	if (r->failed || r->role != RAFT_LEADER)
+		return -ERR_NOTLEADER;
+	if (!p || p->id == r->config.self ||
+	    (p->voter && p->state != PEER_FILL && !p->uncounted))
+		return -ERR_INVAL;
+	if (p->state == PEER_NEW)
+		return -ERR_BUSY;
+	if (p->state == PEER_FILL)
+		return 0;
+	if (!p->voter) {
+		p->match = 0;
+		p->answered = 0;
+	}
+	begin_fill(r, p, fx);
+	return 0;
 }

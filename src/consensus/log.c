@@ -44,25 +44,30 @@ log_drop(struct raft *r, const struct raft_entry *e)
 {
 	struct raft_entry copy = *e;
 
+	copy.members = NULL;
 	if (r->config.drop)
 		r->config.drop(r->config.ctx, &copy);
-	mem_free(copy.members);
+}
+
+static void
+free_members(const struct raft_members *m)
+{
+	mem_free((void *)(uintptr_t)m);
 }
 
 int
 log_append(struct raft *r, const struct raft_entry *e)
 {
 	struct raft_log *l = &r->log;
+	const struct raft_members *copy = NULL;
 	struct raft_entry *to;
-	struct raft_members *copy = NULL;
 
 	if (l->last - l->base == l->cap && grow(l))
 		return -ERR_NOMEM;
 	if (e->kind == RAFT_MEMBERS) {
-		copy = mem_alloc(sizeof(*copy));
+		copy = members_copy(e->members);
 		if (!copy)
 			return -ERR_NOMEM;
-		*copy = *e->members;
 	}
 	l->last++;
 	to = log_at(r, l->last);
@@ -76,9 +81,12 @@ void
 log_truncate(struct raft *r, uint64_t from)
 {
 	r->members_stale |= from <= r->members_index;
-	while (r->log.last >= from) {
-		log_drop(r, log_at(r, r->log.last));
-		r->log.last--;
+	for (; r->log.last >= from; r->log.last--) {
+		struct raft_entry *e = log_at(r, r->log.last);
+
+		log_drop(r, e);
+		if (!MUTANT(r, MEMBERS_NOT_REVERTED))
+			free_members(e->members);
 	}
 }
 
@@ -90,8 +98,10 @@ log_compact(struct raft *r, uint64_t index)
 	while (l->base < index) {
 		struct raft_entry *e = log_at(r, l->base + 1);
 
-		if (e->kind == RAFT_MEMBERS)
-			l->base_members = *e->members;
+		if (e->kind == RAFT_MEMBERS) {
+			free_members(l->base_members);
+			l->base_members = e->members;
+		}
 		l->base_term = e->term;
 		l->base++;
 		log_drop(r, e);
@@ -103,9 +113,10 @@ log_reset(struct raft *r, uint64_t index, uint64_t term,
     const struct raft_members *members)
 {
 	log_truncate(r, r->log.base + 1);
+	free_members(r->log.base_members);
 	r->log.base = r->log.last = index;
 	r->log.base_term = term;
-	r->log.base_members = *members;
+	r->log.base_members = members;
 	r->members_stale = 1;
 }
 
@@ -123,5 +134,6 @@ void
 log_deinit(struct raft *r)
 {
 	log_truncate(r, r->log.base + 1);
+	free_members(r->log.base_members);
 	r->log.ring = mem_free(r->log.ring);
 }

@@ -4,37 +4,85 @@
  * the correction of 2015: none before the leader's term has committed
  * something), and the hand-over of leadership ([thesis] 3.10).
  */
+#include "src/base/mem.h"
 #include "src/consensus/raft_impl.h"
 
 #define CAUGHT_UP 64 /* entries behind that a promotion may find */
 
 uint32_t
-members_majority(const struct raft *r)
+members_count_voters(const struct raft_members *m)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < r->members.n; i++)
-		n += r->members.at[i].voter || MUTANT(r, LEARNER_COUNTED);
+	for (uint32_t i = 0; i < m->n; i++)
+		n += m->at[i].voter != 0;
+	return n;
+}
+
+uint32_t
+members_majority(const struct raft *r)
+{
+	uint32_t n = MUTANT(r, LEARNER_COUNTED)
+			 ? r->members->n
+			 : members_count_voters(r->members);
+
 	if (MUTANT(r, HALF_IS_A_MAJORITY))
 		return (n + 1) / 2;
 	return n / 2 + 1;
 }
 
-static const struct raft_member *
-find(const struct raft_members *m, raft_id id)
+const struct raft_members *
+members_copy(const struct raft_members *m)
 {
-	for (uint32_t i = 0; i < m->n; i++)
-		if (m->at[i].id == id)
-			return &m->at[i];
-	return NULL;
+	size_t bytes = m->n * sizeof(*m->at);
+	struct raft_members *copy = mem_alloc(sizeof(*copy) + bytes);
+	struct raft_member *at;
+
+	if (!copy)
+		return NULL;
+	at = (struct raft_member *)(copy + 1);
+	if (m->n)
+		memcpy(at, m->at, bytes);
+	*copy = (struct raft_members){.n = m->n, .at = at};
+	return copy;
+}
+
+uint32_t
+members_find(const struct raft_members *m, raft_id id)
+{
+	uint32_t i = 0;
+
+	while (i < m->n && m->at[i].id != id)
+		i++;
+	return i;
 }
 
 int
 members_has_voter(const struct raft_members *m, raft_id id)
 {
-	const struct raft_member *member = find(m, id);
+	uint32_t i = members_find(m, id);
 
-	return member && member->voter;
+	return i < m->n && m->at[i].voter;
+}
+
+int
+members_are_sane(const struct raft_members *m)
+{
+	if (!m || m->n > RAFT_MEMBERS_MAX)
+		return 0;
+	for (uint32_t i = 0; i < m->n; i++) {
+		if (m->at[i].id == 0 || members_find(m, m->at[i].id) != i)
+			return 0;
+	}
+	return members_count_voters(m) > 0;
+}
+
+const struct raft_member *
+raft_member(const struct raft *r, raft_id id)
+{
+	uint32_t i = members_find(r->members, id);
+
+	return i < r->members->n ? &r->members->at[i] : NULL;
 }
 
 /* The newest entry with members up to INDEX; base: none above it. */
@@ -51,29 +99,24 @@ raft_members_at(const struct raft *r, uint64_t index)
 {
 	uint64_t i = find_members(r, index);
 
-	return i > r->log.base ? log_at(r, i)->members : &r->log.base_members;
+	return i > r->log.base ? log_at(r, i)->members : r->log.base_members;
 }
 
-void
+int
 members_refresh(struct raft *r)
 {
-	const struct raft_member *self;
 	uint64_t i;
 
 	if (!r->members_stale)
-		return;
+		return 0;
 	i = find_members(r, r->log.last);
 	r->members_stale = 0;
 	if (MUTANT(r, MEMBERS_NOT_REVERTED) && i < r->members_index)
-		return;
+		return 0;
 	r->members_index = i;
-	r->members =
-	    i > r->log.base ? *log_at(r, i)->members : r->log.base_members;
-	self = find(&r->members, r->config.self);
-	r->member = self != NULL;
-	r->voter = self && self->voter;
-	if (r->role == RAFT_LEADER)
-		peers_refresh(r);
+	r->members = raft_members_at(r, i);
+	r->voter = members_has_voter(r->members, r->config.self);
+	return r->role == RAFT_LEADER ? peers_refresh(r) : 0;
 }
 
 /* --- a leader's peers ----------------------------------------------------- */
@@ -88,35 +131,60 @@ find_peer(struct raft *r, raft_id id)
 }
 
 void
+peers_forget(struct raft *r)
+{
+	r->peers = mem_free(r->peers);
+	r->n_peers = 0;
+}
+
+static enum peer_state
+first_state(const struct raft *r, const struct raft_member *m)
+{
+	return !m->voter && m->id > r->commit ? PEER_NEW : PEER_PROBE;
+}
+
+int
 peers_refresh(struct raft *r)
 {
-	struct peer old[RAFT_MEMBERS_MAX];
-	uint32_t n_old = r->n_peers;
+	const struct raft_members *m = r->members;
+	struct peer *peers = mem_calloc(m->n, sizeof(*peers));
 
-	memcpy(old, r->peers, n_old * sizeof(*old));
-	r->n_peers = 0;
-	for (uint32_t i = 0; i < r->members.n; i++) {
-		struct peer *p = &r->peers[r->n_peers++];
+	if (!peers)
+		return -ERR_NOMEM;
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct peer *old = find_peer(r, m->at[i].id);
 
-		*p = (struct peer){.id = r->members.at[i].id,
-		    .next = r->log.last + 1,
-		    .heard_us = r->now_us};
-		for (uint32_t k = 0; k < n_old; k++)
-			if (old[k].id == p->id)
-				*p = old[k];
-		p->voter = r->members.at[i].voter;
+		if (old)
+			peers[i] = *old;
+		else
+			peers[i] = (struct peer){.id = m->at[i].id,
+			    .state = first_state(r, &m->at[i]),
+			    .next = r->log.last + 1,
+			    .heard_us = r->now_us};
+		peers[i].voter = m->at[i].voter;
 	}
+	peers_forget(r);
+	r->peers = peers;
+	r->n_peers = m->n;
+	return 0;
 }
 
 /* --- changes -------------------------------------------------------------- */
 
+/* 0, -ERR_NOTLEADER, -ERR_BUSY. */
 static int
 may_change(const struct raft *r)
 {
+	if (r->failed || r->role != RAFT_LEADER)
+		return -ERR_NOTLEADER;
+	if (r->transfer_to)
+		return -ERR_BUSY;
 	if (r->members_index > r->commit && !MUTANT(r, TWO_CHANGES_AT_ONCE))
-		return 0;
-	return log_term(r, r->commit) == r->term ||
-	       MUTANT(r, CHANGE_BEFORE_COMMIT_OF_TERM);
+		return -ERR_BUSY;
+	if (log_term(r, r->commit) != r->term &&
+	    !MUTANT(r, CHANGE_BEFORE_COMMIT_OF_TERM))
+		return -ERR_BUSY;
+	return 0;
 }
 
 static int
@@ -130,54 +198,82 @@ has_caught_up(struct raft *r, raft_id id)
 	       p->match + CAUGHT_UP > r->log.last && p->match >= r->term_first;
 }
 
-/* 0, -ERR_BUSY, -ERR_INVAL. */
-static int
-alter(
-    struct raft *r, enum raft_change change, raft_id id, struct raft_members *m)
+static void
+change_to(struct raft *r, uint32_t n, const struct raft_member *at,
+    struct raft_effects *fx)
 {
-	struct raft_member *member =
-	    (struct raft_member *)(uintptr_t)find(m, id);
+	struct raft_members m = {.n = n, .at = at};
+	struct raft_entry e = {.kind = RAFT_MEMBERS, .members = &m};
 
-	switch (change) {
-	case RAFT_ADD_LEARNER:
-		if (member || m->n == RAFT_MEMBERS_MAX || id == 0)
-			return -ERR_INVAL;
-		m->at[m->n++] = (struct raft_member){id, 0};
-		return 0;
-	case RAFT_PROMOTE:
-		if (!member || member->voter)
-			return -ERR_INVAL;
-		if (!has_caught_up(r, id))
-			return -ERR_BUSY;
-		member->voter = 1;
-		return 0;
-	case RAFT_REMOVE:
-		if (!member || (member->voter && members_majority(r) == 1 &&
-				   id == r->config.self))
-			return -ERR_INVAL;
-		*member = m->at[--m->n];
-		return 0;
-	}
-	return -ERR_INVAL;
+	leader_append(r, &e, 1, fx);
+	leader_commit(r, fx);
+}
+
+/* The members in force, to be changed. */
+static uint32_t
+copy_members(const struct raft *r, struct raft_member *at)
+{
+	memcpy(at, r->members->at, r->members->n * sizeof(*at));
+	return r->members->n;
 }
 
 int
-raft_change(struct raft *r, enum raft_change change, raft_id id,
+raft_add_learner(struct raft *r, const uint8_t node[16], raft_id *id,
     struct raft_effects *fx)
 {
-	struct raft_members m = r->members;
-	struct raft_entry e = {.kind = RAFT_MEMBERS, .members = &m};
-	int bad;
+	struct raft_member at[RAFT_MEMBERS_MAX];
+	uint32_t n = r->members->n;
+	int bad = may_change(r);
 
-	if (r->failed || r->role != RAFT_LEADER || r->transfer_to)
-		return -ERR_NOTLEADER;
-	if (!may_change(r))
-		return -ERR_BUSY;
-	bad = alter(r, change, id, &m);
 	if (bad)
 		return bad;
-	leader_append(r, &e, 1, fx);
-	leader_commit(r, fx);
+	for (uint32_t i = 0; i < n; i++)
+		if (memcmp(r->members->at[i].node, node, 16) == 0)
+			return -ERR_EXISTS;
+	if (n == RAFT_MEMBERS_MAX)
+		return -ERR_LIMIT;
+	copy_members(r, at);
+	at[n] = (struct raft_member){.id = r->log.last + 1};
+	memcpy(at[n].node, node, 16);
+	*id = at[n].id;
+	change_to(r, n + 1, at, fx);
+	return 0;
+}
+
+int
+raft_promote(struct raft *r, raft_id id, struct raft_effects *fx)
+{
+	struct raft_member at[RAFT_MEMBERS_MAX];
+	uint32_t i = members_find(r->members, id);
+	int bad = may_change(r);
+
+	if (bad)
+		return bad;
+	if (i == r->members->n || r->members->at[i].voter)
+		return -ERR_INVAL;
+	if (!has_caught_up(r, id))
+		return -ERR_BUSY;
+	copy_members(r, at);
+	at[i].voter = 1;
+	change_to(r, r->members->n, at, fx);
+	return 0;
+}
+
+int
+raft_remove(struct raft *r, raft_id id, struct raft_effects *fx)
+{
+	struct raft_member at[RAFT_MEMBERS_MAX];
+	uint32_t n = r->members->n, i = members_find(r->members, id);
+	int bad = may_change(r);
+
+	if (bad)
+		return bad;
+	if (i == n ||
+	    (r->members->at[i].voter && members_count_voters(r->members) == 1))
+		return -ERR_INVAL;
+	copy_members(r, at);
+	at[i] = at[n - 1];
+	change_to(r, n - 1, at, fx);
 	return 0;
 }
 
@@ -200,7 +296,7 @@ raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx)
 {
 	if (r->failed || r->role != RAFT_LEADER || r->transfer_to)
 		return -ERR_NOTLEADER;
-	if (to == r->config.self || !members_has_voter(&r->members, to))
+	if (to == r->config.self || !members_has_voter(r->members, to))
 		return -ERR_INVAL;
 	r->transfer_to = to;
 	r->transfer_until_us = r->now_us + r->config.election_us;

@@ -208,7 +208,7 @@ become_follower(
 	r->role = RAFT_FOLLOWER;
 	r->leader = leader;
 	r->transfer_to = 0;
-	r->n_peers = 0;
+	peers_forget(r);
 	r->ack_waits = 0;
 	if (term != r->term) {
 		r->term = term;
@@ -251,12 +251,8 @@ follow_term(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 static void
 drop_all(struct raft *r, const struct raft_msg *m)
 {
-	for (uint32_t i = 0; i < m->n; i++) {
-		struct raft_entry e = m->entries[i];
-
-		e.members = NULL;
-		log_drop(r, &e);
-	}
+	for (uint32_t i = 0; i < m->n; i++)
+		log_drop(r, &m->entries[i]);
 }
 
 static int
@@ -274,8 +270,7 @@ is_sane(const struct raft *r, const struct raft_msg *m)
 
 		if (e->term < term || e->term > m->term ||
 		    e->kind < RAFT_DATA || e->kind > RAFT_MEMBERS ||
-		    (e->kind == RAFT_MEMBERS &&
-			(!e->members || e->members->n > RAFT_MEMBERS_MAX)))
+		    (e->kind == RAFT_MEMBERS && !members_are_sane(e->members)))
 			return 0;
 		term = e->term;
 	}
@@ -340,6 +335,7 @@ raft_new(const struct raft_config *config, const struct raft_state *state)
 	struct raft *r = mem_zalloc(sizeof(*r));
 
 	ASSERT(config->self && config->msg_entries && config->window_entries);
+	ASSERT(state->members.n <= RAFT_MEMBERS_MAX);
 	if (!r)
 		return NULL;
 	r->config = *config;
@@ -349,7 +345,9 @@ raft_new(const struct raft_config *config, const struct raft_state *state)
 	r->damaged = state->damaged;
 	r->log.base = r->log.last = state->base_index;
 	r->log.base_term = state->base_term;
-	r->log.base_members = state->members;
+	r->log.base_members = members_copy(&state->members);
+	if (!r->log.base_members)
+		return mem_free(r);
 	r->commit = r->applied = r->stable = r->verified = state->base_index;
 	r->members_stale = 1;
 	members_refresh(r);
@@ -359,13 +357,12 @@ raft_new(const struct raft_config *config, const struct raft_state *state)
 int
 raft_restore(struct raft *r, const struct raft_entry *e)
 {
-	int e_r = log_append(r, e);
+	int bad = log_append(r, e);
 
-	if (e_r)
-		return e_r;
+	if (bad)
+		return bad;
 	r->stable = r->log.last;
-	members_refresh(r);
-	return 0;
+	return members_refresh(r);
 }
 
 struct raft *
@@ -374,6 +371,7 @@ raft_free(struct raft *r)
 	if (!r)
 		return NULL;
 	log_deinit(r);
+	peers_forget(r);
 	mem_free(r->ops);
 	mem_free(r->reads);
 	return mem_free(r);
@@ -388,30 +386,34 @@ raft_compact(struct raft *r, uint64_t index)
 
 /* [paper] figure 13: what follows an equal entry stays; it may have been
  * acknowledged. */
-static void
-adopt(struct raft *r, const struct raft_fill *fill,
-    const struct raft_members *members)
+static int
+adopt(struct raft *r, const struct raft_fill *fill)
 {
+	const struct raft_members *copy;
+
 	if (log_term(r, fill->index) == fill->term &&
 	    !MUTANT(r, FILL_DROPS_TAIL)) {
 		r->commit = r->applied = fill->index;
 		log_compact(r, fill->index);
 		if (r->stable < fill->index)
 			r->stable = fill->index;
-		return;
+		return 0;
 	}
-	log_reset(r, fill->index, fill->term, members);
+	copy = members_copy(
+	    MUTANT(r, FILL_FORGETS_MEMBERS) ? r->members : &fill->members);
+	if (!copy)
+		return -ERR_NOMEM;
+	log_reset(r, fill->index, fill->term, copy);
 	for (uint32_t i = 0; i < r->n_ops; i++)
 		r->ops[i].last = 0;
 	r->commit = r->applied = r->stable = r->verified = fill->index;
+	return 0;
 }
 
 void
 raft_filled(
     struct raft *r, const struct raft_fill *fill, struct raft_effects *fx)
 {
-	struct raft_members keep = r->members;
-
 	if (r->failed ||
 	    (fill->index <= r->commit && !MUTANT(r, FILL_GOES_BACK)))
 		return;
@@ -422,11 +424,12 @@ raft_filled(
 	/* A leader of an older term must not be told of it. */
 	if (fill->leader_term > r->term && !MUTANT(r, FILL_KEEPS_TERM))
 		become_follower(r, fill->leader_term, 0, fx);
-	adopt(
-	    r, fill, MUTANT(r, FILL_FORGETS_MEMBERS) ? &keep : &fill->members);
+	if (adopt(r, fill) || members_refresh(r)) {
+		fail(r, fx, "out of memory");
+		return;
+	}
 	if (r->verified < fill->index)
 		r->verified = fill->index;
-	members_refresh(r);
 	send_ack(r, fx);
 }
 
@@ -489,7 +492,7 @@ raft_damaged(const struct raft *r)
 const struct raft_members *
 raft_members(const struct raft *r)
 {
-	return &r->members;
+	return r->members;
 }
 
 const struct raft_entry *

@@ -22,18 +22,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RAFT_MEMBERS_MAX 16
+#define RAFT_MEMBERS_MAX 64
 
-typedef uint64_t raft_id; /* one life of a replica; never 0 */
+/*
+ * One life of a replica; never 0, and never used twice: a group begins with
+ * member 1, and every other has the index of the entry that adds it, and is
+ * created only once that is committed.  (A group that begins with several has
+ * a base at or above their ids.)
+ */
+typedef uint64_t raft_id;
 
 struct raft_member {
 	raft_id id;
-	int voter; /* else a learner: it gets entries and has no say */
+	uint8_t node[16]; /* who has the replica; opaque here */
+	int voter;        /* else a learner: it gets entries and has no say */
 };
 
+/* Given to the group: borrowed during the call.  Got from it: until the next
+ * event. */
 struct raft_members {
 	uint32_t n;
-	struct raft_member at[RAFT_MEMBERS_MAX];
+	const struct raft_member *at;
 };
 
 enum raft_kind {
@@ -45,9 +54,10 @@ enum raft_kind {
 struct raft_entry {
 	uint64_t term;
 	enum raft_kind kind;
-	uint32_t bytes;               /* of the body, for the limits */
-	void *body;                   /* the host's; dropped by config.drop */
-	struct raft_members *members; /* RAFT_MEMBERS: the group's own copy */
+	uint32_t bytes; /* of the body, for the limits */
+	void *body;     /* the host's; dropped by config.drop */
+	/* RAFT_MEMBERS: the group has a copy of its own */
+	const struct raft_members *members;
 };
 
 /* --- messages ------------------------------------------------------------- */
@@ -95,9 +105,12 @@ enum raft_effect_type {
 	RAFT_ROLE,       /* role, term or leader are others now */
 	RAFT_READ_READY, /* ctx: what is applied up to `last` is fresh enough */
 	RAFT_READ_LOST,  /* ctx: no longer leader: ask again elsewhere */
-	RAFT_FILL,       /* peer: is behind the log; raft_fill_ended */
-	RAFT_HEALED,     /* no longer damaged */
-	RAFT_FAILED,     /* quarantined: `why` */
+	/* peer: is behind the log, or a learner that is to be created, or one
+	 * of which nothing is known: ask it whether it has the replica, give it
+	 * the data if not, then raft_fill_ended */
+	RAFT_FILL,
+	RAFT_HEALED, /* no longer damaged */
+	RAFT_FAILED, /* quarantined: `why` */
 };
 
 struct raft_effect {
@@ -144,8 +157,7 @@ struct raft_state {
 	raft_id vote;
 	/* What the manifest holds: the log begins behind it. */
 	uint64_t base_index, base_term;
-	struct raft_members
-	    members; /* as of the base; none: not a member yet */
+	struct raft_members members; /* as of the base; may be none */
 	int damaged; /* part of the log is lost: cluster.md 6.3 */
 };
 
@@ -179,16 +191,18 @@ int raft_read(struct raft *r, uint64_t ctx, struct raft_effects *fx);
 /* Hands leadership to TO, a voter.  -ERR_NOTLEADER, -ERR_INVAL. */
 int raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx);
 
-enum raft_change {
-	RAFT_ADD_LEARNER = 1,
-	RAFT_PROMOTE, /* a learner that has caught up */
-	RAFT_REMOVE,
-};
-
-/* One change of members.  -ERR_NOTLEADER; -ERR_BUSY: not now (another is under
- * way, the term has nothing committed, the learner is behind); -ERR_INVAL. */
-int raft_change(struct raft *r, enum raft_change change, raft_id id,
+/*
+ * One change of members at a time.  Returns -ERR_NOTLEADER; -ERR_BUSY: not now
+ * (another is under way, the term has nothing committed, the learner is behind,
+ * leadership is being handed over); -ERR_EXISTS: NODE has a member; -ERR_LIMIT:
+ * RAFT_MEMBERS_MAX; -ERR_INVAL: no such member, or the last voter.
+ */
+/* *ID is of the new learner.  NODE is to create it with the first fill. */
+int raft_add_learner(struct raft *r, const uint8_t node[16], raft_id *id,
     struct raft_effects *fx);
+/* A learner that has caught up gets a vote. */
+int raft_promote(struct raft *r, raft_id id, struct raft_effects *fx);
+int raft_remove(struct raft *r, raft_id id, struct raft_effects *fx);
 /* The entries up to INDEX, which is applied and saved, may go. */
 void raft_compact(struct raft *r, uint64_t index);
 /* What a leader gives a replica that is behind its log. */
@@ -202,8 +216,14 @@ struct raft_fill {
  * above INDEX are still there (raft_last) when they follow from it. */
 void raft_filled(
     struct raft *r, const struct raft_fill *fill, struct raft_effects *fx);
-/* At the leader: the fill of PEER has ended, well or not. */
+/* At the leader: the fill of PEER has ended, well or not.  If the peer goes on
+ * to answer nothing, the next is asked for after an election timeout. */
 void raft_fill_ended(struct raft *r, raft_id peer, struct raft_effects *fx);
+/* At the leader: PEER says that it has no such replica.  RAFT_FILL follows,
+ * unless one is under way.  -ERR_NOTLEADER; -ERR_BUSY: PEER is not to be
+ * created yet; -ERR_INVAL: no such peer, or a voter that did not say itself
+ * that it is behind: one that has lost its disk must not vote again. */
+int raft_fill_needed(struct raft *r, raft_id peer, struct raft_effects *fx);
 /* The place in the preference list: the first is the quickest candidate. */
 void raft_set_rank(struct raft *r, uint32_t rank);
 
@@ -220,6 +240,8 @@ int raft_damaged(const struct raft *r);
 const struct raft_members *raft_members(const struct raft *r);
 /* Entry INDEX, base < INDEX <= last. */
 const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);
+/* NULL: not a member. */
+const struct raft_member *raft_member(const struct raft *r, raft_id id);
 /* Who belongs to the group as of INDEX, base <= INDEX <= last. */
 const struct raft_members *raft_members_at(
     const struct raft *r, uint64_t index);

@@ -14,10 +14,11 @@ struct raft_log {
 	struct raft_entry *ring;
 	uint32_t cap;
 	uint64_t base, base_term, last;
-	struct raft_members base_members; /* as of the base */
+	const struct raft_members *base_members; /* as of the base; a copy */
 };
 
 enum peer_state {
+	PEER_NEW,    /* a learner, to be created when its entry is committed */
 	PEER_PROBE,  /* where does its log end?  one message at a time */
 	PEER_STREAM, /* entries go out before the last are answered */
 	PEER_FILL,   /* gets chunk files; heartbeats only */
@@ -29,6 +30,7 @@ struct peer {
 	int voter;
 	enum peer_state state;
 	int probing;          /* PROBE: a message is not answered */
+	int answered;         /* in this term */
 	int uncounted;        /* damaged: what it has counts for nothing */
 	uint64_t match, next; /* durable and equal there; to be sent next */
 	uint64_t sent_bytes;  /* of match + 1 .. next - 1 */
@@ -38,8 +40,7 @@ struct peer {
 
 struct persist_op {
 	uint64_t seq;
-	uint64_t last;    /* ENTRIES: durable up to here then; else 0 */
-	uint64_t stopped; /* unused when last is 0 */
+	uint64_t last; /* durable up to here then */
 };
 
 struct read {
@@ -51,7 +52,7 @@ struct raft {
 	enum raft_role role;
 	uint64_t term;
 	raft_id vote, leader;
-	int damaged, failed, member, voter;
+	int damaged, failed, voter;
 	struct raft_log log;
 	uint64_t commit, applied;
 	uint64_t stable;   /* durable up to here */
@@ -71,12 +72,12 @@ struct raft {
 	uint32_t rank;
 
 	/* candidate */
+	uint64_t votes; /* a bit for each of `members` */
 	uint32_t n_votes;
-	raft_id votes[RAFT_MEMBERS_MAX];
 	int asked, forced;
 
 	/* leader */
-	struct peer peers[RAFT_MEMBERS_MAX];
+	struct peer *peers; /* one for each of `members` */
 	uint32_t n_peers;
 	uint64_t quorum_at_us; /* when check-quorum looks next */
 	raft_id transfer_to;
@@ -86,7 +87,8 @@ struct raft {
 	struct read *reads;
 	uint32_t n_reads, cap_reads;
 
-	struct raft_members members; /* of the newest entry that has them */
+	/* in force: of the newest entry that has some, or of the base */
+	const struct raft_members *members;
 	uint64_t members_index;
 	int members_stale; /* the log has changed where it matters */
 };
@@ -102,11 +104,12 @@ int log_append(struct raft *r, const struct raft_entry *e);
 void log_truncate(struct raft *r, uint64_t from);
 /* Forgets up to INDEX. */
 void log_compact(struct raft *r, uint64_t index);
-/* Empty, behind INDEX. */
+/* Empty, behind INDEX; takes MEMBERS, a copy. */
 void log_reset(struct raft *r, uint64_t index, uint64_t term,
     const struct raft_members *members);
 /* The newest entry up to INDEX whose term is at most TERM; >= base. */
 uint64_t log_find_term(const struct raft *r, uint64_t index, uint64_t term);
+/* The body of E, which is or is not of the log, goes. */
 void log_drop(struct raft *r, const struct raft_entry *e);
 void log_deinit(struct raft *r);
 
@@ -131,13 +134,21 @@ void restart_election_timer(struct raft *r);
 
 /* --- members.c ------------------------------------------------------------ */
 
-/* The newest members of the log are in force (thesis 4.1). */
-void members_refresh(struct raft *r);
+/* In one block; NULL without memory. */
+const struct raft_members *members_copy(const struct raft_members *m);
+/* Of the wire: distinct ids, and somebody who votes. */
+int members_are_sane(const struct raft_members *m);
+/* Place of ID in M; M->n: not there. */
+uint32_t members_find(const struct raft_members *m, raft_id id);
+/* The newest members of the log are in force ([thesis] 4.1).  -ERR_NOMEM. */
+int members_refresh(struct raft *r);
+uint32_t members_count_voters(const struct raft_members *m);
 uint32_t members_majority(const struct raft *r);
 int members_has_voter(const struct raft_members *m, raft_id id);
 struct peer *find_peer(struct raft *r, raft_id id);
-/* A leader's peers follow the members in force. */
-void peers_refresh(struct raft *r);
+/* A leader's peers follow the members in force.  -ERR_NOMEM. */
+int peers_refresh(struct raft *r);
+void peers_forget(struct raft *r);
 /* After the commit index has moved. */
 void members_committed(struct raft *r, struct raft_effects *fx);
 void transfer_tick(struct raft *r, struct raft_effects *fx);
@@ -164,6 +175,8 @@ int leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
 /* Sends P what it may have. */
 void send_entries(struct raft *r, struct peer *p, struct raft_effects *fx);
 void send_heartbeats(struct raft *r, struct raft_effects *fx);
+/* Asks the host for a fill of P. */
+void begin_fill(struct raft *r, struct peer *p, struct raft_effects *fx);
 /* Commits what a majority has ([paper] 5.3, 5.4.2). */
 void leader_commit(struct raft *r, struct raft_effects *fx);
 void on_append_answer(

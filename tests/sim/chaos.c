@@ -81,26 +81,13 @@ transfer(struct sim *s)
 	raft_effects_deinit(&fx);
 }
 
-static uint32_t
-free_slot(struct sim *s)
+static struct sim_node *
+free_machine(struct sim *s)
 {
-	uint32_t i = 0;
-
-	while (i < SIM_NODES && s->nodes[i].id)
-		i++;
-	return i;
-}
-
-static int
-same_members(const struct raft_members *a, const struct raft_members *b)
-{
-	if (a->n != b->n)
-		return 0;
-	for (uint32_t i = 0; i < a->n; i++)
-		if (a->at[i].id != b->at[i].id ||
-		    a->at[i].voter != b->at[i].voter)
-			return 0;
-	return 1;
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		if (!s->nodes[i].id)
+			return &s->nodes[i];
+	return NULL;
 }
 
 static uint32_t
@@ -113,17 +100,22 @@ count_voters(const struct raft_members *m)
 	return n;
 }
 
+enum change { ADD = 1, PROMOTE, REMOVE };
+
 static void
-change(struct sim *s, struct sim_node *n, enum raft_change what, raft_id id)
+change(struct sim *s, struct sim_node *n, enum change what, raft_id id,
+    const uint8_t *name)
 {
 	struct raft_effects fx = {0};
-	int r = raft_change(n->raft, what, id, &fx);
+	int r = what == ADD       ? raft_add_learner(n->raft, name, &id, &fx)
+		: what == PROMOTE ? raft_promote(n->raft, id, &fx)
+				  : raft_remove(n->raft, id, &fx);
 
 	if (r == 0) {
 		sim_trace(s, "n%d changes the members: %d n%d", (int)n->id,
 		    (int)what, (int)id);
 		s->n_changes++;
-		if (what == RAFT_PROMOTE)
+		if (what == PROMOTE)
 			check_promoted(s, n, id);
 		if (s->operators > 2 && sim_chance(s, 100))
 			sim_schedule(s, EV_CRASH, (uint32_t)(n - s->nodes),
@@ -155,13 +147,10 @@ collect(struct sim *s)
 			m = raft_members(s->nodes[k].raft);
 			for (uint32_t j = 0; j < m->n; j++)
 				member |= m->at[j].id == n->id;
-			if (&s->nodes[k] == n && m->n == 0)
-				member = 1; /* new: not added yet */
 		}
 		if (n->id && !member && sim_chance(s, 100)) {
 			sim_trace(s, "n%d is taken away", (int)n->id);
-			node_crash(s, n);
-			node_deinit(n);
+			node_remove(n);
 		}
 	}
 }
@@ -178,25 +167,20 @@ any_damaged(const struct sim *s)
 static void
 alter_members(struct sim *s, struct sim_node *n)
 {
+	struct sim_node *machine = free_machine(s);
 	const struct raft_members *m;
 	const struct raft_member *who;
-	uint32_t slot = free_slot(s);
 
 	if (raft_role(n->raft) != RAFT_LEADER || any_damaged(s))
 		return;
 	m = raft_members(n->raft);
-	if (m->n == 0)
-		return;
 	who = &m->at[sim_below(s, m->n)];
-	if (!who->voter && sim_chance(s, 800)) {
-		change(s, n, RAFT_PROMOTE, who->id);
-	} else if (m->n < 6 && slot < SIM_NODES && sim_chance(s, 500)) {
-		node_create(s, slot, NULL);
-		node_start(s, &s->nodes[slot]);
-		change(s, n, RAFT_ADD_LEARNER, s->nodes[slot].id);
-	} else if (!who->voter || (count_voters(m) > 2 && !any_damaged(s))) {
-		change(s, n, RAFT_REMOVE, who->id);
-	}
+	if (!who->voter && sim_chance(s, 800))
+		change(s, n, PROMOTE, who->id, NULL);
+	else if (m->n < 6 && machine && sim_chance(s, 500))
+		change(s, n, ADD, 0, machine->name);
+	else if (!who->voter || count_voters(m) > 2)
+		change(s, n, REMOVE, who->id, NULL);
 }
 
 static void
@@ -229,12 +213,14 @@ compact(struct sim *s)
 void
 chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer)
 {
-	struct sim_node *to = sim_find(s, peer);
+	struct sim_node *to = sim_machine(s, leader, peer);
 	struct sim_event *ev;
 
 	sim_trace(s, "n%d fills n%d up to %d", (int)leader->id, (int)peer,
 	    (int)leader->applied);
-	ev = sim_schedule(s, EV_FILL, to ? (uint32_t)(to - s->nodes) : 0,
+	if (!to)
+		return;
+	ev = sim_schedule(s, EV_FILL, (uint32_t)(to - s->nodes),
 	    1000 + sim_below(s, s->straggling_us / 4));
 	ev->msg.to = peer;
 	ev->msg.from = leader->id;
@@ -244,7 +230,8 @@ chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer)
 	    .leader_term = raft_term(leader->raft),
 	    .index = leader->applied,
 	    .term = raft_term_at(leader->raft, leader->applied),
-	    .members = *raft_members_at(leader->raft, leader->applied),
+	    .members =
+		*sim_members(s, raft_members_at(leader->raft, leader->applied)),
 	};
 }
 
@@ -272,12 +259,27 @@ adopt(struct sim *s, struct sim_node *n, struct sim_event *ev)
 			d->last = ev->fill.index;
 		d->base = ev->fill.index;
 		d->base_term = ev->fill.term;
-		d->base_members = ev->fill.members;
+		d->base_members = sim_members(s, &ev->fill.members);
 		n->applied = ev->fill.index;
 		s->n_fills++;
 	}
 	sim_effects(s, n, &fx);
 	raft_effects_deinit(&fx);
+}
+
+/* The first fill makes the replica.  One of an older life is in its way no
+ * more: it was removed, or it would not have been added again. */
+static int
+has_replica(struct sim *s, struct sim_node *n, raft_id id)
+{
+	if (n->id == id)
+		return n->up;
+	if (id <= n->newest)
+		return 0;
+	node_remove(n);
+	node_create(s, n, id);
+	node_start(s, n);
+	return 1;
 }
 
 void
@@ -287,13 +289,23 @@ chaos_fill_arrives(struct sim *s, struct sim_event *ev)
 	struct sim_node *from = &s->nodes[ev->from_slot];
 	struct raft_effects fx = {0};
 
-	if (to->up && to->id == ev->msg.to && to->life == ev->life &&
-	    (s->quiet || !sim_chance(s, 200)))
+	if ((s->quiet || !sim_chance(s, 200)) && has_replica(s, to, ev->msg.to))
 		adopt(s, to, ev);
 	if (!from->up || from->life != ev->from_life)
 		return;
 	raft_fill_ended(from->raft, ev->msg.to, &fx);
 	sim_effects(s, from, &fx);
+	raft_effects_deinit(&fx);
+}
+
+void
+chaos_unknown(struct sim *s, struct sim_event *ev)
+{
+	struct sim_node *n = &s->nodes[ev->slot];
+	struct raft_effects fx = {0};
+
+	raft_fill_needed(n->raft, ev->msg.from, &fx);
+	sim_effects(s, n, &fx);
 	raft_effects_deinit(&fx);
 }
 
@@ -328,19 +340,22 @@ chaos_change(struct sim *s, struct sim_node *n)
 /* A damaged replica has no vote: the others must be a majority, and agree on
  * who they are, or nobody may be electable until it is repaired. */
 static int
-may_damage(const struct sim *s)
+may_damage(struct sim *s)
 {
-	const struct raft_members *m = NULL;
+	const struct raft_members *first = NULL;
 
 	for (uint32_t i = 0; i < SIM_NODES; i++) {
 		const struct sim_node *n = &s->nodes[i];
+		const struct raft_members *m;
 
 		if (!n->id)
 			continue;
-		if (!n->up || count_voters(raft_members(n->raft)) < 3 ||
-		    (m && !same_members(m, raft_members(n->raft))))
+		if (!n->up)
 			return 0;
-		m = raft_members(n->raft);
+		m = sim_members(s, raft_members(n->raft));
+		if (count_voters(m) < 3 || (first && m != first))
+			return 0;
+		first = m;
 	}
 	return !any_damaged(s);
 }
@@ -412,10 +427,36 @@ fill_disk(struct sim *s)
 		disk_start_sync(s, n);
 }
 
+/* Some begin alone, as a new group does; others as if they had a past. */
+static void
+begin_group(struct sim *s)
+{
+	struct raft_member at[SIM_NODES] = {{0}};
+	struct raft_members m = {.n = s->o.n_voters, .at = at};
+
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		s->nodes[i].name[0] = (uint8_t)(i + 1);
+	for (uint32_t i = 0; i < m.n; i++) {
+		at[i].id = i + 1;
+		at[i].voter = 1;
+		memcpy(at[i].node, s->nodes[i].name, sizeof(at[i].node));
+	}
+	for (uint32_t i = 0; i < m.n; i++) {
+		struct sim_node *n = &s->nodes[i];
+
+		node_create(s, n, i + 1);
+		n->disk.base_members = sim_members(s, &m);
+		if (m.n > 1) {
+			n->disk.base = n->disk.last = s->n_history = m.n;
+			n->disk.base_term = n->disk.term = 1;
+		}
+		node_start(s, n);
+	}
+}
+
 void
 chaos_begin(struct sim *s)
 {
-	struct raft_members m = {.n = s->o.n_voters};
 
 	s->delay_max = 1000;
 	s->drop = s->dup = s->straggling = 5;
@@ -433,12 +474,7 @@ chaos_begin(struct sim *s)
 		s->aimed =
 		    sim_chance(s, 500) ? 0 : 1 + (uint32_t)sim_below(s, 20);
 	}
-	for (uint32_t i = 0; i < m.n; i++)
-		m.at[i] = (struct raft_member){i + 1, 1};
-	for (uint32_t i = 0; i < m.n; i++) {
-		node_create(s, i, &m);
-		node_start(s, &s->nodes[i]);
-	}
+	begin_group(s);
 }
 
 void

@@ -18,13 +18,13 @@ add_op(struct sim_node *n)
 }
 
 static struct sim_entry
-entry_of(const struct raft_entry *e)
+entry_of(struct sim *s, const struct raft_entry *e)
 {
 	struct sim_entry out = {
 	    .term = e->term, .id = (uintptr_t)e->body, .kind = e->kind};
 
 	if (e->members)
-		out.members = *e->members;
+		out.members = sim_members(s, e->members);
 	return out;
 }
 
@@ -33,7 +33,6 @@ disk_persist(struct sim *s, struct sim_node *n, const struct raft_effect *e)
 {
 	struct sim_op *op = add_op(n);
 
-	(void)s;
 	op->seq = e->seq;
 	if (e->type == RAFT_PERSIST_HARD) {
 		op->type = OP_HARD;
@@ -47,7 +46,8 @@ disk_persist(struct sim *s, struct sim_node *n, const struct raft_effect *e)
 	op->entries = mem_calloc(op->n, sizeof(*op->entries));
 	ASSERT(op->entries);
 	for (uint32_t i = 0; i < op->n; i++)
-		op->entries[i] = entry_of(raft_entry_at(n->raft, e->first + i));
+		op->entries[i] =
+		    entry_of(s, raft_entry_at(n->raft, e->first + i));
 }
 
 /* Group commit: one sync for all that is there when it begins. */
@@ -129,10 +129,9 @@ disk_compact(struct sim *s, struct sim_node *n, uint64_t index)
 {
 	struct sim_disk *d = &n->disk;
 
-	(void)s;
 	if (index <= d->base || index > d->last)
 		return;
-	d->base_members = *raft_members_at(n->raft, index);
+	d->base_members = sim_members(s, raft_members_at(n->raft, index));
 	d->base_term = raft_term_at(n->raft, index);
 	d->base = index;
 	raft_compact(n->raft, index);

@@ -9,19 +9,19 @@ static const char *const names[] = {"", "prevote", "prevote answer", "vote",
 
 /* Bodies are numbers here: copying is harmless, dropping nothing. */
 static void
-copy_entries(
-    const struct sim_node *from, const struct raft_msg *m, struct sim_event *ev)
+copy_entries(struct sim *s, const struct sim_node *from,
+    const struct raft_msg *m, struct sim_event *ev)
 {
 	if (m->n == 0)
 		return;
 	ev->entries = mem_calloc(m->n, sizeof(*ev->entries));
-	ev->members = mem_calloc(m->n, sizeof(*ev->members));
-	ASSERT(ev->entries && ev->members);
+	ASSERT(ev->entries);
 	for (uint32_t i = 0; i < m->n; i++) {
-		ev->entries[i] = *raft_entry_at(from->raft, m->index + 1 + i);
-		if (ev->entries[i].members)
-			ev->members[i] = *ev->entries[i].members;
-		ev->entries[i].members = &ev->members[i];
+		struct raft_entry *e = &ev->entries[i];
+
+		*e = *raft_entry_at(from->raft, m->index + 1 + i);
+		if (e->members)
+			e->members = sim_members(s, e->members);
 	}
 }
 
@@ -38,7 +38,7 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
 		us += sim_below(s, s->straggling_us);
 	ev = sim_schedule(s, EV_MSG, (uint32_t)(to - s->nodes), us);
 	ev->msg = *m;
-	copy_entries(from, m, ev);
+	copy_entries(s, from, m, ev);
 }
 
 void
@@ -55,6 +55,9 @@ net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m)
 	    m->type != RAFT_PREVOTE_ANSWER && sim_chance(s, s->aimed))
 		sim_schedule(s, EV_CRASH, (uint32_t)(from - s->nodes),
 		    sim_below(s, 300));
+	if (!to && m->type == RAFT_APPEND && sim_chance(s, 100))
+		sim_schedule(s, EV_UNKNOWN, (uint32_t)(from - s->nodes), 1000)
+		    ->msg.from = m->to;
 	if (!to || s->cut[from - s->nodes][to - s->nodes] ||
 	    sim_chance(s, s->drop))
 		return;
@@ -77,9 +80,7 @@ net_deliver(struct sim *s, struct sim_event *ev)
 
 		later->msg = ev->msg;
 		later->entries = ev->entries;
-		later->members = ev->members;
 		ev->entries = NULL;
-		ev->members = NULL;
 		return;
 	}
 	ev->msg.entries = ev->entries;
@@ -92,6 +93,5 @@ void
 net_event_free(struct sim_event *ev)
 {
 	mem_free(ev->entries);
-	mem_free(ev->members);
 	mem_free(ev);
 }

@@ -5,16 +5,15 @@
 #include "tests/sim/sim.h"
 
 void
-node_create(struct sim *s, uint32_t slot, const struct raft_members *members)
+node_create(struct sim *s, struct sim_node *n, raft_id id)
 {
-	struct sim_node *n = &s->nodes[slot];
+	static const struct raft_members nobody = {0};
 
-	n->id = ++s->next_id;
+	n->id = n->newest = id;
 	n->life++;
 	n->disk.entries = mem_calloc(SIM_ENTRIES, sizeof(struct sim_entry));
 	ASSERT(n->disk.entries);
-	if (members)
-		n->disk.base_members = *members;
+	n->disk.base_members = sim_members(s, &nobody);
 }
 
 static void
@@ -45,7 +44,7 @@ node_start(struct sim *s, struct sim_node *n)
 	    .vote = n->disk.vote,
 	    .base_index = n->disk.base,
 	    .base_term = n->disk.base_term,
-	    .members = n->disk.base_members,
+	    .members = *n->disk.base_members,
 	    .damaged = n->disk.damaged,
 	};
 
@@ -59,7 +58,7 @@ node_start(struct sim *s, struct sim_node *n)
 		    .kind = d->kind,
 		    .bytes = 100,
 		    .body = (void *)(uintptr_t)d->id,
-		    .members = &d->members};
+		    .members = d->members};
 
 		ASSERT(raft_restore(n->raft, &e) == 0);
 	}
@@ -95,10 +94,11 @@ node_tick(struct sim *s, struct sim_node *n)
 }
 
 void
-node_deinit(struct sim_node *n)
+node_remove(struct sim_node *n)
 {
 	n->raft = raft_free(n->raft);
 	disk_deinit(n);
 	n->id = 0;
-	n->up = 0;
+	n->life++;
+	n->up = n->stopped = n->syncing = 0;
 }

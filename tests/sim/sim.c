@@ -127,6 +127,37 @@ sim_find(struct sim *s, raft_id id)
 	return NULL;
 }
 
+struct sim_node *
+sim_machine(struct sim *s, const struct sim_node *n, raft_id id)
+{
+	const struct raft_member *m = raft_member(n->raft, id);
+
+	for (uint32_t i = 0; m && i < SIM_NODES; i++)
+		if (memcmp(s->nodes[i].name, m->node, sizeof(m->node)) == 0)
+			return &s->nodes[i];
+	return NULL;
+}
+
+const struct raft_members *
+sim_members(struct sim *s, const struct raft_members *m)
+{
+	struct raft_members *copy;
+	size_t bytes = m->n * sizeof(*m->at);
+
+	for (uint32_t i = s->n_pool; i-- > 0;)
+		if (s->pool[i]->n == m->n &&
+		    (m->n == 0 || memcmp(s->pool[i]->at, m->at, bytes) == 0))
+			return s->pool[i];
+	ASSERT(s->n_pool < SIM_MEMBERS);
+	copy = mem_zalloc(sizeof(*copy) + bytes);
+	ASSERT(copy);
+	copy->n = m->n;
+	copy->at = (struct raft_member *)(copy + 1);
+	if (m->n)
+		memcpy(copy + 1, m->at, bytes);
+	return s->pool[s->n_pool++] = copy;
+}
+
 /* --- effects -------------------------------------------------------------- */
 
 static void
@@ -200,6 +231,8 @@ handle(struct sim *s, struct sim_event *ev)
 			net_deliver(s, ev);
 		else if (ev->type == EV_SYNC)
 			disk_synced(s, n);
+		else if (ev->type == EV_UNKNOWN)
+			chaos_unknown(s, ev);
 		else if (ev->type == EV_CRASH)
 			chaos_crash(s, n);
 		else if (ev->type == EV_CHANGE)
@@ -264,5 +297,7 @@ sim_free(struct sim *s)
 		net_event_free(s->heap[--s->n_heap]);
 	s->heap = mem_free(s->heap);
 	for (uint32_t i = 0; i < SIM_NODES; i++)
-		node_deinit(&s->nodes[i]);
+		node_remove(&s->nodes[i]);
+	while (s->n_pool)
+		mem_free(s->pool[--s->n_pool]);
 }

@@ -16,9 +16,10 @@
 
 #include "src/consensus/raft.h"
 
-#define SIM_NODES   8    /* slots; a replaced disk is a new life in a slot */
+#define SIM_NODES   8    /* machines; a replica is a life on one of them */
 #define SIM_ENTRIES 8192 /* of the committed history */
 #define SIM_TERMS   8192
+#define SIM_MEMBERS 1024
 
 struct sim_options {
 	uint64_t seed;
@@ -29,11 +30,11 @@ struct sim_options {
 	FILE *trace; /* or NULL */
 };
 
-/* An entry as the journal has it. */
+/* An entry as the journal has it.  Members live as long as the simulation. */
 struct sim_entry {
 	uint64_t term, id;
 	enum raft_kind kind;
-	struct raft_members members;
+	const struct raft_members *members;
 };
 
 enum sim_op_type { OP_HARD = 1, OP_ENTRIES, OP_BASE };
@@ -44,7 +45,7 @@ struct sim_op {
 	raft_id vote;
 	uint32_t n;
 	struct sim_entry *entries;
-	struct raft_members members;
+	const struct raft_members *members;
 };
 
 /* What a disk holds, after the operations that are on it. */
@@ -52,7 +53,7 @@ struct sim_disk {
 	uint64_t term;
 	raft_id vote;
 	uint64_t base, base_term;
-	struct raft_members base_members;
+	const struct raft_members *base_members;
 	uint64_t last; /* entries base + 1 .. last, by index */
 	struct sim_entry *entries;
 	int damaged;
@@ -60,7 +61,9 @@ struct sim_disk {
 };
 
 struct sim_node {
-	raft_id id;      /* 0: the slot is free */
+	raft_id id;     /* of the replica here; 0: none */
+	raft_id newest; /* that was ever here */
+	uint8_t name[16];
 	int up, stopped; /* stopped: gets no time, like SIGSTOP */
 	struct raft *raft;
 	struct sim_disk disk;
@@ -76,6 +79,7 @@ enum sim_event_type {
 	EV_MSG = 1,
 	EV_SYNC,
 	EV_FILL,
+	EV_UNKNOWN, /* a leader hears that its peer has no such replica */
 	EV_START,
 	EV_RESUME,
 	EV_CRASH,
@@ -89,7 +93,6 @@ struct sim_event {
 	uint64_t life;
 	struct raft_msg msg;
 	struct raft_entry *entries;
-	struct raft_members *members; /* of the entries, as many */
 	/* a fill */
 	uint32_t from_slot;
 	uint64_t from_life;
@@ -111,7 +114,8 @@ struct sim {
 	uint32_t operators; /* how busy they are */
 	int quiet;          /* no more faults: it must converge */
 	int last_ticks;     /* nor writes */
-	raft_id next_id;
+	struct raft_members *pool[SIM_MEMBERS]; /* one of each kind */
+	uint32_t n_pool;
 
 	/* what must never change */
 	struct sim_entry history[SIM_ENTRIES]; /* by index */
@@ -149,6 +153,12 @@ void sim_fail(struct sim *s, const char *fmt, ...)
 struct sim_event *sim_schedule(
     struct sim *s, enum sim_event_type type, uint32_t slot, uint64_t in_us);
 struct sim_node *sim_find(struct sim *s, raft_id id);
+/* The machine on which member ID of N's group is, or is to be; may be NULL. */
+struct sim_node *sim_machine(
+    struct sim *s, const struct sim_node *n, raft_id id);
+/* An equal one that stays. */
+const struct raft_members *sim_members(
+    struct sim *s, const struct raft_members *m);
 /* Carries out what the core of N wants. */
 void sim_effects(struct sim *s, struct sim_node *n, struct raft_effects *fx);
 
@@ -170,12 +180,12 @@ int disk_has(
 
 /* --- node.c --------------------------------------------------------------- */
 
-void node_create(
-    struct sim *s, uint32_t slot, const struct raft_members *members);
+void node_create(struct sim *s, struct sim_node *n, raft_id id);
+/* The replica goes, and what it had. */
+void node_remove(struct sim_node *n);
 void node_start(struct sim *s, struct sim_node *n);
 void node_crash(struct sim *s, struct sim_node *n);
 void node_tick(struct sim *s, struct sim_node *n);
-void node_deinit(struct sim_node *n);
 
 /* --- net.c ---------------------------------------------------------------- */
 
@@ -194,6 +204,7 @@ void chaos_crash(struct sim *s, struct sim_node *n);
 void chaos_change(struct sim *s, struct sim_node *leader);
 void chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer);
 void chaos_fill_arrives(struct sim *s, struct sim_event *ev);
+void chaos_unknown(struct sim *s, struct sim_event *ev);
 
 /* --- check.c -------------------------------------------------------------- */
 
