@@ -148,6 +148,14 @@ campaign(struct raft *r, int forced, struct raft_effects *fx)
 }
 
 void
+raft_campaign(struct raft *r, struct raft_effects *fx)
+{
+	if (!r->failed && r->role == RAFT_FOLLOWER && r->voter &&
+	    members_count_voters(r->members) == 1)
+		campaign(r, 0, fx);
+}
+
+void
 election_tick(struct raft *r, struct raft_effects *fx)
 {
 	if (r->now_us >= r->election_at_us)

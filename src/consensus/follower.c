@@ -122,8 +122,13 @@ take(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 		drop_entries(r, m, 0, m->n);
 		return;
 	}
-	while (i < m->n && log_append(r, &m->entries[i]) == 0)
-		i++;
+	for (; i < m->n; i++) {
+		struct raft_entry e = m->entries[i];
+
+		e.position = 0; /* here, not where it comes from */
+		if (log_append(r, &e))
+			break;
+	}
 	members_refresh(r); /* also when it ends here: some are gone */
 	if (i < m->n) {
 		drop_entries(r, m, i, m->n);

@@ -216,6 +216,7 @@ leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
 		struct raft_entry copy = e[i];
 
 		copy.term = r->term;
+		copy.position = 0;
 		if (log_append(r, &copy)) {
 			fail(r, fx, "out of memory");
 			return -ERR_NOMEM;
@@ -296,6 +297,7 @@ int
 raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
     uint64_t *first, struct raft_effects *fx)
 {
+	ASSERT(n > 0);
 	if (r->failed || r->role != RAFT_LEADER || r->transfer_to)
 		return -ERR_NOTLEADER;
 	*first = r->log.last + 1;

@@ -4,7 +4,7 @@
 #include "src/base/mem.h"
 #include "src/consensus/raft_impl.h"
 
-#define CAP_MIN 16
+#define CAP_MIN 4 /* most groups are idle */
 
 struct raft_entry *
 log_at(const struct raft *r, uint64_t index)
@@ -23,10 +23,10 @@ log_term(const struct raft *r, uint64_t index)
 	return log_at(r, index)->term;
 }
 
+/* CAP has room for all of them. */
 static int
-grow(struct raft_log *l)
+resize(struct raft_log *l, uint32_t cap)
 {
-	uint32_t cap = l->cap ? l->cap * 2 : CAP_MIN;
 	struct raft_entry *ring = mem_calloc(cap, sizeof(*ring));
 
 	if (!ring)
@@ -37,6 +37,24 @@ grow(struct raft_log *l)
 	l->ring = ring;
 	l->cap = cap;
 	return 0;
+}
+
+static int
+grow(struct raft_log *l)
+{
+	return resize(l, l->cap ? l->cap * 2 : CAP_MIN);
+}
+
+/* What a burst has made large does not stay so. */
+static void
+shrink(struct raft_log *l)
+{
+	uint32_t cap = l->cap;
+
+	while (cap > CAP_MIN && (l->last - l->base) * 4 <= cap)
+		cap /= 2;
+	if (cap < l->cap)
+		(void)resize(l, cap); /* without memory it stays large */
 }
 
 void
@@ -106,6 +124,7 @@ log_compact(struct raft *r, uint64_t index)
 		l->base++;
 		log_drop(r, e);
 	}
+	shrink(l);
 }
 
 void
@@ -118,6 +137,7 @@ log_reset(struct raft *r, uint64_t index, uint64_t term,
 	r->log.base_term = term;
 	r->log.base_members = members;
 	r->members_stale = 1;
+	shrink(&r->log);
 }
 
 uint64_t
@@ -136,4 +156,45 @@ log_deinit(struct raft *r)
 	log_truncate(r, r->log.base + 1);
 	free_members(r->log.base_members);
 	r->log.ring = mem_free(r->log.ring);
+}
+
+/* --- what the host does to entries ---------------------------------------- */
+
+void
+raft_set_body(struct raft *r, uint64_t index, void *body, uint32_t bytes)
+{
+	struct raft_entry *e = log_at(r, index);
+
+	ASSERT(!e->body);
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		struct peer *p = &r->peers[i];
+
+		if (p->state == PEER_STREAM && index > p->match &&
+		    index < p->next)
+			p->sent_bytes += bytes - e->bytes;
+	}
+	e->body = body;
+	e->bytes = bytes;
+}
+
+static int
+has(const struct raft *r, uint64_t index)
+{
+	return index > r->log.base && index <= r->log.last;
+}
+
+void
+raft_drop_body(struct raft *r, uint64_t index)
+{
+	if (!has(r, index))
+		return;
+	log_drop(r, log_at(r, index));
+	log_at(r, index)->body = NULL;
+}
+
+void
+raft_set_position(struct raft *r, uint64_t index, uint64_t position)
+{
+	if (has(r, index))
+		log_at(r, index)->position = position;
 }

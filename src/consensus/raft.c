@@ -149,7 +149,8 @@ raft_persisted(struct raft *r, uint64_t seq, struct raft_effects *fx)
 		if (r->ops[n].last > r->stable)
 			r->stable = r->ops[n].last;
 	r->n_ops -= n;
-	memmove(r->ops, r->ops + n, r->n_ops * sizeof(*r->ops));
+	if (r->n_ops && n)
+		memmove(r->ops, r->ops + n, r->n_ops * sizeof(*r->ops));
 	election_persisted(r, fx);
 	if (r->role == RAFT_LEADER)
 		leader_commit(r, fx);
@@ -329,6 +330,17 @@ raft_tick(struct raft *r, uint64_t now_us, struct raft_effects *fx)
 
 /* --- life ----------------------------------------------------------------- */
 
+/* A log has no entries of a term that this replica has not seen.  It has not
+ * voted in it either: that would be in the hard state. */
+static void
+raise_term(struct raft *r, uint64_t term)
+{
+	if (term <= r->term)
+		return;
+	r->term = term;
+	r->vote = 0;
+}
+
 struct raft *
 raft_new(const struct raft_config *config, const struct raft_state *state)
 {
@@ -348,21 +360,51 @@ raft_new(const struct raft_config *config, const struct raft_state *state)
 	r->log.base_members = members_copy(&state->members);
 	if (!r->log.base_members)
 		return mem_free(r);
+	raise_term(r, state->base_term);
 	r->commit = r->applied = r->stable = r->verified = state->base_index;
 	r->members_stale = 1;
 	members_refresh(r);
 	return r;
 }
 
-int
-raft_restore(struct raft *r, const struct raft_entry *e)
+/* The journal may begin with, or have in between, what was replaced by entries
+ * up to the base: it shows by a term that nothing behind the base can have, or
+ * by a predecessor that was skipped. */
+static int
+is_outdated(const struct raft *r, const struct raft_entry *e, uint64_t index)
 {
-	int bad = log_append(r, e);
+	return index <= r->log.base || e->term < r->log.base_term ||
+	       (r->outdated && index > r->log.last + 1);
+}
 
-	if (bad)
-		return bad;
+int
+raft_restore(struct raft *r, const struct raft_entry *e, uint64_t index)
+{
+	uint64_t base = r->log.base;
+	int bad = 0;
+
+	if (index <= r->log.last)
+		log_truncate(r, index > base ? index : base + 1);
+	if (is_outdated(r, e, index)) {
+		r->outdated = index > base;
+		log_drop(r, e);
+	} else if (index > r->log.last + 1 ||
+		   e->term < log_term(r, index - 1)) {
+		bad = -ERR_CORRUPT;
+	} else {
+		r->outdated = 0;
+		bad = log_append(r, e);
+	}
+	raise_term(r, log_term(r, r->log.last));
 	r->stable = r->log.last;
-	return members_refresh(r);
+	members_refresh(r);
+	return bad;
+}
+
+void
+raft_set_damaged(struct raft *r)
+{
+	r->damaged = 1;
 }
 
 struct raft *
@@ -433,6 +475,12 @@ raft_filled(
 	send_ack(r, fx);
 }
 
+int
+raft_wants_fill(const struct raft *r, const struct raft_fill *fill)
+{
+	return !r->failed && r->role != RAFT_LEADER && fill->index > r->commit;
+}
+
 void
 raft_set_rank(struct raft *r, uint32_t rank)
 {
@@ -487,6 +535,19 @@ int
 raft_damaged(const struct raft *r)
 {
 	return r->damaged;
+}
+
+int
+raft_failed(const struct raft *r)
+{
+	return r->failed;
+}
+
+int
+raft_ready(const struct raft *r)
+{
+	return !r->failed && r->role == RAFT_LEADER &&
+	       r->applied >= r->term_first;
 }
 
 const struct raft_members *

@@ -6,11 +6,12 @@
  * carries out the effects in their order and empties the list.
  *
  * Owns:    a window of its log: terms and sizes of all entries above the base,
- *          and the bodies that the host gave it, until config.drop.
+ *          and the bodies that the host gave it, until config.drop.  The host
+ *          has them in its journal and may take them out: raft_drop_body.
  * Shape:   indexes are dense from 1; times are microseconds of one monotonic
  *          clock; a replica that lost its disk comes back under a new id.
  * Errors:  0 or -ERR_*; a broken invariant or memory that is gone quarantines
- *          the group (RAFT_FAILED): it does and answers nothing any more.  No
+ *          the group (raft_failed): it does and answers nothing any more.  No
  *          message can do worse.
  * Source:  Ongaro and Ousterhout, "In Search of an Understandable Consensus
  *          Algorithm (Extended Version)", 2014: [paper]; Ongaro, "Consensus:
@@ -47,6 +48,7 @@ struct raft_members {
 
 enum raft_kind {
 	RAFT_DATA = 1,
+	/* Made by the core; the host encodes them: raft_set_body. */
 	RAFT_NOOP,    /* begins a term */
 	RAFT_MEMBERS, /* in force as soon as it is in a log */
 };
@@ -54,8 +56,9 @@ enum raft_kind {
 struct raft_entry {
 	uint64_t term;
 	enum raft_kind kind;
-	uint32_t bytes; /* of the body, for the limits */
-	void *body;     /* the host's; dropped by config.drop */
+	uint32_t bytes;    /* of the body, for the limits */
+	void *body;        /* the host's; NULL: only in its journal */
+	uint64_t position; /* the host's: there; 0: not known yet */
 	/* RAFT_MEMBERS: the group has a copy of its own */
 	const struct raft_members *members;
 };
@@ -168,9 +171,16 @@ struct raft *raft_new(
     const struct raft_config *config, const struct raft_state *state);
 struct raft *raft_free(struct raft *r);
 
-/* Before the first event: entry last + 1 as found in the journal, all durable.
- * The body becomes the group's. */
-int raft_restore(struct raft *r, const struct raft_entry *e);
+/*
+ * Before the first event: the entries as the journal has them, in the order in
+ * which they were written, from that on with which base + 1 begins, or earlier.
+ * E is entry INDEX and replaces what there is from INDEX on; what was replaced
+ * before the base was saved is skipped.  The body becomes the group's.  Returns
+ * 0; -ERR_CORRUPT: E cannot follow what there is; -ERR_NOMEM.
+ */
+int raft_restore(struct raft *r, const struct raft_entry *e, uint64_t index);
+/* Before the first event: the journal has lost something of this group. */
+void raft_set_damaged(struct raft *r);
 
 /* --- events --------------------------------------------------------------- */
 
@@ -179,9 +189,11 @@ void raft_tick(struct raft *r, uint64_t now_us, struct raft_effects *fx);
 /* The bodies of M become the group's, or are dropped. */
 void raft_receive(
     struct raft *r, const struct raft_msg *m, struct raft_effects *fx);
+/* Right after the first tick: one that is the only voter leads at once. */
+void raft_campaign(struct raft *r, struct raft_effects *fx);
 /* Everything up to SEQ is on the disk. */
 void raft_persisted(struct raft *r, uint64_t seq, struct raft_effects *fx);
-/* N entries (kind, bytes, body), as many messages as needed.  0: *FIRST is the
+/* N > 0 entries (bytes, body), as many messages as needed.  0: *FIRST is the
  * index of the first; the bodies are the group's.  -ERR_NOTLEADER: not
  * proposed. */
 int raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
@@ -212,8 +224,19 @@ struct raft_fill {
 	struct raft_members members; /* as of it */
 };
 
-/* Here: the group's data up to INDEX were adopted, durably.  Afterwards entries
- * above INDEX are still there (raft_last) when they follow from it. */
+/* Is FILL worth adopting?  Not when its data are here already. */
+int raft_wants_fill(const struct raft *r, const struct raft_fill *fill);
+/*
+ * Here: the group's data up to INDEX were adopted; nothing happens when they
+ * were here before.  By now are durable, and have replaced the old at once:
+ *  - the data, and INDEX, TERM, MEMBERS as the base for the next raft_new;
+ *  - if raft_term_at(INDEX) == TERM: entries above INDEX stay, in the journal
+ *    too.  Else: nothing counts any more that the journal was given of this
+ *    group until now, be it still on its way.
+ * No RAFT_APPLY names the entries up to INDEX.  A replica that was removed from
+ * a node is never created there again under its id or a lower one, whatever
+ * fill comes late.
+ */
 void raft_filled(
     struct raft *r, const struct raft_fill *fill, struct raft_effects *fx);
 /* At the leader: the fill of PEER has ended, well or not.  If the peer goes on
@@ -227,6 +250,16 @@ int raft_fill_needed(struct raft *r, raft_id peer, struct raft_effects *fx);
 /* The place in the preference list: the first is the quickest candidate. */
 void raft_set_rank(struct raft *r, uint32_t rank);
 
+/* --- entries -------------------------------------------------------------- */
+
+/* The encoding of entry INDEX, which has no body: when RAFT_PERSIST_ENTRIES is
+ * carried out, before the messages that need it. */
+void raft_set_body(struct raft *r, uint64_t index, void *body, uint32_t bytes);
+/* The body goes (config.drop), the entry stays.  Here and below an INDEX that
+ * is not in the log is ignored. */
+void raft_drop_body(struct raft *r, uint64_t index);
+void raft_set_position(struct raft *r, uint64_t index, uint64_t position);
+
 /* --- looking -------------------------------------------------------------- */
 
 enum raft_role raft_role(const struct raft *r);
@@ -237,6 +270,11 @@ uint64_t raft_commit(const struct raft *r);
 uint64_t raft_base(const struct raft *r);
 uint64_t raft_stable(const struct raft *r); /* durable up to here */
 int raft_damaged(const struct raft *r);
+/* To be asked after each event: without memory there may be no effect. */
+int raft_failed(const struct raft *r);
+/* Leads, and has applied whatever others have proposed: from now on the applied
+ * tail, and what this leader proposed since, is all there is. */
+int raft_ready(const struct raft *r);
 const struct raft_members *raft_members(const struct raft *r);
 /* Entry INDEX, base < INDEX <= last. */
 const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);

@@ -53,6 +53,7 @@ struct raft {
 	uint64_t term;
 	raft_id vote, leader;
 	int damaged, failed, voter;
+	int outdated; /* while restoring: replaced by what comes later */
 	struct raft_log log;
 	uint64_t commit, applied;
 	uint64_t stable;   /* durable up to here */

@@ -192,6 +192,19 @@ change_members(struct sim *s)
 		alter_members(s, n);
 }
 
+/* The cache of bodies is full. */
+static void
+drop_bodies(struct sim *s)
+{
+	struct sim_node *n = some_node(s);
+
+	if (!n || !n->up)
+		return;
+	for (uint64_t i = raft_base(n->raft) + 1; i <= raft_stable(n->raft);
+	     i++)
+		raft_drop_body(n->raft, i);
+}
+
 static void
 compact(struct sim *s)
 {
@@ -255,8 +268,10 @@ adopt(struct sim *s, struct sim_node *n, struct sim_event *ev)
 				n->ops[i].n = 0;
 				n->ops[i].first = 1;
 			}
-		if (!same || !keep)
+		if (!same || !keep) {
 			d->last = ev->fill.index;
+			d->cut = d->n_records;
+		}
 		d->base = ev->fill.index;
 		d->base_term = ev->fill.term;
 		d->base_members = sim_members(s, &ev->fill.members);
@@ -497,6 +512,8 @@ chaos_tick(struct sim *s)
 		stop_one(s);
 	if (sim_chance(s, harm / 2))
 		fill_disk(s);
+	if (sim_chance(s, harm))
+		drop_bodies(s);
 	if (sim_chance(s, s->operators / 2 * harm))
 		transfer(s);
 	if (sim_chance(s, s->operators / 2 * harm))

@@ -27,7 +27,7 @@ entry_at(const struct sim_node *n, uint64_t index)
 	const struct raft_entry *e = raft_entry_at(n->raft, index);
 
 	return (struct sim_entry){
-	    .term = e->term, .id = (uintptr_t)e->body, .kind = e->kind};
+	    .term = e->term, .id = disk_body(n, index), .kind = e->kind};
 }
 
 /* [paper] 5.4.3.  One that slept may still win an older term than that in which

@@ -5,6 +5,8 @@
 #include "src/base/mem.h"
 #include "tests/sim/sim.h"
 
+#define BODIES (UINT64_C(1) << 40) /* of what the core makes itself */
+
 static struct sim_op *
 add_op(struct sim_node *n)
 {
@@ -20,8 +22,10 @@ add_op(struct sim_node *n)
 static struct sim_entry
 entry_of(struct sim *s, const struct raft_entry *e)
 {
-	struct sim_entry out = {
-	    .term = e->term, .id = (uintptr_t)e->body, .kind = e->kind};
+	struct sim_entry out = {.term = e->term,
+	    .id = (uintptr_t)e->body,
+	    .position = e->position,
+	    .kind = e->kind};
 
 	if (e->members)
 		out.members = sim_members(s, e->members);
@@ -45,9 +49,16 @@ disk_persist(struct sim *s, struct sim_node *n, const struct raft_effect *e)
 	op->n = (uint32_t)(e->last - e->first + 1);
 	op->entries = mem_calloc(op->n, sizeof(*op->entries));
 	ASSERT(op->entries);
-	for (uint32_t i = 0; i < op->n; i++)
-		op->entries[i] =
-		    entry_of(s, raft_entry_at(n->raft, e->first + i));
+	for (uint32_t i = 0; i < op->n; i++) {
+		uint64_t index = e->first + i;
+
+		if (raft_entry_at(n->raft, index)->kind != RAFT_DATA &&
+		    !raft_entry_at(n->raft, index)->body)
+			raft_set_body(n->raft, index,
+			    (void *)(uintptr_t)(BODIES + ++s->next_body), 100);
+		raft_set_position(n->raft, index, ++n->position);
+		op->entries[i] = entry_of(s, raft_entry_at(n->raft, index));
+	}
 }
 
 /* Group commit: one sync for all that is there when it begins. */
@@ -66,12 +77,26 @@ disk_start_sync(struct sim *s, struct sim_node *n)
 }
 
 static void
+add_record(struct sim_disk *d, uint64_t index, const struct sim_entry *e)
+{
+	if (d->n_records == d->cap_records) {
+		d->cap_records = d->cap_records ? d->cap_records * 2 : 256;
+		d->records = mem_realloc(
+		    d->records, d->cap_records * sizeof(*d->records));
+		ASSERT(d->records);
+	}
+	d->records[d->n_records++] =
+	    (struct sim_record){.index = index, .entry = *e};
+}
+
+static void
 put_entries(struct sim_disk *d, const struct sim_op *op)
 {
 	for (uint32_t i = 0; i < op->n; i++) {
 		uint64_t index = op->first + i;
 
 		ASSERT(index < SIM_ENTRIES);
+		add_record(d, index, &op->entries[i]);
 		if (index > d->base)
 			d->entries[index] = op->entries[i];
 	}
@@ -107,7 +132,8 @@ take_ops(struct sim_node *n, uint32_t k)
 		mem_free(n->ops[i].entries);
 	}
 	n->n_ops -= k;
-	memmove(n->ops, n->ops + k, n->n_ops * sizeof(*n->ops));
+	if (n->n_ops && k)
+		memmove(n->ops, n->ops + k, n->n_ops * sizeof(*n->ops));
 }
 
 void
@@ -124,6 +150,21 @@ disk_synced(struct sim *s, struct sim_node *n)
 	raft_effects_deinit(&fx);
 }
 
+/* Segments are recycled whole: often more is left than is needed. */
+static void
+recycle(struct sim *s, struct sim_disk *d)
+{
+	uint32_t to = d->n_records;
+
+	for (uint32_t i = d->cut; i < d->n_records; i++)
+		if (d->base < d->last && d->records[i].index == d->base + 1 &&
+		    d->records[i].entry.position ==
+			d->entries[d->base + 1].position)
+			to = i;
+	if (sim_chance(s, 500))
+		d->cut = to;
+}
+
 void
 disk_compact(struct sim *s, struct sim_node *n, uint64_t index)
 {
@@ -135,6 +176,82 @@ disk_compact(struct sim *s, struct sim_node *n, uint64_t index)
 	d->base_term = raft_term_at(n->raft, index);
 	d->base = index;
 	raft_compact(n->raft, index);
+	recycle(s, d);
+}
+
+static int
+restore(struct sim_node *n, const struct sim_record *rec)
+{
+	struct raft_entry e = {.term = rec->entry.term,
+	    .position = rec->entry.position,
+	    .kind = rec->entry.kind,
+	    .bytes = 100,
+	    .body = (void *)(uintptr_t)rec->entry.id,
+	    .members = rec->entry.members};
+
+	return raft_restore(n->raft, &e, rec->index);
+}
+
+/* What a damaged journal still has is all that there is now. */
+static void
+accept(struct sim_node *n, uint32_t n_records)
+{
+	struct sim_disk *d = &n->disk;
+
+	d->n_records = n_records;
+	d->last = raft_last(n->raft);
+	for (uint32_t i = d->cut; i < d->n_records; i++)
+		if (d->records[i].index > d->base)
+			d->entries[d->records[i].index] = d->records[i].entry;
+}
+
+void
+disk_restore(struct sim *s, struct sim_node *n)
+{
+	struct sim_disk *d = &n->disk;
+	uint32_t i = d->cut;
+
+	while (i < d->n_records && restore(n, &d->records[i]) == 0)
+		i++;
+	if (d->damaged)
+		accept(n, i);
+	if (i < d->n_records)
+		sim_fail(s, "n%d cannot restore entry %d", (int)n->id,
+		    (int)d->records[i].index);
+	if (raft_last(n->raft) != d->last)
+		sim_fail(s, "n%d has restored %d entries of %d", (int)n->id,
+		    (int)raft_last(n->raft), (int)d->last);
+	for (uint64_t k = d->base + 1; k <= d->last; k++)
+		if (raft_entry_at(n->raft, k)->body !=
+		    (void *)(uintptr_t)d->entries[k].id)
+			sim_fail(s, "n%d has restored another entry %d",
+			    (int)n->id, (int)k);
+}
+
+static const struct sim_entry *
+find_entry(const struct sim_node *n, uint64_t index)
+{
+	for (uint32_t i = n->n_ops; i-- > 0;) {
+		const struct sim_op *op = &n->ops[i];
+
+		if (op->type == OP_ENTRIES && index >= op->first &&
+		    index < op->first + op->n)
+			return &op->entries[index - op->first];
+	}
+	return &n->disk.entries[index];
+}
+
+uint64_t
+disk_body(const struct sim_node *n, uint64_t index)
+{
+	const struct raft_entry *e = raft_entry_at(n->raft, index);
+	const struct sim_entry *there;
+
+	if (e->body)
+		return (uintptr_t)e->body;
+	there = find_entry(n, index);
+	ASSERT(there->position == e->position && e->position);
+	return there->id;
 }
 
 void
@@ -155,13 +272,12 @@ disk_damage(struct sim *s, struct sim_node *n)
 {
 	struct sim_disk *d = &n->disk;
 
-	if (d->last == d->base)
+	if (d->last == d->base || d->cut == d->n_records)
 		return;
 	d->lost = d->last;
-	d->last = d->base + sim_below(s, d->last - d->base);
+	d->n_records = d->cut + (uint32_t)sim_below(s, d->n_records - d->cut);
 	d->damaged = 1;
-	sim_trace(s, "n%d: the journal is damaged behind %d", (int)n->id,
-	    (int)d->last);
+	sim_trace(s, "n%d: the journal is damaged", (int)n->id);
 }
 
 int
@@ -183,5 +299,6 @@ disk_deinit(struct sim_node *n)
 	n->ops = mem_free(n->ops);
 	n->n_ops = n->cap_ops = 0;
 	mem_free(n->disk.entries);
+	mem_free(n->disk.records);
 	n->disk = (struct sim_disk){0};
 }

@@ -20,6 +20,7 @@ copy_entries(struct sim *s, const struct sim_node *from,
 		struct raft_entry *e = &ev->entries[i];
 
 		*e = *raft_entry_at(from->raft, m->index + 1 + i);
+		e->body = (void *)(uintptr_t)disk_body(from, m->index + 1 + i);
 		if (e->members)
 			e->members = sim_members(s, e->members);
 	}

@@ -47,27 +47,23 @@ node_start(struct sim *s, struct sim_node *n)
 	    .members = *n->disk.base_members,
 	    .damaged = n->disk.damaged,
 	};
+	struct raft_effects fx = {0};
 
 	set_limits(s, &c);
 	n->raft = raft_new(&c, &st);
 	ASSERT(n->raft);
 	raft_set_rank(n->raft, (uint32_t)(n - s->nodes));
-	for (uint64_t i = n->disk.base + 1; i <= n->disk.last; i++) {
-		struct sim_entry *d = &n->disk.entries[i];
-		struct raft_entry e = {.term = d->term,
-		    .kind = d->kind,
-		    .bytes = 100,
-		    .body = (void *)(uintptr_t)d->id,
-		    .members = d->members};
-
-		ASSERT(raft_restore(n->raft, &e) == 0);
-	}
+	disk_restore(s, n);
 	n->up = 1;
 	n->full = 0;
 	n->applied = n->disk.base;
 	sim_trace(s, "n%d starts: term %d, base %d, last %d%s", (int)n->id,
 	    (int)n->disk.term, (int)n->disk.base, (int)n->disk.last,
 	    n->disk.damaged ? ", damaged" : "");
+	node_tick(s, n);
+	raft_campaign(n->raft, &fx);
+	sim_effects(s, n, &fx);
+	raft_effects_deinit(&fx);
 }
 
 void

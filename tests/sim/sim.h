@@ -32,7 +32,7 @@ struct sim_options {
 
 /* An entry as the journal has it.  Members live as long as the simulation. */
 struct sim_entry {
-	uint64_t term, id;
+	uint64_t term, id, position;
 	enum raft_kind kind;
 	const struct raft_members *members;
 };
@@ -48,6 +48,11 @@ struct sim_op {
 	const struct raft_members *members;
 };
 
+struct sim_record {
+	uint64_t index;
+	struct sim_entry entry;
+};
+
 /* What a disk holds, after the operations that are on it. */
 struct sim_disk {
 	uint64_t term;
@@ -56,6 +61,8 @@ struct sim_disk {
 	const struct raft_members *base_members;
 	uint64_t last; /* entries base + 1 .. last, by index */
 	struct sim_entry *entries;
+	struct sim_record *records; /* as written; those from `cut` on count */
+	uint32_t n_records, cap_records, cut;
 	int damaged;
 	uint64_t lost; /* damaged: it had entries up to here */
 };
@@ -71,7 +78,7 @@ struct sim_node {
 	uint32_t n_ops, cap_ops, n_syncing;
 	int syncing, full; /* full: the disk has no room for entries */
 	uint64_t life;     /* of the process: events for older ones are void */
-	uint64_t applied, lost_seq;
+	uint64_t applied, position;
 	int64_t clock_skew;
 };
 
@@ -127,7 +134,7 @@ struct sim {
 	uint64_t n_acked, n_reads, n_elections, n_fills, n_changes;
 
 	/* proposals and reads on their way */
-	uint64_t next_command, next_read;
+	uint64_t next_command, next_body, next_read;
 	struct sim_read {
 		uint64_t ctx, floor;
 	} reads[256];
@@ -172,6 +179,10 @@ void disk_synced(struct sim *s, struct sim_node *n);
 void disk_compact(struct sim *s, struct sim_node *n, uint64_t index);
 /* The power goes: some prefix of what was not synced is there. */
 void disk_crash(struct sim *s, struct sim_node *n);
+/* What the journal says is what the core is given, and nothing else. */
+void disk_restore(struct sim *s, struct sim_node *n);
+/* The body of entry INDEX, from memory or from the disk. */
+uint64_t disk_body(const struct sim_node *n, uint64_t index);
 /* Entries behind some point are unreadable. */
 void disk_damage(struct sim *s, struct sim_node *n);
 void disk_deinit(struct sim_node *n);
