@@ -297,7 +297,7 @@ Test(raft, idle_replica_costs_little_heap)
 			burst(many[i], &seq, &fx);
 	}
 	bytes = (IN_USE() - before) / 200;
-	cr_log_warn("%zu bytes of heap in an idle replica", bytes);
+	cr_log_info("%zu bytes of heap in an idle replica", bytes);
 	cr_assert_leq(bytes, 2048);
 	for (int i = 0; i < 200; i++)
 		raft_free(many[i]);
