@@ -57,6 +57,8 @@
  *     what it held: a segment before the oldest that is needed, which is
  *     ignored.
  *  8. Segments from `oldest` on must all be there, linked by their headers.
+ *     One that was released after the newest header was written may have been
+ *     renamed already: it is found under its new name, with its old header.
  *
  * What the journal cannot tell: the loss of its newest batch to damage after
  * the crash, when nothing was written behind it; then it looks torn.

@@ -3,8 +3,8 @@
  * journal_recover - which segments count, replay, and where the end is.
  *
  * The newest segment with a header of its own name is found; the chain of
- * headers leads back to the oldest it says is needed; everything else is a file
- * to recycle.
+ * headers leads back to the oldest it says is needed, or to the first that was
+ * released since and is being recycled; everything else is a file to recycle.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -14,6 +14,7 @@
 struct found {
 	uint32_t name; /* generation in the file's name */
 	int r;         /* of decoding its header */
+	int begun;     /* a header was written, whole or torn */
 	struct segment_header header;
 };
 
@@ -26,6 +27,9 @@ struct recovery {
 	struct journal_damage *damage;
 	uint64_t *cut_bytes;
 	uint8_t *bytes; /* one segment */
+	/* The file that tells why the chain ends early; not to be touched until
+	 * a newer header says so, too. */
+	const struct found *recycled;
 };
 
 static int
@@ -82,6 +86,7 @@ read_header(struct recovery *rc, struct found *f)
 	if (r)
 		return r;
 	memset(rc->bytes + got, 0, JOURNAL_BLOCK - got);
+	f->begun = memcmp(rc->bytes, rc->j->zeros, JOURNAL_BLOCK) != 0;
 	f->r = segment_header_decode(
 	    rc->bytes, rc->j->config.cluster_id, &f->header);
 	if (f->r == -ERR_FORMAT)
@@ -235,6 +240,26 @@ replay_segment(struct recovery *rc, uint32_t name, uint64_t *end)
 	return r;
 }
 
+/*
+ * The file that GENERATION, which is missing, has become: only what was
+ * released is renamed, so it is needed no more.  It still holds the header of
+ * its old life; or what a power cut has left of that and the next one.
+ */
+static const struct found *
+what_became_of(
+    struct recovery *rc, uint32_t generation, const struct found *newest)
+{
+	for (uint32_t i = 0; i < rc->n_files; i++) {
+		const struct found *f = &rc->files[i];
+
+		if (f->name <= newest->name)
+			continue;
+		if (f->r == 0 ? f->header.generation == generation : f->begun)
+			return f;
+	}
+	return NULL;
+}
+
 /* Oldest first into j->segments, from the newest back. */
 static int
 build_chain(struct recovery *rc, const struct found *newest)
@@ -247,6 +272,11 @@ build_chain(struct recovery *rc, const struct found *newest)
 	while (f->name > newest->header.oldest && f->header.previous) {
 		const struct found *p = find(rc, f->header.previous);
 
+		if (!p)
+			rc->recycled =
+			    what_became_of(rc, f->header.previous, newest);
+		if (rc->recycled)
+			break;
 		if (!p || !own(p))
 			return damaged(rc, f->header.previous, 0,
 			    "segment missing or its header damaged",
@@ -338,7 +368,8 @@ recover(struct recovery *rc)
 	if (r == 0)
 		r = replay_all(rc);
 	for (uint32_t i = 0; r == 0 && i < rc->n_files; i++)
-		if (!in_chain(j, rc->files[i].name))
+		if (!in_chain(j, rc->files[i].name) &&
+		    &rc->files[i] != rc->recycled)
 			j->free_files[j->n_free++] = rc->files[i].name;
 	j->next_generation =
 	    rc->n_files ? rc->files[rc->n_files - 1].name + 1 : 1;

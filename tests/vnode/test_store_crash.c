@@ -24,6 +24,7 @@ TestSuite(store_crash, .timeout = 300);
 #define N_PUTS    40
 #define N_GROUPS  8
 #define SEGMENT   (64u << 10)
+#define SMALL     (20u << 10) /* recycled all the time */
 
 struct put {
 	struct vnode_put req;
@@ -41,6 +42,8 @@ struct world {
 	struct put puts[4 * N_PUTS];
 	uint32_t n_puts, n_pending;
 	int stopped, fatal;
+	uint64_t segment;
+	uint32_t n_recycled; /* segments */
 };
 
 static void
@@ -88,10 +91,10 @@ open_store(struct world *w, char *why, size_t n)
 	    .node_id = "fedcba987654321",
 	    .n_groups = N_GROUPS,
 	    .seed = 42,
-	    .segment_bytes = SEGMENT,
-	    .journal_max_bytes = 8 * SEGMENT,
+	    .segment_bytes = w->segment,
+	    .journal_max_bytes = 8 * w->segment,
 	    .request_timeout_us = 5000000,
-	    .checkpoint_bytes = 24u << 10,
+	    .checkpoint_bytes = w->segment / 3,
 	    .clean_max_bytes = 4096,
 	    .report = on_report,
 	    .fatal = on_fatal,
@@ -102,13 +105,14 @@ open_store(struct world *w, char *why, size_t n)
 }
 
 static struct world *
-world_new(struct memdisk *md, uint64_t seed)
+world_new(struct memdisk *md, uint64_t seed, uint64_t segment)
 {
 	struct world *w = mem_zalloc(sizeof(*w));
 	struct simenv_config sc = {
 	    .seed = seed, .n_workers = 2, .disk = memdisk_disk(md)};
 
 	w->md = md;
+	w->segment = segment;
 	w->sim = simenv_new(&sc);
 	simenv_set_dispatch(w->sim, dispatch, w);
 	simenv_set_turn(w->sim, turn, w);
@@ -300,10 +304,10 @@ check_stream(struct world *w, int stream, const struct put *puts, uint32_t n)
 
 /* Recovers, checks, appends a little, is cut again, recovers, checks. */
 static void
-check_state(
-    struct memdisk *md, const struct put *puts, uint32_t n, uint64_t seed)
+check_state(struct memdisk *md, const struct put *puts, uint32_t n,
+    uint64_t seed, uint64_t segment)
 {
-	struct world *w = world_new(md, seed + 1);
+	struct world *w = world_new(md, seed + 1, segment);
 	char why[512];
 	int r = open_store(w, why, sizeof(why));
 
@@ -321,7 +325,7 @@ check_state(
 	run_puts(w, 1000, 4, seed);
 	memdisk_crash(md, seed % 2 ? MEMDISK_RANDOM : MEMDISK_LOSE_ALL, seed);
 	memdisk_restart(md);
-	struct world *again = world_new(md, seed + 2);
+	struct world *again = world_new(md, seed + 2, segment);
 
 	r = open_store(again, why, sizeof(why));
 	cr_assert_eq(
@@ -344,22 +348,31 @@ fresh_disk(void)
 	return md;
 }
 
+static enum memdisk_fault
+count_recycled(void *arg, enum memdisk_op op, const char *path)
+{
+	if (op == MEMDISK_RENAME && strstr(path, ".journal"))
+		((struct world *)arg)->n_recycled++;
+	return MEMDISK_OK;
+}
+
 /* One history; cut at disk operation OP (or not at all: returns how many). */
 static uint64_t
 history(uint64_t seed, uint64_t op, enum memdisk_fault fault, uint32_t *states,
     uint64_t *checkpoints)
 {
 	struct memdisk *md = fresh_disk();
-	struct world *w = world_new(md, seed);
+	struct world *w = world_new(md, seed, seed % 2 ? SEGMENT : SMALL);
 	char why[512];
 	uint64_t base, ops;
 
+	memdisk_set_hook(md, count_recycled, w);
 	base = memdisk_ops(md);
 	if (fault != MEMDISK_OK)
 		memdisk_fail_at(md, base + op, fault);
 	if (open_store(w, why, sizeof(why)) == 0) {
 		cr_assert_eq(store_start(w->store), 0);
-		run_puts(w, 1, N_PUTS, seed);
+		run_puts(w, 1, w->segment == SMALL ? 2 * N_PUTS : N_PUTS, seed);
 	}
 	ops = memdisk_ops(md) - base;
 	if (fault == MEMDISK_OK) {
@@ -367,6 +380,8 @@ history(uint64_t seed, uint64_t op, enum memdisk_fault fault, uint32_t *states,
 
 		store_stats(w->store, &st);
 		*checkpoints += st.n_checkpoints;
+		cr_assert(w->segment != SMALL || w->n_recycled > 1,
+		    "%u segments were recycled", w->n_recycled);
 	}
 	for (uint64_t k = 0; k < (fault == MEMDISK_OK ? 1 : 3); k++) {
 		struct memdisk *state = memdisk_clone(md);
@@ -378,7 +393,8 @@ history(uint64_t seed, uint64_t op, enum memdisk_fault fault, uint32_t *states,
 			     : MEMDISK_LOSE_ALL,
 		    seed * 131 + op * 7 + k);
 		memdisk_restart(state);
-		check_state(state, w->puts, w->n_puts, seed + op + k);
+		check_state(
+		    state, w->puts, w->n_puts, seed + op + k, w->segment);
 		memdisk_free(state);
 		(*states)++;
 	}
