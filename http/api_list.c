@@ -7,6 +7,7 @@
  * the same name is shown once.
  */
 #include "http/http_impl.h"
+#include "http/param.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -19,7 +20,7 @@ struct list_call {
 	uint32_t *next;
 	uint32_t n_groups, n_waiting;
 	uint32_t limit;
-	int detail, explicit_limit;
+	int detail;
 	struct slice bucket, prefix, after; /* in NAMES */
 	uint8_t names[];
 };
@@ -102,6 +103,15 @@ merge(struct list_call *c, struct buf *b, struct slice *last)
 	return more;
 }
 
+static int
+is_whole(const struct list_call *c)
+{
+	for (uint32_t g = 0; g < c->n_groups; g++)
+		if (!c->there[g])
+			return 0;
+	return 1;
+}
+
 static void
 add_missing(const struct list_call *c, struct buf *b)
 {
@@ -120,15 +130,15 @@ send_list(struct request *rq)
 	struct list_call *c = rq->list;
 	struct buf body, link;
 	struct slice last;
-	int more;
+	int more, whole = is_whole(c);
 
 	buf_init(&body, 64u << 20);
 	buf_init(&link, 1u << 16);
-	buf_printf(&body, "{\"status\":\"%s\",\"data\":[",
-	    c->n_waiting ? "partial" : "ok");
+	buf_printf(
+	    &body, "{\"status\":\"%s\",\"data\":[", whole ? "ok" : "partial");
 	more = merge(c, &body, &last);
 	buf_add_byte(&body, ']');
-	if (c->n_waiting)
+	if (!whole)
 		add_missing(c, &body);
 	buf_add_byte(&body, '}');
 	buf_add_str(&link, "Cache-Control: no-store\r\n");
@@ -141,7 +151,7 @@ send_list(struct request *rq)
 		if (c->prefix.n)
 			buf_add_str(&link, "&prefix=");
 		uri_escape(&link, c->prefix);
-		buf_printf(&link, "&limit=%u%s>; rel=next\r\n", c->limit,
+		buf_printf(&link, "&limit=%u%s>; rel=\"next\"\r\n", c->limit,
 		    c->detail ? "&detail=1" : "");
 	}
 	buf_add(&link, "", 1);
@@ -206,21 +216,16 @@ keep(uint8_t **at, struct slice s)
 	return SLICE(p, s.n);
 }
 
+/* As for events: <= 0 is none; what is no integer is as if it was not there. */
 static uint32_t
-take_limit(struct request *rq, int *explicit)
+take_limit(struct request *rq)
 {
 	struct slice v;
-	uint64_t n = 0;
+	int64_t n;
 
-	*explicit = request_param(rq, "limit", &v);
-	if (!*explicit)
+	if (!request_param(rq, "limit", &v) || param_int(v, &n) || n > LIST_MAX)
 		return LIST_MAX;
-	for (size_t i = 0; i < v.n && n < LIST_MAX; i++) {
-		if (v.p[i] < '0' || v.p[i] > '9')
-			return LIST_MAX;
-		n = n * 10 + (uint64_t)(v.p[i] - '0');
-	}
-	return n < LIST_MAX ? (uint32_t)n : LIST_MAX;
+	return n > 0 ? (uint32_t)n : 0;
 }
 
 static struct list_call *
@@ -242,8 +247,9 @@ new_call(struct request *rq)
 	c->bucket = keep(&at, rq->bucket);
 	c->prefix = keep(&at, prefix);
 	c->after = keep(&at, after);
-	c->limit = take_limit(rq, &c->explicit_limit);
-	c->detail = request_param(rq, "detail", &v) && rq->bucket.n;
+	c->limit = take_limit(rq);
+	c->detail = rq->bucket.n && request_param(rq, "detail", &v) &&
+		    !slice_equal(v, SLICE_LIT("0"));
 	c->parts = mem_calloc(n, sizeof(*c->parts));
 	c->there = mem_zalloc(n);
 	c->next = mem_calloc(n, sizeof(*c->next));
@@ -270,7 +276,8 @@ ask_all(struct request *rq)
 		struct vnode_list *part =
 		    mem_zalloc(sizeof(*part) + sizeof(struct list_call *));
 
-		if (!part) { /* counts as a group that did not answer */
+		if (!part) {
+			c->n_waiting--; /* as one that does not answer */
 			continue;
 		}
 		*(struct list_call **)(void *)(part + 1) = c;
@@ -285,6 +292,8 @@ ask_all(struct request *rq)
 		part->detail = c->detail;
 		route->send(route->ctx, g, &part->msg);
 	}
+	if (c->n_waiting == 0)
+		send_list(rq);
 }
 
 void

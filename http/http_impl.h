@@ -39,7 +39,7 @@ struct http_server {
 	uint32_t worker;
 	struct tcp_listener *listener;
 	struct list conns;
-	uint32_t n_conns;
+	uint32_t n_conns, n_surplus;
 	struct list waits[WAIT_COUNT]; /* connections */
 	struct list asked;             /* requests, by deadline */
 	struct list dirty; /* connections whose requests have answered */
@@ -117,18 +117,21 @@ struct request {
 	/* a read */
 	struct vnode_read read;
 	int ndjson, raw, desc, streaming, stage, download;
-	int has_limit, has_since, has_until, has_from, has_to;
-	uint64_t next, last, left; /* still to send: next..last, at most left */
-	uint64_t sent_low, sent_high; /* seqnums of what was; 0: nothing */
-	uint64_t since, until, limit, from, to;
+	int has_since, has_until, has_from, has_to;
 	int64_t from_arg;
-	struct out items; /* rendered, not in the answer yet */
+	uint64_t to_arg, since, until, limit;
+	uint64_t from, to;             /* with since and until in them */
+	uint64_t since_seq, until_seq; /* what they stand for, inclusive */
+	/* as they were when the first page was read */
+	uint64_t range_first, range_last, kept_first, newest;
+	uint64_t next, last, left; /* still to send: next..last, at most left */
+	struct out items;          /* rendered, not in the answer yet */
 
 	/* a list */
 	struct list_call *list;
 	struct vnode_ping ping;
 
-	uint8_t *store; /* decoded path and query */
+	uint8_t *store; /* Accept, decoded path and query */
 	uint8_t storage[];
 };
 
@@ -163,6 +166,7 @@ struct conn {
 	struct out out;
 	uint64_t queued; /* bytes in `out` of requests that are not first */
 	int running, eof, broken;
+	int surplus; /* beyond http.max_connections: only to be told so */
 };
 
 /* --- conn.c --------------------------------------------------------------- */
@@ -267,6 +271,13 @@ void respond_choose_id(struct request *rq, struct slice from_client);
  * its name.  No header: 1000, and 0 by name. */
 int accept_q(struct slice accept, const char *type);
 int accept_q_by_name(struct slice accept, const char *type);
+/* Whether errors are to be application/problem+json. */
+int accept_problem(struct slice accept);
+/* The Accept of a request; several are one list, put together in STORE, which
+ * has room for accept_bytes. */
+struct slice accept_header(
+    const struct parser_head *h, const uint8_t *base, uint8_t *store);
+size_t accept_bytes(const struct parser_head *h, const uint8_t *base);
 
 /* --- handlers ------------------------------------------------------------- */
 

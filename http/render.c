@@ -7,6 +7,7 @@
  */
 #include "http/render.h"
 
+#include "http/read.h"
 #include "http/text.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -131,6 +132,24 @@ render_event(struct request *rq, struct out *to, const struct event *e,
 	return 0;
 }
 
+/* Not less than render_event adds. */
+static uint64_t
+bytes_at_most(const struct event *e)
+{
+	if (e->flags & EVENT_JSON)
+		return META_BYTES + e->data.n;
+	return META_BYTES + 2 * e->type.n + (e->data.n + 2) / 3 * 4;
+}
+
+/* Whether E is one more than a JSON answer may have. */
+static int
+is_surplus(
+    const struct request *rq, const struct out *to, const struct event *e)
+{
+	return !rq->ndjson && to->bytes &&
+	       to->bytes + bytes_at_most(e) >= READ_BYTES_MAX;
+}
+
 /* How large a block of text to begin with, for all of PAGE if it is small. */
 static uint32_t
 room_for(const struct vnode_page *page)
@@ -143,8 +162,8 @@ room_for(const struct vnode_page *page)
 }
 
 static int
-render_forward(
-    struct request *rq, struct out *to, const struct vnode_page *page)
+render_forward(struct request *rq, struct out *to,
+    const struct vnode_page *page, uint64_t *n)
 {
 	uint32_t room = room_for(page);
 	int r = 0;
@@ -155,9 +174,12 @@ render_forward(
 		uint32_t bytes;
 
 		while (r == 0 && in.n && event_decode(in, 0, &e, &bytes) == 0) {
+			if (is_surplus(rq, to, &e))
+				return 0;
 			r = render_event(
 			    rq, to, &e, page->parts[i].block, room);
 			in = SLICE(in.p + bytes, in.n - bytes);
+			++*n;
 		}
 	}
 	return r;
@@ -165,8 +187,8 @@ render_forward(
 
 /* A page stands in ascending order; the newest first means from its end. */
 static int
-render_reversed(
-    struct request *rq, struct out *to, const struct vnode_page *page)
+render_reversed(struct request *rq, struct out *to,
+    const struct vnode_page *page, uint64_t *n_out)
 {
 	uint64_t n = page->last - page->first + 1, k = 0;
 	uint32_t room = room_for(page);
@@ -192,19 +214,24 @@ render_reversed(
 
 		k--;
 		event_decode(SLICE(at[k].p, UINT32_MAX), 0, &e, &bytes);
+		if (is_surplus(rq, to, &e))
+			break;
 		r = render_event(rq, to, &e, at[k].block, room);
+		++*n_out;
 	}
 	mem_free(at);
 	return r;
 }
 
 int
-render_page(struct request *rq, struct out *to, const struct vnode_page *page)
+render_page(struct request *rq, struct out *to, const struct vnode_page *page,
+    uint64_t *n)
 {
+	*n = 0;
 	if (page->n_parts == 0)
 		return 0;
-	return rq->desc ? render_reversed(rq, to, page)
-			: render_forward(rq, to, page);
+	return rq->desc ? render_reversed(rq, to, page, n)
+			: render_forward(rq, to, page, n);
 }
 
 void
@@ -248,6 +275,11 @@ render_raw(struct request *rq)
 	if (!(e.flags & EVENT_JSON))
 		snprintf(type, sizeof(type), "%.*s", (int)e.type.n,
 		    (const char *)e.type.p);
+	if (!rq->problem && accept_q(rq->accept, type) == 0) {
+		respond_error(rq, 406, "not-acceptable", NULL, NULL,
+		    "this event is %s", type);
+		return;
+	}
 	snprintf(extra, sizeof(extra),
 	    "Iorio-Seq: %llu\r\nIorio-Time: %llu\r\n"
 	    "Cache-Control: private, no-cache\r\n"

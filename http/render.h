@@ -5,10 +5,12 @@
 
 #include "http/http_impl.h"
 
-/* The events of PAGE behind TO, as items of an array or as NDJSON.
- * -ERR_NOMEM. */
-int render_page(
-    struct request *rq, struct out *to, const struct vnode_page *page);
+/*
+ * The events of PAGE behind TO, as items of an array or as NDJSON; *N of them:
+ * fewer than there are when a JSON answer has all it may have.  -ERR_NOMEM.
+ */
+int render_page(struct request *rq, struct out *to,
+    const struct vnode_page *page, uint64_t *n);
 /* Ends the array; one without items is empty. */
 void render_array_end(struct out *to);
 /* Answers a raw read from rq->read. */

@@ -118,12 +118,23 @@ class Node:
             {"Content-Type": content_type}, token, connection)
         return status, data
 
+    def rss(self):
+        """Resident bytes."""
+        with open(f"/proc/{self.process.pid}/statm") as f:
+            return int(f.read().split()[1]) * 4096
+
     def events(self, stream, query="?limit=10000", connection=None,
                token="own"):
         status, _, data = self.request("GET", f"/streams/{stream}{query}",
                                        token=token, connection=connection)
         assert status == 200, (status, data)
         return data
+
+    def head(self, line, *headers):
+        """The bytes of a head with Host and token."""
+        return "\r\n".join((line + " HTTP/1.1", "Host: x",
+                            "x-session: " + self.token) + headers +
+                           ("", "")).encode()
 
     def raw(self, data, timeout=15, half_close=False):
         """Sends bytes as they are; what came back until the node closed."""
@@ -150,3 +161,31 @@ def quote(name):
 
 def parse(data):
     return json.loads(data)
+
+
+def answers(stream):
+    """[(status, headers, body)] of pipelined answers with lengths, those to
+    HEAD excepted; names of headers are in lower case."""
+    out = []
+    while stream:
+        head, _, stream = stream.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        h = {k.lower(): v for k, v in
+             (line.split(": ", 1) for line in lines[1:])}
+        status = int(lines[0].split()[1])
+        body = b""
+        if status == 100:
+            continue
+        if h.get("transfer-encoding") == "chunked":
+            while True:
+                size, _, stream = stream.partition(b"\r\n")
+                n = int(size, 16)
+                body += stream[:n]
+                stream = stream[n + 2:]
+                if n == 0:
+                    break
+        else:
+            n = int(h.get("content-length", 0))
+            body, stream = stream[:n], stream[n:]
+        out.append((status, h, body))
+    return out

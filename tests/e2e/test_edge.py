@@ -10,7 +10,7 @@ import sys
 import time
 
 import tap
-from node import Node, parse
+from node import Node, answers, parse
 
 IORIOD = sys.argv[1]
 node = None
@@ -31,31 +31,6 @@ def call(method, path, body=b"", headers=()):
         lines.append(f"Content-Length: {len(body)}")
         lines.append("Content-Type: application/json")
     return "\r\n".join(lines + ["", ""]).encode() + body
-
-
-def answers(stream):
-    """[(status, headers, body)] of pipelined answers with lengths."""
-    out = []
-    while stream:
-        head, _, stream = stream.partition(b"\r\n\r\n")
-        lines = head.decode().split("\r\n")
-        h = {k.lower(): v for k, v in
-             (line.split(": ", 1) for line in lines[1:])}
-        status = int(lines[0].split()[1])
-        body = b""
-        if h.get("transfer-encoding") == "chunked":
-            while True:
-                size, _, stream = stream.partition(b"\r\n")
-                n = int(size, 16)
-                body += stream[:n]
-                stream = stream[n + 2:]
-                if n == 0:
-                    break
-        else:
-            n = int(h.get("content-length", 0))
-            body, stream = stream[:n], stream[n:]
-        out.append((status, h, body))
-    return out
 
 
 def test_pipelined_appends_are_answered_in_order():
@@ -174,11 +149,8 @@ def test_a_slow_reader_gets_all_and_holds_no_memory():
     for _ in range(800):  # 24 MB
         assert n.post("slow/s", pad, c)[0] == 201
 
-    def resident():
-        with open(f"/proc/{n.process.pid}/statm") as f:
-            return int(f.read().split()[1]) * 4096
     socks = []
-    before = resident()
+    before = n.rss()
     for _ in range(20):
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -188,7 +160,7 @@ def test_a_slow_reader_gets_all_and_holds_no_memory():
             "Accept: application/x-ndjson", "Connection: close"]))
         socks.append(s)
     time.sleep(1)
-    grown = resident() - before
+    grown = n.rss() - before
     assert grown < 20 * 6 * 2**20, grown  # 24 MB each, if it were unbounded
     out = b""
     while chunk := socks[0].recv(1 << 20):

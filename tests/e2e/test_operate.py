@@ -96,57 +96,6 @@ def test_one_directory_and_one_port_serve_one_node():
             == 0o600
 
 
-def test_reading_as_the_api_says():
-    with Node(IORIOD, {"workers": 4}) as node:
-        for i in range(1, 11):
-            assert node.post("b/s", b"%d" % i)[0] == 201
-
-        def ids(query):
-            return [e["data"] for e in parse(node.events("b/s", query))]
-
-        every = list(range(1, 11))
-        assert ids("") == [10]
-        assert ids("?limit=3") == [8, 9, 10]
-        assert ids("?limit=x") == [10]
-        assert ids("?limit=0") == ids("?limit=-1") == []
-        assert ids("?from=4") == [4]
-        assert ids("?from=4&limit=3") == [4, 5, 6]
-        assert ids("?from=-3") == [8, 9, 10]
-        assert ids("?from=x&limit=2") == [9, 10]
-        assert ids("?from=2&to=4") == [2, 3, 4]
-        assert ids("?to=4") == [1, 2, 3, 4]
-        assert ids("?to=4&limit=2") == [3, 4]
-        assert ids("?order=desc&limit=3") == [10, 9, 8]
-        assert ids("?order=desc&to=4&limit=100") == [4, 3, 2, 1]
-        assert ids("?order=desc&from=9&limit=100") == [10, 9]
-        assert ids("?since=0") == every
-        assert ids("?until=1") == []
-        assert ids("?since=2020-01-01T00:00:00Z") == every
-        assert ids("?since=99999999999999") == []
-        assert ids("?from=11") == ids("?from=99&to=100") == []
-        assert node.request("GET", "/streams/b/s?to=x")[0] == 400
-        assert node.request("GET", "/streams/b/s?since=x")[0] == 400
-        assert parse(node.events("b/never")) == []
-        status, headers, data = node.request("GET", "/streams/b/s/7")
-        assert (status, data) == (200, b"7")
-        assert headers["Iorio-Seq"] == "7"
-        assert node.request("GET", "/streams/b/s/11")[0] == 404
-        assert node.request("PUT", "/streams/b/s", b"1")[0] == 428
-        assert node.request("DELETE", "/streams/b/s")[0] == 405
-        assert node.request("OPTIONS", "/streams/b/s")[0] == 200
-        assert node.request("HEAD", "/streams/b/s")[2] == b""
-        assert node.request("GET", "/nowhere")[0] == 404
-        assert node.post("b/bin", b"\0\xff", content_type="image/png")[0] \
-            == 201
-        e = parse(node.events("b/bin"))[0]
-        assert e["data64"] == "AP8=" and e["meta"]["type"] == "image/png"
-        assert parse(node.request("GET", "/streams/b")[2])["data"] \
-            == ["bin", "s"]
-        assert parse(node.request("GET", "/buckets")[2])["data"] == ["b"]
-        detail = parse(node.request("GET", "/streams/b?detail=1&prefix=s")[2])
-        assert detail["data"][0]["count"] == 10, detail
-
-
 def test_the_shipped_configuration_shows_every_default():
     with open("rel/iorio.conf") as f:
         lines = f.read().splitlines()
@@ -166,35 +115,6 @@ def test_the_shipped_configuration_shows_every_default():
     assert all_on.stdout == defaults.stdout
     assert keys == {x.split("=")[0].strip()
                     for x in defaults.stdout.splitlines() if "=" in x}
-
-
-def test_history_beyond_memory_is_read_from_chunks():
-    with Node(IORIOD, {"journal.segment": "32MB",
-                       "journal.max": "128MB"}) as node:
-        c = node.connect()
-        pad = "x" * 60000
-        n = 1500  # 90 MB: flushed, several chunks, beyond the cache
-        for i in range(1, n + 1):
-            body = f'{{"i":{i},"pad":"{pad}"}}'.encode()
-            assert node.post("big/s", body, c)[0] == 201
-        for _ in range(2):
-            out = node.request("GET", "/streams/big/s?from=1", headers={
-                "Accept": "application/x-ndjson"})[2].splitlines()
-            assert [parse(x)["data"]["i"] for x in out] == \
-                list(range(1, n + 1))
-            out = node.request(
-                "GET", "/streams/big/s?order=desc&limit=1000000",
-                headers={"Accept": "application/x-ndjson"})[2].splitlines()
-            assert [parse(x)["meta"]["id"] for x in out] == \
-                list(range(n, 0, -1))
-            for seq in (1, 2, 70, 71, 700, 1499, 1500):
-                assert parse(node.events("big/s", f"?from={seq}"))[0][
-                    "data"]["i"] == seq
-            t = parse(node.events("big/s", "?from=700"))[0]["meta"]["t"]
-            first = parse(node.events("big/s", f"?since={t}&limit=1"))[0]
-            assert first["meta"]["t"] == t, (first["meta"], t)
-            node.kill()
-            node.start()
 
 
 if __name__ == "__main__":
