@@ -80,7 +80,7 @@ struct journal_config {
 	const char *dir; /* relative to the disk's root; made when missing */
 	uint8_t cluster_id[16]; /* foreign segments are refused */
 	uint64_t segment_bytes; /* a multiple of 4096 */
-	uint64_t max_bytes;     /* all segments together */
+	uint64_t max_bytes;     /* all segments, but while more must be held */
 	int sync;               /* enum journal_sync */
 };
 

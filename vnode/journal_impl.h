@@ -95,6 +95,7 @@ struct journal {
 	uint32_t n_free;      /* files that may be recycled: their names */
 	uint32_t *free_files; /* oldest first */
 	uint32_t next_generation;
+	uint32_t oldest_named; /* by the newest durable header: `oldest` */
 	struct env_job prepare;
 
 	atomic_ullong n_records, n_syncs, n_bytes, used, oldest;
@@ -111,11 +112,13 @@ int segment_prepare(struct journal *j, uint32_t generation, uint32_t recycle);
 /* Starts a background preparation of the next one when it is time to. */
 void segment_prepare_ahead(struct journal *j);
 /*
- * Makes the next generation current: 0, or 1 when there is none and none may be
- * made now (it is being prepared, or max_bytes is reached), or an error.
+ * Makes the next generation current: 0, or 1 while it is being prepared, or an
+ * error.
  */
 int segment_advance(struct journal *j);
 void segment_publish(struct journal *j);
+/* A header that names OLDEST is durable. */
+void segment_header_durable(struct journal *j, uint32_t oldest);
 
 /* The lane job. */
 void journal_run(struct env_job *job);

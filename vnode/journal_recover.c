@@ -339,6 +339,7 @@ replay_all(struct recovery *rc)
 	r = check_newer(rc, newest ? newest->name : 0);
 	if (r || !newest)
 		return r;
+	j->oldest_named = newest->header.oldest;
 	r = build_chain(rc, newest);
 	for (uint32_t i = 0; r == 0 && i < j->n_segments; i++) {
 		struct segment *s = &j->segments[i];
@@ -376,11 +377,12 @@ recover(struct recovery *rc)
 	return r;
 }
 
-/* Files of another size are not reused. */
+/* Files of another size are not reused, nor are more than there should be. */
 static void
-drop_other_sizes(struct journal *j)
+drop_useless(struct journal *j)
 {
 	const struct env_disk *d = &j->env->disk;
+	uint64_t most = j->config.max_bytes / j->config.segment_bytes;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < j->n_free; i++) {
@@ -393,7 +395,7 @@ drop_other_sizes(struct journal *j)
 			d->size(d->ctx, file, &size);
 			d->close(d->ctx, file);
 		}
-		if (size == j->config.segment_bytes)
+		if (size == j->config.segment_bytes && j->n_segments + n < most)
 			j->free_files[n++] = j->free_files[i];
 		else
 			d->unlink(d->ctx, path);
@@ -455,7 +457,7 @@ journal_open(struct journal **out, const struct journal_config *config,
 		journal_close(rc.j);
 		return r;
 	}
-	drop_other_sizes(rc.j);
+	drop_useless(rc.j);
 	atomic_store(&rc.j->durable, rc.j->written);
 	segment_publish(rc.j);
 	*out = rc.j;

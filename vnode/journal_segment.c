@@ -61,25 +61,63 @@ segment_prepare(struct journal *j, uint32_t generation, uint32_t recycle)
 	return r;
 }
 
-/* Under the lock: whether one may be made, and of what. */
-static int
-claim(struct journal *j, uint32_t *generation, uint32_t *recycle)
+/* Under the lock: takes the oldest free file; 0: there is none. */
+static uint32_t
+take_free(struct journal *j)
 {
-	uint64_t files = j->n_segments + j->n_free;
+	uint32_t name;
 
-	*recycle = 0;
-	if (j->n_free) {
-		*recycle = j->free_files[0];
-		j->n_free--;
-		memmove(j->free_files, j->free_files + 1,
-		    j->n_free * sizeof(*j->free_files));
-	} else if ((files + 1) * j->config.segment_bytes >
-		   j->config.max_bytes) {
+	if (j->n_free == 0)
+		return 0;
+	name = j->free_files[0];
+	j->n_free--;
+	memmove(j->free_files, j->free_files + 1,
+	    j->n_free * sizeof(*j->free_files));
+	return name;
+}
+
+/* Under the lock: how many files more than max_bytes allows there are. */
+static int64_t
+surplus(const struct journal *j)
+{
+	uint64_t most = j->config.max_bytes / j->config.segment_bytes;
+	uint64_t n = (uint64_t)j->n_segments + j->n_free + (j->prepared != 0);
+
+	return (int64_t)n - (int64_t)most;
+}
+
+/*
+ * Under the lock: the next generation, and the file it is made of, 0 for a new
+ * one.  Only who MUST have one makes more than max_bytes allows: records that
+ * wait were admitted before, and perhaps are the marks that release the rest.
+ */
+static int
+claim(struct journal *j, int must, uint32_t *generation, uint32_t *recycle)
+{
+	*recycle = take_free(j);
+	if (!*recycle && !must && surplus(j) >= 0)
 		return 1;
-	}
 	*generation = j->next_generation++;
 	j->preparing = 1;
 	return 0;
+}
+
+/* A file that the newest header names can be renamed, but must be there. */
+static void
+drop_surplus(struct journal *j)
+{
+	const struct env_disk *d = &j->env->disk;
+	char path[JOURNAL_PATH];
+	uint32_t name = 0;
+
+	journal_lock(j);
+	if (surplus(j) > 0 && j->n_free && j->free_files[0] < j->oldest_named)
+		name = take_free(j);
+	journal_unlock(j);
+	if (!name)
+		return;
+	segment_path(j, name, path);
+	d->unlink(d->ctx, path); /* if not, the next start finds it */
 }
 
 static void
@@ -95,15 +133,14 @@ claimed(struct journal *j, uint32_t generation, uint32_t recycle, int r)
 }
 
 static void
-run_prepare(struct env_job *job)
+prepare(struct journal *j)
 {
-	struct journal *j = CONTAINER_OF(job, struct journal, prepare);
 	uint32_t generation = 0, recycle = 0;
 	int r;
 
 	journal_lock(j);
 	j->preparing = 0;
-	r = j->prepared ? 1 : claim(j, &generation, &recycle);
+	r = j->prepared ? 1 : claim(j, 0, &generation, &recycle);
 	journal_unlock(j);
 	if (r)
 		return;
@@ -111,6 +148,15 @@ run_prepare(struct env_job *job)
 	claimed(j, generation, recycle, r);
 	if (r && r != -ERR_NOSPC)
 		atomic_store(&j->error, r);
+}
+
+static void
+run_prepare(struct env_job *job)
+{
+	struct journal *j = CONTAINER_OF(job, struct journal, prepare);
+
+	prepare(j);
+	drop_surplus(j);
 	journal_schedule(j); /* somebody may wait for it */
 }
 
@@ -129,7 +175,7 @@ segment_prepare_ahead(struct journal *j)
 		j->env->post.to_lane(j->env->post.ctx, LANE_FLUSH, &j->prepare);
 }
 
-/* The prepared generation, or one made here; 1: none may be made now. */
+/* The prepared generation, or one made here; 1: it is being prepared. */
 static int
 take_prepared(struct journal *j, uint32_t *generation)
 {
@@ -143,7 +189,7 @@ take_prepared(struct journal *j, uint32_t *generation)
 		journal_unlock(j);
 		return 0;
 	}
-	r = j->preparing ? 1 : claim(j, generation, &recycle);
+	r = j->preparing ? 1 : claim(j, 1, generation, &recycle);
 	journal_unlock(j);
 	if (r)
 		return r;
@@ -193,6 +239,14 @@ segment_publish(struct journal *j)
 	atomic_store(&j->used, j->n_segments * j->config.segment_bytes);
 	atomic_store(&j->oldest,
 	    j->n_segments ? lsn_make(j->segments[0].generation, 0) : 0);
+	journal_unlock(j);
+}
+
+void
+segment_header_durable(struct journal *j, uint32_t oldest)
+{
+	journal_lock(j);
+	j->oldest_named = oldest;
 	journal_unlock(j);
 }
 

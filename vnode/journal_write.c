@@ -24,6 +24,7 @@ struct batch {
 	uint64_t bytes; /* without the segment header, rounded to a block */
 	lsn_t last;
 	int must_sync;
+	uint32_t oldest; /* that the header names; 0: no header goes out */
 };
 
 static void
@@ -114,6 +115,8 @@ write_batch(struct journal *j, struct batch *b)
 		    .oldest = lsn_generation(atomic_load(&j->oldest)),
 		};
 
+		b->oldest = h.oldest;
+		b->must_sync = 1;
 		segment_header_encode(j->header, j->config.cluster_id, &h);
 		j->iov[n++] = (struct iovec){j->header, JOURNAL_BLOCK};
 		from = 0;
@@ -145,6 +148,8 @@ sync_batch(struct journal *j, const struct batch *b)
 	j->synced_at = now;
 	atomic_store(&j->durable, b->last);
 	atomic_fetch_add(&j->n_syncs, 1);
+	if (b->oldest)
+		segment_header_durable(j, b->oldest);
 	return 0;
 }
 

@@ -572,19 +572,27 @@ int
 store_start(struct store *s)
 {
 	const struct env_timers *t = &s->env->timers;
+	struct journal_stats js;
 	int r = 0;
 
+	journal_stats(s->journal, &js);
 	s->checkpoint.last_at = s->env->clock.mono(s->env->clock.ctx);
+	/* What was replayed counts as written since the last one.  Each start
+	 * takes a segment: without this a few in a row would fill the journal. */
+	s->checkpoint.last_bytes = 0 - js.used_bytes;
 	check_space(s);
 	for (uint32_t g = 0; r == 0 && g < s->n_vnodes; g++)
 		r = submit_term(s, &s->vnodes[g]);
 	for (uint32_t i = 0; r == 0 && i < s->n_workers; i++) {
 		struct store_worker *w = &s->workers[i];
 
+		w->durable = js.durable; /* and replayed */
 		w->tick = t->start(t->ctx, i, TICK_US, on_tick, w);
 		if (!w->tick)
 			r = -ERR_NOMEM;
 	}
+	if (r == 0)
+		checkpoint_tick(s, 0);
 	return r;
 }
 

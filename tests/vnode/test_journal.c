@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* The journal alone on a disk in memory: what a start finds after the files
- * were recycled. */
+ * were recycled, and how many there are. */
 #include <criterion/criterion.h>
 
 #include "src/base/assert.h"
@@ -211,5 +211,78 @@ Test(journal, a_file_that_is_missing_is_told)
 	cr_assert_eq(open_journal(after, SEGMENT), -ERR_CORRUPT);
 	cr_assert_str_eq(after->damage.file, "00000002.journal");
 	world_free(after);
+	world_free(w);
+}
+
+static void
+count_file(void *arg, const char *name)
+{
+	*(uint32_t *)arg += strstr(name, ".journal") != NULL;
+}
+
+static uint32_t
+n_files(struct world *w)
+{
+	const struct env_disk *d = memdisk_disk(w->md);
+	uint32_t n = 0;
+
+	cr_assert_eq(d->list(d->ctx, "journal", count_file, &n), 0);
+	return n;
+}
+
+/* What waits in the lane was admitted: it must get its segment. */
+Test(journal, one_beyond_its_limit_goes_on_and_shrinks_again)
+{
+	struct world *w = world_new(memdisk_new(NULL));
+	uint64_t index = 0;
+	lsn_t lsn = 0;
+
+	cr_assert_eq(open_journal(w, SEGMENT), 0);
+	for (int i = 1; i <= 5; i++) {
+		uint32_t from = generation(lsn);
+
+		while (generation(lsn) < from + 12)
+			lsn = append(w, ++index);
+		cr_expect_geq(n_files(w), 12);
+		/* Killed at any time it must open. */
+		for (int k = 0; k < 100; k++) {
+			struct world *after;
+
+			journal_release(w->journal, lsn);
+			lsn = append(w, ++index);
+			if (k % 7)
+				continue;
+			after = after_power_cut(
+			    w, k % 2 ? MEMDISK_KEEP_ALL : MEMDISK_RANDOM, k);
+			cr_assert_eq(open_journal(after, SEGMENT), 0);
+			cr_assert_eq(after->last, index);
+			world_free(after);
+		}
+		cr_expect_leq(n_files(w), 8, "%u files", n_files(w));
+	}
+	world_free(w);
+}
+
+Test(journal, a_start_gets_a_segment_of_a_full_one_too)
+{
+	struct world *w = world_new(memdisk_new(NULL)), *after;
+	uint64_t index = 0;
+	lsn_t lsn = 0;
+
+	for (int i = 0; i < 20; i++) {
+		cr_assert_eq(open_journal(w, SEGMENT), 0);
+		cr_assert_eq(w->last, index);
+		lsn = append(w, ++index);
+		after = after_power_cut(w, MEMDISK_KEEP_ALL, 1);
+		world_free(w);
+		w = after;
+	}
+	cr_assert_eq(open_journal(w, SEGMENT), 0);
+	cr_expect_eq(n_files(w), 20);
+	append(w, ++index);
+	journal_release(w->journal, lsn);
+	for (int i = 0; i < 200; i++)
+		journal_release(w->journal, append(w, ++index));
+	cr_expect_leq(n_files(w), 8, "%u files", n_files(w));
 	world_free(w);
 }
