@@ -4,7 +4,9 @@
  *
  * A peer is probed until it is known where its log agrees; then entries stream
  * to it, a window of them without an answer.  What gets lost shows at the next
- * message: its `index` is not there, the answer says where to go on.
+ * message, be it a heartbeat: its `index` is not there, the answer says where to
+ * go on.  So nothing is sent again before an answer has come: a peer that is
+ * down costs heartbeats.
  */
 #include "src/base/assert.h"
 #include "src/consensus/raft_impl.h"
@@ -14,9 +16,9 @@
 static int
 window_is_full(const struct raft *r, const struct peer *p)
 {
-	return p->next - p->match > r->config.window_entries ||
-	       (p->sent_bytes >= r->config.window_bytes &&
-		   p->next > p->match + 1);
+	return p->state == PEER_STREAM && p->next > p->match + 1 &&
+	       (p->next - p->match > r->config.window_entries ||
+		   p->sent_bytes >= r->config.window_bytes);
 }
 
 static struct raft_msg *
@@ -206,30 +208,30 @@ leader_commit(struct raft *r, struct raft_effects *fx)
 
 /* --- being leader --------------------------------------------------------- */
 
-int
+void
 leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
     struct raft_effects *fx)
 {
 	uint64_t first = r->log.last + 1;
+	uint32_t i = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (; i < n; i++) {
 		struct raft_entry copy = e[i];
 
 		copy.term = r->term;
 		copy.position = 0;
-		if (log_append(r, &copy)) {
-			fail(r, fx, "out of memory");
-			return -ERR_NOMEM;
-		}
+		if (log_append(r, &copy))
+			break;
 	}
-	if (members_refresh(r)) {
+	if (i < n || members_refresh(r)) {
+		for (; i < n; i++)
+			log_drop(r, &e[i]);
 		fail(r, fx, "out of memory");
-		return -ERR_NOMEM;
+		return;
 	}
 	persist_entries(r, fx, first, r->log.last);
-	for (uint32_t i = 0; i < r->n_peers; i++)
+	for (i = 0; i < r->n_peers; i++)
 		send_entries(r, &r->peers[i], fx);
-	return 0;
 }
 
 void
@@ -250,8 +252,8 @@ become_leader(struct raft *r, struct raft_effects *fx)
 	}
 	emit_role(r, fx);
 	r->term_first = r->log.last + 1;
+	r->beat_at_us = r->now_us + r->config.heartbeat_us;
 	leader_append(r, &noop, 1, fx);
-	send_heartbeats(r, fx);
 	leader_commit(r, fx);
 }
 
@@ -285,12 +287,8 @@ leader_tick(struct raft *r, struct raft_effects *fx)
 	transfer_tick(r, fx);
 	if (r->now_us < r->beat_at_us)
 		return;
-	for (uint32_t i = 0; i < r->n_peers; i++)
-		r->peers[i].probing = 0; /* its answer may be lost */
 	ask_for_fills(r, fx);
 	send_heartbeats(r, fx);
-	for (uint32_t i = 0; i < r->n_peers; i++)
-		send_entries(r, &r->peers[i], fx);
 }
 
 int
@@ -341,11 +339,9 @@ on_reject(struct raft *r, struct peer *p, const struct raft_msg *m,
 static void
 on_progress(struct raft *r, struct peer *p, uint64_t match)
 {
-	for (uint64_t i = p->match + 1; i <= match && i < p->next; i++) {
-		uint64_t bytes = i > r->log.base ? log_at(r, i)->bytes : 0;
-
-		p->sent_bytes -= bytes < p->sent_bytes ? bytes : p->sent_bytes;
-	}
+	for (uint64_t i = p->match + 1; i <= match && i < p->next; i++)
+		if (i > r->log.base && p->state == PEER_STREAM)
+			p->sent_bytes -= log_at(r, i)->bytes;
 	if (match > p->match)
 		p->match = match;
 	if (p->next <= p->match)

@@ -120,6 +120,7 @@ log_compact(struct raft *r, uint64_t index)
 			free_members(l->base_members);
 			l->base_members = e->members;
 		}
+		peers_charge(r, l->base + 1, e->bytes, 0);
 		l->base_term = e->term;
 		l->base++;
 		log_drop(r, e);
@@ -166,13 +167,7 @@ raft_set_body(struct raft *r, uint64_t index, void *body, uint32_t bytes)
 	struct raft_entry *e = log_at(r, index);
 
 	ASSERT(!e->body);
-	for (uint32_t i = 0; i < r->n_peers; i++) {
-		struct peer *p = &r->peers[i];
-
-		if (p->state == PEER_STREAM && index > p->match &&
-		    index < p->next)
-			p->sent_bytes += bytes - e->bytes;
-	}
+	peers_charge(r, index, e->bytes, bytes);
 	e->body = body;
 	e->bytes = bytes;
 }

@@ -169,6 +169,20 @@ peers_refresh(struct raft *r)
 	return 0;
 }
 
+void
+peers_charge(struct raft *r, uint64_t index, uint32_t before, uint32_t now)
+{
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		struct peer *p = &r->peers[i];
+
+		if (p->state == PEER_STREAM && index > p->match &&
+		    index < p->next) {
+			p->sent_bytes += now;
+			p->sent_bytes -= before;
+		}
+	}
+}
+
 /* --- changes -------------------------------------------------------------- */
 
 /* 0, -ERR_NOTLEADER, -ERR_BUSY. */

@@ -29,11 +29,11 @@ struct peer {
 	raft_id id;
 	int voter;
 	enum peer_state state;
-	int probing;          /* PROBE: a message is not answered */
+	int probing;          /* PROBE: entries are sent, and not answered */
 	int answered;         /* in this term */
 	int uncounted;        /* damaged: what it has counts for nothing */
 	uint64_t match, next; /* durable and equal there; to be sent next */
-	uint64_t sent_bytes;  /* of match + 1 .. next - 1 */
+	uint64_t sent_bytes;  /* STREAM: of match + 1 .. next - 1 in the log */
 	uint64_t round;       /* newest read round it answered */
 	uint64_t heard_us;
 };
@@ -150,6 +150,9 @@ struct peer *find_peer(struct raft *r, raft_id id);
 /* A leader's peers follow the members in force.  -ERR_NOMEM. */
 int peers_refresh(struct raft *r);
 void peers_forget(struct raft *r);
+/* Entry INDEX had BEFORE bytes and has NOW; it may be on its way. */
+void peers_charge(
+    struct raft *r, uint64_t index, uint32_t before, uint32_t now);
 /* After the commit index has moved. */
 void members_committed(struct raft *r, struct raft_effects *fx);
 void transfer_tick(struct raft *r, struct raft_effects *fx);
@@ -171,7 +174,7 @@ void on_vote_answer(
 
 void become_leader(struct raft *r, struct raft_effects *fx);
 void leader_tick(struct raft *r, struct raft_effects *fx);
-int leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
+void leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
     struct raft_effects *fx);
 /* Sends P what it may have. */
 void send_entries(struct raft *r, struct peer *p, struct raft_effects *fx);
