@@ -53,17 +53,6 @@ choose(const struct raft *r, const struct peer *p, uint64_t *bytes)
 	return n;
 }
 
-void
-begin_fill(struct raft *r, struct peer *p, struct raft_effects *fx)
-{
-	struct raft_effect *e = emit(r, fx, RAFT_FILL);
-
-	if (!e)
-		return;
-	e->peer = p->id;
-	p->state = PEER_FILL;
-}
-
 static void
 send_one(struct raft *r, struct peer *p, struct raft_effects *fx)
 {
@@ -154,38 +143,6 @@ majority_match(const struct raft *r)
 	if (n < members_majority(r))
 		return 0;
 	return sorted[members_majority(r) - 1];
-}
-
-/* Learners whose entry is committed by now.  One that an earlier leader added
- * may be there already. */
-static void
-create_learners(struct raft *r, struct raft_effects *fx)
-{
-	for (uint32_t i = 0; i < r->n_peers; i++) {
-		struct peer *p = &r->peers[i];
-
-		if (p->state != PEER_NEW || p->id > r->commit)
-			continue;
-		p->heard_us = r->now_us;
-		p->state = PEER_PROBE;
-		if (p->id >= r->term_first)
-			begin_fill(r, p, fx);
-		else
-			send_entries(r, p, fx);
-	}
-}
-
-/* Learners that have nothing to say: perhaps nobody has created them. */
-static void
-ask_for_fills(struct raft *r, struct raft_effects *fx)
-{
-	for (uint32_t i = 0; i < r->n_peers; i++) {
-		struct peer *p = &r->peers[i];
-
-		if (!p->voter && !p->answered && p->state == PEER_PROBE &&
-		    r->now_us - p->heard_us >= r->config.election_us)
-			begin_fill(r, p, fx);
-	}
 }
 
 void
@@ -306,7 +263,7 @@ raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
 
 /* --- answers -------------------------------------------------------------- */
 
-static void
+void
 back_to_probe(struct peer *p, uint64_t next)
 {
 	p->state = PEER_PROBE;
@@ -384,7 +341,8 @@ on_append_answer(
 		on_reject(r, p, m, fx);
 		return;
 	}
-	if (m->round > p->round)
+	if (m->round > p->round && m->round <= r->round &&
+	    (!m->uncounted || MUTANT(r, DAMAGED_CONFIRMS)))
 		p->round = m->round;
 	if (m->index > r->log.last) {
 		fail(r, fx, "a follower has more than its leader");
@@ -396,38 +354,4 @@ on_append_answer(
 	transfer_try(r, fx);
 	if (r->role == RAFT_LEADER)
 		send_entries(r, p, fx);
-}
-
-void
-raft_fill_ended(struct raft *r, raft_id peer, struct raft_effects *fx)
-{
-	struct peer *p = find_peer(r, peer);
-
-	if (r->failed || r->role != RAFT_LEADER || !p || p->state != PEER_FILL)
-		return;
-	p->heard_us = r->now_us;
-	back_to_probe(p, r->log.last + 1);
-	send_entries(r, p, fx);
-}
-
-int
-raft_fill_needed(struct raft *r, raft_id peer, struct raft_effects *fx)
-{
-	struct peer *p = find_peer(r, peer);
-
-	if (r->failed || r->role != RAFT_LEADER)
-		return -ERR_NOTLEADER;
-	if (!p || p->id == r->config.self ||
-	    (p->voter && p->state != PEER_FILL && !p->uncounted))
-		return -ERR_INVAL;
-	if (p->state == PEER_NEW)
-		return -ERR_BUSY;
-	if (p->state == PEER_FILL)
-		return 0;
-	if (!p->voter) {
-		p->match = 0;
-		p->answered = 0;
-	}
-	begin_fill(r, p, fx);
-	return 0;
 }

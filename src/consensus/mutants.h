@@ -33,6 +33,7 @@
 	X(LEARNER_CAMPAIGNS)                                                   \
 	X(DAMAGED_VOTES)                                                       \
 	X(DAMAGED_ACKS)                                                        \
+	X(DAMAGED_CONFIRMS)                                                    \
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
 	X(READ_WITHOUT_ROUND)                                                  \

@@ -15,12 +15,15 @@ raft_effects_deinit(struct raft_effects *fx)
 	fx->n = fx->cap = 0;
 }
 
-/* A scratch item when memory is gone: the group has failed by then. */
+/* NULL: memory is gone, and the group has failed.  It says no more then but
+ * what was lost: what was to be durable before may not have been asked for. */
 struct raft_effect *
 emit(struct raft *r, struct raft_effects *fx, enum raft_effect_type type)
 {
 	struct raft_effect *e;
 
+	if (r->failed && type != RAFT_FAILED && type != RAFT_READ_LOST)
+		return NULL;
 	if (fx->n == fx->cap) {
 		uint32_t cap = fx->cap ? fx->cap * 2 : 32;
 		void *p = mem_realloc(fx->items, cap * sizeof(*fx->items));
@@ -227,6 +230,9 @@ become_follower(
 
 /* --- messages ------------------------------------------------------------- */
 
+/* What arithmetic can bear; no group lives so long. */
+#define TERM_MAX (UINT64_MAX / 4)
+
 /* A vote that would only disturb a group whose leader is well. */
 static int
 disturbs(const struct raft *r, const struct raft_msg *m)
@@ -264,7 +270,7 @@ is_sane(const struct raft *r, const struct raft_msg *m)
 	if (m->to != r->config.self || m->from == 0 ||
 	    m->from == r->config.self || (m->n && m->type != RAFT_APPEND))
 		return 0;
-	if (m->type == RAFT_APPEND && term > m->term)
+	if (m->term > TERM_MAX || (m->type == RAFT_APPEND && term > m->term))
 		return 0;
 	for (uint32_t i = 0; i < m->n; i++) {
 		const struct raft_entry *e = &m->entries[i];
@@ -321,7 +327,8 @@ raft_tick(struct raft *r, uint64_t now_us, struct raft_effects *fx)
 		r->now_us = now_us;
 		restart_election_timer(r);
 	}
-	r->now_us = now_us;
+	if (now_us > r->now_us)
+		r->now_us = now_us;
 	if (r->role == RAFT_LEADER)
 		leader_tick(r, fx);
 	else
@@ -424,61 +431,6 @@ raft_compact(struct raft *r, uint64_t index)
 {
 	if (!r->failed && index <= r->applied && index > r->log.base)
 		log_compact(r, index);
-}
-
-/* [paper] figure 13: what follows an equal entry stays; it may have been
- * acknowledged. */
-static int
-adopt(struct raft *r, const struct raft_fill *fill)
-{
-	const struct raft_members *copy;
-
-	if (log_term(r, fill->index) == fill->term &&
-	    !MUTANT(r, FILL_DROPS_TAIL)) {
-		r->commit = r->applied = fill->index;
-		log_compact(r, fill->index);
-		if (r->stable < fill->index)
-			r->stable = fill->index;
-		return 0;
-	}
-	copy = members_copy(
-	    MUTANT(r, FILL_FORGETS_MEMBERS) ? r->members : &fill->members);
-	if (!copy)
-		return -ERR_NOMEM;
-	log_reset(r, fill->index, fill->term, copy);
-	for (uint32_t i = 0; i < r->n_ops; i++)
-		r->ops[i].last = 0;
-	r->commit = r->applied = r->stable = r->verified = fill->index;
-	return 0;
-}
-
-void
-raft_filled(
-    struct raft *r, const struct raft_fill *fill, struct raft_effects *fx)
-{
-	if (r->failed ||
-	    (fill->index <= r->commit && !MUTANT(r, FILL_GOES_BACK)))
-		return;
-	if (MUTANT(r, FILL_KEEPS_OLD_LOG) && fill->index < r->log.last) {
-		r->commit = r->applied = fill->index;
-		return;
-	}
-	/* A leader of an older term must not be told of it. */
-	if (fill->leader_term > r->term && !MUTANT(r, FILL_KEEPS_TERM))
-		become_follower(r, fill->leader_term, 0, fx);
-	if (adopt(r, fill) || members_refresh(r)) {
-		fail(r, fx, "out of memory");
-		return;
-	}
-	if (r->verified < fill->index)
-		r->verified = fill->index;
-	send_ack(r, fx);
-}
-
-int
-raft_wants_fill(const struct raft *r, const struct raft_fill *fill)
-{
-	return !r->failed && r->role != RAFT_LEADER && fill->index > r->commit;
 }
 
 void

@@ -270,7 +270,8 @@ uint64_t raft_commit(const struct raft *r);
 uint64_t raft_base(const struct raft *r);
 uint64_t raft_stable(const struct raft *r); /* durable up to here */
 int raft_damaged(const struct raft *r);
-/* To be asked after each event: without memory there may be no effect. */
+/* To be asked after each event: without memory there may be no RAFT_FAILED.  All
+ * that was proposed, and all reads, are in doubt then. */
 int raft_failed(const struct raft *r);
 /* Leads, and has applied whatever others have proposed: from now on the applied
  * tail, and what this leader proposed since, is all there is. */

@@ -179,12 +179,21 @@ void leader_append(struct raft *r, const struct raft_entry *e, uint32_t n,
 /* Sends P what it may have. */
 void send_entries(struct raft *r, struct peer *p, struct raft_effects *fx);
 void send_heartbeats(struct raft *r, struct raft_effects *fx);
-/* Asks the host for a fill of P. */
-void begin_fill(struct raft *r, struct peer *p, struct raft_effects *fx);
+/* P is to be probed from NEXT on. */
+void back_to_probe(struct peer *p, uint64_t next);
 /* Commits what a majority has ([paper] 5.3, 5.4.2). */
 void leader_commit(struct raft *r, struct raft_effects *fx);
 void on_append_answer(
     struct raft *r, const struct raft_msg *m, struct raft_effects *fx);
+
+/* --- fills.c -------------------------------------------------------------- */
+
+/* Asks the host for a fill of P. */
+void begin_fill(struct raft *r, struct peer *p, struct raft_effects *fx);
+/* After a commit: learners whose entry is committed by now. */
+void create_learners(struct raft *r, struct raft_effects *fx);
+/* Learners that have nothing to say: perhaps nobody has created them. */
+void ask_for_fills(struct raft *r, struct raft_effects *fx);
 
 /* --- follower.c ----------------------------------------------------------- */
 
@@ -197,7 +206,8 @@ void send_ack(struct raft *r, struct raft_effects *fx);
 /* Answers the reads that enough voters have confirmed. */
 void reads_confirm(struct raft *r, struct raft_effects *fx);
 void reads_lose(struct raft *r, struct raft_effects *fx);
-/* The first commit of the term: reads that waited for it begin. */
+/* Those that wait begin a round: when none is under way, and the term has
+ * committed something. */
 void reads_begin(struct raft *r, struct raft_effects *fx);
 
 #endif

@@ -10,6 +10,8 @@
 #include "src/base/mem.h"
 #include "src/consensus/raft_impl.h"
 
+#define WAITS UINT64_MAX /* the round of a read that waits for the next */
+
 static void
 answer(struct raft *r, struct raft_effects *fx, enum raft_effect_type type,
     const struct read *rd)
@@ -22,26 +24,19 @@ answer(struct raft *r, struct raft_effects *fx, enum raft_effect_type type,
 	e->last = rd->index;
 }
 
-/* The newest round that a majority of the voters has confirmed. */
-static uint64_t
-confirmed_round(const struct raft *r)
+/* Have a majority of the voters confirmed ROUND?  Not those that are damaged:
+ * they may have forgotten that they voted for another. */
+static int
+is_confirmed(const struct raft *r, uint64_t round)
 {
-	uint64_t best = 0;
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < r->n_peers; i++) {
-		uint64_t round = r->peers[i].id == r->config.self
-				     ? r->round
-				     : r->peers[i].round;
-		uint32_t n = 0;
+		const struct peer *p = &r->peers[i];
 
-		for (uint32_t k = 0; k < r->n_peers; k++)
-			n += r->peers[k].voter &&
-			     (r->peers[k].id == r->config.self ||
-				 r->peers[k].round >= round);
-		if (n >= members_majority(r) && round > best)
-			best = round;
+		n += p->voter && (p->id == r->config.self || p->round >= round);
 	}
-	return best;
+	return n >= members_majority(r) || MUTANT(r, READ_WITHOUT_ROUND);
 }
 
 static int
@@ -54,18 +49,21 @@ has_begun(const struct raft *r)
 void
 reads_confirm(struct raft *r, struct raft_effects *fx)
 {
-	uint64_t round = confirmed_round(r);
 	uint32_t n = 0;
 
-	if (MUTANT(r, READ_WITHOUT_ROUND))
-		round = UINT64_MAX - 1;
-	if (MUTANT(r, READ_CONFIRMED_BY_OLD_ROUND))
-		round++;
-	for (; n < r->n_reads && r->reads[n].round <= round; n++)
+	for (; n < r->n_reads && r->reads[n].round != WAITS; n++) {
+		uint64_t round = r->reads[n].round;
+
+		if (!is_confirmed(
+			r, round - MUTANT(r, READ_CONFIRMED_BY_OLD_ROUND)))
+			break;
 		answer(r, fx, RAFT_READ_READY, &r->reads[n]);
+	}
+	if (n == 0)
+		return;
 	r->n_reads -= n;
-	if (n)
-		memmove(r->reads, r->reads + n, r->n_reads * sizeof(*r->reads));
+	memmove(r->reads, r->reads + n, r->n_reads * sizeof(*r->reads));
+	reads_begin(r, fx);
 }
 
 void
@@ -76,28 +74,19 @@ reads_lose(struct raft *r, struct raft_effects *fx)
 	r->n_reads = 0;
 }
 
-static void
-begin_round(struct raft *r, struct raft_effects *fx)
-{
-	r->round++;
-	for (uint32_t i = 0; i < r->n_reads; i++) {
-		struct read *rd = &r->reads[i];
-
-		if (rd->round != UINT64_MAX)
-			continue;
-		rd->round = r->round;
-		rd->index = r->commit;
-	}
-	send_heartbeats(r, fx);
-	reads_confirm(r, fx);
-}
-
 void
 reads_begin(struct raft *r, struct raft_effects *fx)
 {
-	if (r->n_reads && r->reads[r->n_reads - 1].round == UINT64_MAX &&
-	    has_begun(r))
-		begin_round(r, fx);
+	if (r->n_reads == 0 || r->reads[0].round != WAITS || !has_begun(r))
+		return;
+	r->round++;
+	for (uint32_t i = 0; i < r->n_reads; i++) {
+		r->reads[i].round = r->round;
+		r->reads[i].index = r->commit;
+	}
+	reads_confirm(r, fx); /* the only voter asks nobody */
+	if (r->n_reads)
+		send_heartbeats(r, fx);
 }
 
 int
@@ -114,7 +103,7 @@ raft_read(struct raft *r, uint64_t ctx, struct raft_effects *fx)
 		r->reads = p;
 		r->cap_reads = cap;
 	}
-	r->reads[r->n_reads++] = (struct read){.ctx = ctx, .round = UINT64_MAX};
+	r->reads[r->n_reads++] = (struct read){.ctx = ctx, .round = WAITS};
 	reads_begin(r, fx);
 	return 0;
 }
