@@ -52,16 +52,29 @@ send_ack(struct raft *r, struct raft_effects *fx)
 	r->ack_waits = index < r->verified;
 }
 
-/* A damaged replica is whole again when it has what its leader had committed,
- * and that includes something of the leader's own term (cluster.md 6.3). */
+/*
+ * A damaged replica is whole again when it has what its leader had committed,
+ * and that includes something of the leader's own term (cluster.md 6.3).
+ *
+ * It may have lost a vote as well, so this is a leader that all other voters
+ * have confirmed since it told of the damage (the message says `heal`): none of
+ * them can win an election, in this term or in another, with a vote that was
+ * given before.  In this term it keeps to this leader.
+ */
 static void
 try_heal(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 {
 	uint64_t have = r->verified < r->stable ? r->verified : r->stable;
 
-	if (!r->damaged || m->commit > have ||
+	if (!r->damaged || !m->heal || m->commit > have ||
 	    (log_term(r, m->commit) != m->term && !MUTANT(r, HEALED_TOO_EARLY)))
 		return;
+	if (r->vote == 0) {
+		r->vote = m->from;
+		persist_hard(r, fx);
+	}
+	if (!hard_is_durable(r))
+		return; /* the next message will do */
 	r->damaged = 0;
 	emit(r, fx, RAFT_HEALED);
 }

@@ -21,6 +21,23 @@ window_is_full(const struct raft *r, const struct peer *p)
 		   p->sent_bytes >= r->config.window_bytes);
 }
 
+/* Whatever P has forgotten that it promised, nobody can build on it: all others
+ * have confirmed this leader since, and the term has committed something. */
+static int
+may_heal(const struct raft *r, const struct peer *p)
+{
+	if (MUTANT(r, HEALED_BY_ANY_LEADER))
+		return 1;
+	for (uint32_t i = 0; i < r->n_peers; i++) {
+		const struct peer *other = &r->peers[i];
+
+		if (other->voter && other != p && other->id != r->config.self &&
+		    (other->uncounted || other->round < p->heal_round))
+			return 0;
+	}
+	return log_term(r, r->commit) == r->term;
+}
+
 static struct raft_msg *
 append_msg(struct raft *r, struct peer *p, struct raft_effects *fx)
 {
@@ -32,6 +49,7 @@ append_msg(struct raft *r, struct peer *p, struct raft_effects *fx)
 	m->log_term = log_term(r, p->next - 1);
 	m->commit = r->commit;
 	m->round = r->round;
+	m->heal = p->uncounted && may_heal(r, p);
 	return m;
 }
 
@@ -313,16 +331,25 @@ on_progress(struct raft *r, struct peer *p, uint64_t match)
 }
 
 /* A damaged replica has lost what it had: it is sent everything again, and
- * counts for nothing until it is whole. */
-static void
-on_uncounted(struct peer *p, const struct raft_msg *m)
+ * counts for nothing until it is whole.  0: it was sent before that. */
+static int
+on_uncounted(struct raft *r, struct peer *p, const struct raft_msg *m)
 {
-	if (m->uncounted && !p->uncounted) {
+	if (!m->uncounted) {
+		if (p->uncounted && m->round < p->heal_round &&
+		    !MUTANT(r, OLD_ACKS_OF_DAMAGED))
+			return 0;
+		p->uncounted = 0;
+		return 1;
+	}
+	if (!p->uncounted) {
 		p->match = 0;
+		p->heal_round = ++r->round;
 		if (p->state != PEER_FILL)
 			back_to_probe(p, m->index + 1);
 	}
-	p->uncounted = m->uncounted;
+	p->uncounted = 1;
+	return 1;
 }
 
 void
@@ -336,7 +363,8 @@ on_append_answer(
 		return;
 	p->heard_us = r->now_us;
 	p->answered = 1;
-	on_uncounted(p, m);
+	if (!on_uncounted(r, p, m))
+		return;
 	if (m->reject) {
 		on_reject(r, p, m, fx);
 		return;

@@ -36,6 +36,8 @@
 	X(DAMAGED_CONFIRMS)                                                    \
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
+	X(HEALED_BY_ANY_LEADER)                                                \
+	X(OLD_ACKS_OF_DAMAGED)                                                 \
 	X(READ_WITHOUT_ROUND)                                                  \
 	X(READ_CONFIRMED_BY_OLD_ROUND)                                         \
 	X(READ_BEFORE_COMMIT_OF_TERM)                                          \

@@ -93,6 +93,7 @@ struct raft_msg {
 	int reject;
 	int transfer;  /* VOTE: the leader wants it */
 	int uncounted; /* APPEND_ANSWER: of a damaged replica */
+	int heal;      /* APPEND: it may be whole again, see follower.c */
 };
 
 /* --- effects -------------------------------------------------------------- */
@@ -112,7 +113,9 @@ enum raft_effect_type {
 	 * of which nothing is known: ask it whether it has the replica, give it
 	 * the data if not, then raft_fill_ended */
 	RAFT_FILL,
-	RAFT_HEALED, /* no longer damaged */
+	/* No longer damaged; nor at the next start, once a checkpoint has made
+	 * needless what of the journal is. */
+	RAFT_HEALED,
 	RAFT_FAILED, /* quarantined: `why` */
 };
 
@@ -161,7 +164,8 @@ struct raft_state {
 	/* What the manifest holds: the log begins behind it. */
 	uint64_t base_index, base_term;
 	struct raft_members members; /* as of the base; may be none */
-	int damaged; /* part of the log is lost: cluster.md 6.3 */
+	/* Part of the log, or of what was voted, is lost: cluster.md 6.3. */
+	int damaged;
 };
 
 struct raft; /* opaque */

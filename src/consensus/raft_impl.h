@@ -32,6 +32,7 @@ struct peer {
 	int probing;          /* PROBE: entries are sent, and not answered */
 	int answered;         /* in this term */
 	int uncounted;        /* damaged: what it has counts for nothing */
+	uint64_t heal_round;  /* uncounted: the round that began then */
 	uint64_t match, next; /* durable and equal there; to be sent next */
 	uint64_t sent_bytes;  /* STREAM: of match + 1 .. next - 1 in the log */
 	uint64_t round;       /* newest read round it answered */
