@@ -112,3 +112,55 @@ accept_q_by_name(struct slice accept, const char *type)
 {
 	return accept.n ? find_q(accept, type, 3) : 0;
 }
+
+int
+accept_problem(struct slice accept)
+{
+	int q = accept_q_by_name(accept, "application/problem+json");
+
+	return q > 0 && q >= accept_q_by_name(accept, "application/json");
+}
+
+/* --- the header ----------------------------------------------------------- */
+
+static int
+is_accept(const struct parser_head *h, const uint8_t *base, uint32_t i)
+{
+	return same(
+	    parser_slice(base, h->headers[i].name), SLICE_LIT("accept"));
+}
+
+size_t
+accept_bytes(const struct parser_head *h, const uint8_t *base)
+{
+	size_t bytes = 0, n = 0;
+
+	for (uint32_t i = 0; i < h->n_headers; i++) {
+		if (!is_accept(h, base, i))
+			continue;
+		bytes += h->headers[i].value.n + 1;
+		n++;
+	}
+	return n > 1 ? bytes : 0;
+}
+
+struct slice
+accept_header(const struct parser_head *h, const uint8_t *base, uint8_t *store)
+{
+	int several = accept_bytes(h, base) > 0;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < h->n_headers; i++) {
+		struct slice v;
+
+		if (!is_accept(h, base, i))
+			continue;
+		v = parser_slice(base, h->headers[i].value);
+		if (!several)
+			return v;
+		memcpy(store + n, v.p, v.n);
+		n += v.n;
+		store[n++] = ',';
+	}
+	return several ? SLICE(store, n) : SLICE(NULL, 0);
+}

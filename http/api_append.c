@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* api_append - POST /streams/:bucket/:stream (http-api.md section 4.1). */
 #include "http/http_impl.h"
+#include "http/parser_impl.h"
 #include "http/text.h"
 #include "src/base/err.h"
 
@@ -93,14 +94,34 @@ take_json(struct request *rq)
 	return 1;
 }
 
-/* Printable, so that it can be a header and a JSON string again. */
+static size_t
+token_bytes(struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.n && is_class(s.p[n], CLASS_TOKEN))
+		n++;
+	return n;
+}
+
+/* RFC 9110 section 8.3.1: type/subtype, then parameters, which are taken as
+ * they come: printable, so that it can be a header and a JSON string again. */
 static int
 good_type(struct slice type)
 {
-	for (size_t i = 0; i < type.n; i++)
-		if (type.p[i] < 0x20 || type.p[i] >= 0x7f)
+	size_t major = token_bytes(type), n = major + 1;
+
+	if (type.n > EVENT_TYPE_MAX || major == 0 || n >= type.n ||
+	    type.p[major] != '/')
+		return 0;
+	n += token_bytes(SLICE(type.p + n, type.n - n));
+	if (n == major + 1 ||
+	    (n < type.n && type.p[n] != ';' && type.p[n] != ' '))
+		return 0;
+	for (; n < type.n; n++)
+		if (type.p[n] < 0x20 || type.p[n] >= 0x7f)
 			return 0;
-	return type.n <= EVENT_TYPE_MAX && memchr(type.p, '/', type.n) != NULL;
+	return 1;
 }
 
 static int
@@ -121,9 +142,11 @@ api_append_check(struct request *rq)
 	if (type.n == 0 || is_type(type, "application/x-ndjson") ||
 	    is_encoded(rq))
 		respond_error(rq, 415, "", NULL, NULL, "-");
-	else if (!good_type(type))
+	else if (!good_type(type) || parser_header_count(&rq->conn->head,
+					 rq->base, "content-type") > 1)
 		respond_error(rq, 400, "bad-request", NULL, NULL,
-		    "the content type is malformed or longer than %d bytes",
+		    "the content type is malformed, given twice or longer than "
+		    "%d bytes",
 		    EVENT_TYPE_MAX);
 	else if (is_type(type, "application/json"))
 		rq->event.flags = EVENT_JSON;

@@ -39,8 +39,11 @@ api_ping(struct request *rq)
 void
 api_live(struct request *rq)
 {
+	struct slice none;
+
 	respond(rq, 200, "text/plain", "Cache-Control: no-store\r\n",
-	    SLICE_LIT("ok"));
+	    request_param(rq, "verbose", &none) ? SLICE_LIT("[+]serving\nok")
+						: SLICE_LIT("ok"));
 }
 
 void

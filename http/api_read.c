@@ -253,7 +253,7 @@ use_page(struct request *rq)
 	advance(rq, n);
 	vnode_page_deinit(page);
 	if (r && rq->streaming) {
-		conn_close(rq->conn);
+		respond_abort(rq);
 	} else if (r) {
 		respond_store_error(rq, r);
 	} else if (full) {
@@ -270,7 +270,7 @@ static void
 fail(struct request *rq, int r)
 {
 	if (rq->streaming)
-		conn_close(rq->conn);
+		respond_abort(rq);
 	else if (r == -ERR_CORRUPT)
 		damaged(rq);
 	else

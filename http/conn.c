@@ -22,8 +22,9 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#define CONN_MAGIC 0x434f4e4e
-#define OUT_LOW    (256u << 10)
+#define CONN_MAGIC  0x434f4e4e
+#define OUT_LOW     (256u << 10)
+#define SURPLUS_MAX 16
 
 static const uint64_t wait_us[WAIT_COUNT] = {
     [WAIT_IDLE] = 60000000,
@@ -69,27 +70,37 @@ set_wait(struct conn *c, enum wait kind)
 
 /* --- the end -------------------------------------------------------------- */
 
+/* RQ is answered, or nobody waits for its answer any more. */
+static void
+give_up(struct request *rq)
+{
+	request_log(rq);
+	rq->conn = NULL;
+	request_free(rq);
+}
+
 void
 conn_free(struct conn *c)
 {
 	struct http_server *s = c->server;
 	struct list *node;
 
-	while ((node = list_take_first(&c->requests))) {
-		struct request *rq = LIST_ENTRY(node, struct request, link);
-
-		request_log(rq);
-		rq->conn = NULL;
-		request_free(rq);
-	}
+	while ((node = list_take_first(&c->requests)))
+		give_up(LIST_ENTRY(node, struct request, link));
 	out_deinit(&c->out);
 	atomic_fetch_sub(s->config.inflight_bytes, c->charged);
 	list_del(&c->link);
 	list_del(&c->dirty);
 	list_del(&c->waiting);
 	s->n_conns--;
-	atomic_fetch_sub(s->config.n_connections, 1);
-	tcp_close(c->tcp);
+	if (c->surplus)
+		s->n_surplus--;
+	else
+		atomic_fetch_sub(s->config.n_connections, 1);
+	if (c->reset)
+		tcp_reset(c->tcp);
+	else
+		tcp_close(c->tcp);
 	block_unref(c->in);
 	block_unref(c->body);
 	c->magic = 0;
@@ -97,9 +108,9 @@ conn_free(struct conn *c)
 }
 
 void
-conn_close(struct conn *c)
+conn_reset(struct conn *c)
 {
-	c->broken = 1;
+	c->broken = c->reset = 1;
 	conn_kick(c);
 }
 
@@ -116,19 +127,34 @@ start_drain(struct conn *c)
 
 /* --- running -------------------------------------------------------------- */
 
+/* What was sent ends with the connection: nothing more may follow it. */
+static void
+end_here(struct conn *c)
+{
+	struct list *node;
+
+	c->state = CONN_END;
+	c->reading = NULL;
+	while ((node = list_take_first(&c->requests)))
+		give_up(LIST_ENTRY(node, struct request, link));
+	c->n_requests = 0;
+	c->queued = 0;
+}
+
 /* Requests that are answered make way for the next.  1: one was. */
 static int
 retire(struct conn *c)
 {
 	struct request *rq;
-	int moved = 0;
+	int moved = 0, last;
 
 	while ((rq = first_request(c)) && rq->done && rq != c->reading) {
 		list_del(&rq->link);
 		c->n_requests--;
-		request_log(rq);
-		rq->conn = NULL;
-		request_free(rq);
+		last = !rq->keep_alive;
+		give_up(rq);
+		if (last)
+			end_here(c);
 		rq = first_request(c);
 		if (rq) {
 			c->queued -= rq->out.bytes;
@@ -309,32 +335,13 @@ conn_stop(struct conn *c)
 
 static const struct tcp_events events = {on_readable, on_writable};
 
-static void
-turn_away(struct tcp *tcp)
+static struct conn *
+new_conn(struct http_server *s, struct tcp *tcp)
 {
-	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\n"
-				   "Connection: close\r\nRetry-After: 1\r\n"
-				   "Content-Length: 0\r\n\r\n";
-	struct iovec iov = {(void *)(uintptr_t)text, sizeof(text) - 1};
-	size_t put;
+	struct conn *c = mem_zalloc(sizeof(*c));
 
-	tcp_writev(tcp, &iov, 1, &put);
-	tcp_close(tcp);
-}
-
-void
-conn_accept(void *arg, struct tcp *tcp)
-{
-	struct http_server *s = arg;
-	struct conn *c = NULL;
-
-	if (!s->stopping &&
-	    atomic_load(s->config.n_connections) < s->config.max_connections)
-		c = mem_zalloc(sizeof(*c));
-	if (!c) {
-		turn_away(tcp);
-		return;
-	}
+	if (!c)
+		return NULL;
 	c->magic = CONN_MAGIC;
 	c->server = s;
 	c->tcp = tcp;
@@ -343,8 +350,48 @@ conn_accept(void *arg, struct tcp *tcp)
 	list_init(&c->requests);
 	list_add_tail(&s->conns, &c->link);
 	s->n_conns++;
-	atomic_fetch_add(s->config.n_connections, 1);
 	conn_in_init(c);
 	tcp_set_events(tcp, &events, c);
+	return c;
+}
+
+/* One connection too many is told so, like any other that gets an error; when
+ * there are too many of these as well, it is closed in silence. */
+static void
+turn_away(struct http_server *s, struct tcp *tcp)
+{
+	struct conn *c = s->n_surplus < SURPLUS_MAX ? new_conn(s, tcp) : NULL;
+
+	if (!c) {
+		tcp_close(tcp);
+		return;
+	}
+	c->surplus = 1;
+	s->n_surplus++;
+	c->running = 1; /* below */
+	conn_refuse(c, 503, "unavailable", "too many connections");
+	conn_run(c);
+}
+
+void
+conn_accept(void *arg, struct tcp *tcp)
+{
+	struct http_server *s = arg;
+	struct conn *c;
+
+	if (s->stopping) {
+		tcp_close(tcp);
+		return;
+	}
+	if (atomic_load(s->config.n_connections) >= s->config.max_connections) {
+		turn_away(s, tcp);
+		return;
+	}
+	c = new_conn(s, tcp);
+	if (!c) {
+		tcp_close(tcp);
+		return;
+	}
+	atomic_fetch_add(s->config.n_connections, 1);
 	settle(c);
 }

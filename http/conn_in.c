@@ -112,9 +112,12 @@ static struct request *
 new_request(struct conn *c)
 {
 	struct parser_head *h = &c->head;
-	size_t target_n = h->status ? 0 : h->target.n;
-	struct request *rq = mem_zalloc(sizeof(*rq) + target_n + 16);
+	struct request *rq;
+	size_t n = 16;
 
+	if (!h->status)
+		n += h->target.n + accept_bytes(h, c->in->p + c->in_at);
+	rq = mem_zalloc(sizeof(*rq) + n);
 	if (!rq) {
 		c->broken = 1;
 		return NULL;
@@ -132,10 +135,11 @@ new_request(struct conn *c)
 		rq->method = parser_slice(rq->base, h->method);
 		rq->target = parser_slice(rq->base, h->target);
 		rq->class = request_class(rq->method, rq->target);
-		rq->accept = request_header(rq, "accept");
+		rq->accept = accept_header(&c->head, rq->base, rq->storage);
+		if (rq->accept.p == rq->storage)
+			rq->store += rq->accept.n;
 	}
-	rq->problem =
-	    accept_q_by_name(rq->accept, "application/problem+json") > 0;
+	rq->problem = accept_problem(rq->accept);
 	respond_choose_id(rq, request_header(rq, "x-request-id"));
 	list_add_tail(&c->requests, &rq->link);
 	c->n_requests++;
@@ -168,7 +172,8 @@ conn_refuse(struct conn *c, int status, const char *type, const char *why)
 	if (!rq)
 		return;
 	rq->keep_alive = 0;
-	respond_error(rq, status, type, NULL, NULL, "%s", why);
+	respond_error(rq, status, type,
+	    status == 503 ? "Retry-After: 1\r\n" : NULL, NULL, "%s", why);
 }
 
 static const char *

@@ -165,15 +165,16 @@ struct conn {
 	uint32_t n_requests;
 	struct out out;
 	uint64_t queued; /* bytes in `out` of requests that are not first */
-	int running, eof, broken;
+	int running, eof, broken, reset;
 	int surplus; /* beyond http.max_connections: only to be told so */
 };
 
 /* --- conn.c --------------------------------------------------------------- */
 
 void conn_accept(void *server, struct tcp *tcp);
-/* Ends it, at once or when the connection's own code has returned. */
-void conn_close(struct conn *c);
+/* Ends it, at once or when the connection's own code has returned, so that the
+ * peer cannot take what it got for all there was. */
+void conn_reset(struct conn *c);
 void conn_free(struct conn *c);
 /* The deadline of what it waits for is over. */
 void conn_expired(struct conn *c);
@@ -255,6 +256,8 @@ void respond_begin(
 /* One chunk of it; BODY is empty then. */
 void respond_chunk(struct request *rq, struct out *body);
 void respond_end(struct request *rq);
+/* No more of it will come: the peer sees that it is not whole. */
+void respond_abort(struct request *rq);
 /* An error of http-api.md section 1.  FIELDS: more JSON members, or NULL. */
 void respond_error(struct request *rq, int status, const char *type,
     const char *extra, const char *fields, const char *fmt, ...)

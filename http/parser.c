@@ -87,6 +87,19 @@ parser_header_find(
 	return SLICE(NULL, 0);
 }
 
+uint32_t
+parser_header_count(
+    const struct parser_head *h, const uint8_t *base, const char *name)
+{
+	size_t n = strlen(name);
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < h->n_headers; i++)
+		count += (uint32_t)is_word_n(
+		    parser_slice(base, h->headers[i].name), name, n);
+	return count;
+}
+
 void
 parser_head_init(struct parser_head *h)
 {

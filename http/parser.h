@@ -79,6 +79,9 @@ enum parser_result parser_head_step(struct parser_head *h, struct slice in);
  * several. */
 struct slice parser_header_find(
     const struct parser_head *h, const uint8_t *base, const char *name);
+/* How often it is there. */
+uint32_t parser_header_count(
+    const struct parser_head *h, const uint8_t *base, const char *name);
 struct slice parser_slice(const uint8_t *base, struct parser_span s);
 
 /* Chunked bodies: parser_chunked.c. */

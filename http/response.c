@@ -116,6 +116,12 @@ respond_choose_id(struct request *rq, struct slice id)
 		rq->id[i] = digits[n & 15];
 }
 
+static int
+is_last(const struct request *rq)
+{
+	return rq->link.next == &rq->conn->requests;
+}
+
 #define HEAD_BYTES 512 /* without type and EXTRA; an id is at most 64 */
 
 /* LAST: what ends the head. */
@@ -126,7 +132,7 @@ send_head(struct request *rq, int status, const char *type, const char *extra,
 	char text[HEAD_BYTES], *at = text;
 
 	rq->status = status;
-	if (rq->server->stopping)
+	if (rq->server->stopping && is_last(rq))
 		rq->keep_alive = 0;
 	at = text_add(at, "HTTP/1.1 ");
 	at = text_add_u64(at, (uint64_t)status);
@@ -266,6 +272,17 @@ respond_end(struct request *rq)
 {
 	if (!rq->http10 && !rq->is_head)
 		respond_bytes(rq, "0\r\n\r\n", 5);
+	complete(rq);
+}
+
+void
+respond_abort(struct request *rq)
+{
+	if (rq->http10) { /* its end would be that of the body */
+		conn_reset(rq->conn);
+		return;
+	}
+	rq->keep_alive = 0;
 	complete(rq);
 }
 

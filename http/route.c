@@ -259,14 +259,13 @@ request_route(struct request *rq)
 		return;
 	}
 	allow_line(&rq->uri, allow);
-	if (slice_equal(method, SLICE_LIT("OPTIONS")) &&
-	    (allow[0] || everything)) {
-		options(rq, allow);
-		return;
-	}
-	if (rq->uri.empty_segment || !allow[0]) {
+	if (!everything && (rq->uri.empty_segment || !allow[0])) {
 		respond_error(rq, 404, "not-found", NULL, NULL,
 		    "there is nothing at this path");
+		return;
+	}
+	if (slice_equal(method, SLICE_LIT("OPTIONS"))) {
+		options(rq, allow);
 		return;
 	}
 	for (size_t i = 0; i < N_ROUTES; i++) {
@@ -360,7 +359,7 @@ request_timed_out(struct request *rq)
 	if (rq->list)
 		api_list_timed_out(rq);
 	else if (rq->streaming)
-		conn_close(rq->conn); /* an unfinished body must do */
+		respond_abort(rq); /* an unfinished body must do */
 	else if (rq->proposed)
 		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
 		    "whether the event was stored is not known");

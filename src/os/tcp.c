@@ -364,3 +364,12 @@ tcp_close(struct tcp *c)
 	close(c->fd);
 	mem_free(c);
 }
+
+void
+tcp_reset(struct tcp *c)
+{
+	struct linger now = {.l_onoff = 1};
+
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	tcp_close(c);
+}

@@ -66,5 +66,7 @@ void tcp_shutdown_write(struct tcp *c);
 /* "ip:port" of the peer. */
 const char *tcp_peer(const struct tcp *c);
 void tcp_close(struct tcp *c);
+/* The same, but the peer gets an error instead of an end. */
+void tcp_reset(struct tcp *c);
 
 #endif

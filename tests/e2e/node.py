@@ -136,10 +136,13 @@ class Node:
                             "x-session: " + self.token) + headers +
                            ("", "")).encode()
 
+    def open(self, timeout=15):
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout)
+
     def raw(self, data, timeout=15, half_close=False):
         """Sends bytes as they are; what came back until the node closed."""
-        with socket.create_connection(("127.0.0.1", self.port),
-                                      timeout) as s:
+        with self.open(timeout) as s:
             try:
                 s.sendall(data)
                 if half_close:
