@@ -19,6 +19,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/node/limits.h"
 #include "src/os/os.h"
 #include "vnode/journal.h"
 #include "vnode/store.h"
@@ -36,6 +37,7 @@ struct node {
 	struct ring *ring;
 	struct store *store;
 	uint32_t n_workers;
+	struct limits limits;
 	struct http_server **servers;
 	atomic_ullong inflight_bytes;
 	atomic_uint n_connections;
@@ -200,8 +202,11 @@ is_ready(void *arg, struct buf *lines)
 	int up = atomic_load(&n->up) && !n->stopping;
 
 	store_stats(n->store, &st);
-	buf_printf(lines, "[%s]vnodes open\n[%s]disk writable\n",
-	    up ? "+" : "-", st.writable ? "+" : "-");
+	buf_printf(lines,
+	    "[+]ring loaded\n[%s]vnodes open\n[%s]disk writable\n"
+	    "[%s]not stopping\n",
+	    atomic_load(&n->up) ? "+" : "-", st.writable ? "+" : "-",
+	    n->stopping ? "-" : "+");
 	buf_printf(lines, "free bytes %llu\n%s",
 	    (unsigned long long)st.free_bytes,
 	    up && st.writable ? "ok" : "not ready");
@@ -315,6 +320,7 @@ open_store(struct node *n, char *why)
 	    .sync = (int)conf_num(c, CONF_durability_sync),
 	    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
+	    .files_max = n->limits.files_max,
 	    .report = on_report,
 	    .fatal = on_fatal,
 	    .arg = n,
@@ -345,7 +351,7 @@ listen_all(struct node *n, char *why)
 	    .token = n->token,
 	    .max_body = conf_num(c, CONF_http_max_body),
 	    .max_inflight = conf_num(c, CONF_http_max_inflight),
-	    .max_connections = (uint32_t)conf_num(c, CONF_http_max_connections),
+	    .max_connections = n->limits.connections_max,
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
 	    .ready = is_ready,
 	    .access = on_access,
@@ -367,6 +373,28 @@ listen_all(struct node *n, char *why)
 }
 
 static int
+share_descriptors(struct node *n, char *why)
+{
+	uint32_t want = (uint32_t)conf_num(n->conf, CONF_http_max_connections);
+	uint64_t needed = 0;
+	int r = limits_share(&n->limits, n->n_workers, want, &needed);
+
+	if (r)
+		snprintf(why, NODE_WHY_BYTES,
+		    "the limit of open files is %llu: at least %llu are "
+		    "needed (ulimit -n)",
+		    (unsigned long long)n->limits.descriptors,
+		    (unsigned long long)needed);
+	else if (n->limits.connections_max < want)
+		log_write(n->log, LOG_WARN,
+		    "http.max_connections: %u instead of %u, because the "
+		    "limit of open files is %llu",
+		    n->limits.connections_max, want,
+		    (unsigned long long)n->limits.descriptors);
+	return r;
+}
+
+static int
 start(struct node *n, const char *data, char *why)
 {
 	const char *ip = conf_str(n->conf, CONF_http_ip);
@@ -379,7 +407,9 @@ start(struct node *n, const char *data, char *why)
 		    ip);
 		return -ERR_INVAL;
 	}
-	r = open_os(n, data, why);
+	r = share_descriptors(n, why);
+	if (r == 0)
+		r = open_os(n, data, why);
 	if (r == 0)
 		r = identity_open(n->env, conf_str(n->conf, CONF_nodename),
 		    (uint32_t)conf_num(n->conf, CONF_ring_size), &n->identity,
