@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """A real node in a directory of its own, and a plain HTTP client for it."""
+import atexit
+import ctypes
 import http.client
 import json
 import os
@@ -10,6 +12,13 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port():
@@ -33,6 +42,7 @@ class Node:
         self.options = {"http.port": self.port, "journal.segment": "32MB",
                         "disk.reserve": "16MB", **(options or {})}
         self.process = None
+        atexit.register(self.close)
 
     def command(self):
         args = [f"{self.root}/sbin/ioriod", "-r", self.root]
@@ -44,7 +54,8 @@ class Node:
         self.log = open(f"{self.root}/console.log", "ab")
         self.process = subprocess.Popen(self.command(), stdout=self.log,
                                         stderr=self.log,
-                                        stdin=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL,
+                                        preexec_fn=die_with_parent)
         if wait:
             self.wait_ready()
         return self
@@ -169,26 +180,28 @@ def parse(data):
 def answers(stream):
     """[(status, headers, body)] of pipelined answers with lengths, those to
     HEAD excepted; names of headers are in lower case."""
-    out = []
-    while stream:
-        head, _, stream = stream.partition(b"\r\n\r\n")
-        lines = head.decode().split("\r\n")
+    out, at = [], 0
+    while at < len(stream):
+        end = stream.index(b"\r\n\r\n", at)
+        lines = stream[at:end].decode().split("\r\n")
+        at = end + 4
         h = {k.lower(): v for k, v in
              (line.split(": ", 1) for line in lines[1:])}
         status = int(lines[0].split()[1])
-        body = b""
         if status == 100:
             continue
-        if h.get("transfer-encoding") == "chunked":
-            while True:
-                size, _, stream = stream.partition(b"\r\n")
-                n = int(size, 16)
-                body += stream[:n]
-                stream = stream[n + 2:]
-                if n == 0:
-                    break
-        else:
-            n = int(h.get("content-length", 0))
-            body, stream = stream[:n], stream[n:]
-        out.append((status, h, body))
+        body = []
+        n = int(h.get("content-length", 0))
+        while h.get("transfer-encoding") == "chunked":
+            end = stream.index(b"\r\n", at)
+            n = int(stream[at:end], 16)
+            at = end + 2
+            if n == 0:
+                at += 2
+                break
+            body.append(stream[at:at + n])
+            at += n + 2
+        body.append(stream[at:at + n])
+        at += n
+        out.append((status, h, b"".join(body)))
     return out
