@@ -535,14 +535,20 @@ memdisk_new(const struct memdisk_config *config)
 	return md;
 }
 
+void
+memdisk_close_all(struct memdisk *md)
+{
+	while (!list_empty(&md->handles))
+		md_close(md, LIST_ENTRY(list_first(&md->handles),
+				 struct disk_file, link));
+}
+
 struct memdisk *
 memdisk_free(struct memdisk *md)
 {
 	if (!md)
 		return NULL;
-	while (!list_empty(&md->handles))
-		md_close(md, LIST_ENTRY(list_first(&md->handles),
-				 struct disk_file, link));
+	memdisk_close_all(md);
 	for (size_t i = 0; i < md->n_ops; i++)
 		nameop_release(&md->ops[i]);
 	free(md->ops);

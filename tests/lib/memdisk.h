@@ -76,6 +76,9 @@ void memdisk_crash(
     struct memdisk *md, enum memdisk_outcome outcome, uint64_t seed);
 /* Up again; nothing else changes. */
 void memdisk_restart(struct memdisk *md);
+/* The process died and the machine did not: every handle is closed, and what is
+ * written but not synced is still only written. */
+void memdisk_close_all(struct memdisk *md);
 /* Non-zero between a power cut and memdisk_restart: all calls are -ERR_IO. */
 int memdisk_is_down(const struct memdisk *md);
 

@@ -54,7 +54,7 @@ struct simenv {
 	uint64_t now_us, wall_ms, wall_at_us;
 	uint32_t sender; /* who posts now */
 	int is_inside;   /* a step */
-	int is_killing;
+	int is_killing, is_paused;
 	uint64_t n_steps, trace;
 	simenv_dispatch_fn dispatch;
 	simenv_turn_fn turn;
@@ -351,7 +351,7 @@ simenv_step(struct simenv *s)
 	uint64_t n;
 
 	ASSERT(!s->is_inside);
-	n = runnable(s, UINT64_MAX);
+	n = s->is_paused ? 0 : runnable(s, UINT64_MAX);
 	if (n == 0)
 		return 0;
 	s->is_inside = 1;
@@ -363,8 +363,9 @@ simenv_step(struct simenv *s)
 	return 1;
 }
 
-int
-simenv_skip(struct simenv *s)
+/* When the earliest timer that can fire is due. */
+static uint64_t
+first_due(const struct simenv *s)
 {
 	uint64_t first = UINT64_MAX;
 
@@ -374,10 +375,17 @@ simenv_skip(struct simenv *s)
 		if (!s->is_held[t->worker] && t->due_us < first)
 			first = t->due_us;
 	}
+	return first;
+}
+
+int
+simenv_skip(struct simenv *s)
+{
+	uint64_t first = s->is_paused ? UINT64_MAX : first_due(s);
+
 	if (first == UINT64_MAX)
 		return 0;
-	if (first > s->now_us)
-		s->now_us = first;
+	simenv_advance_to(s, (struct mono){first});
 	return 1;
 }
 
@@ -518,6 +526,12 @@ simenv_hold_worker(struct simenv *s, uint32_t worker, int hold)
 	s->is_held[worker] = hold != 0;
 }
 
+void
+simenv_pause(struct simenv *s, int pause)
+{
+	s->is_paused = pause;
+}
+
 uint32_t
 simenv_worker(const struct simenv *s)
 {
@@ -534,6 +548,30 @@ void
 simenv_advance(struct simenv *s, uint64_t us)
 {
 	s->now_us += us;
+}
+
+void
+simenv_advance_to(struct simenv *s, struct mono now)
+{
+	if (now.us > s->now_us)
+		s->now_us = now.us;
+}
+
+struct mono
+simenv_next(const struct simenv *s)
+{
+	uint64_t first;
+
+	if (s->is_paused)
+		return (struct mono){UINT64_MAX};
+	for (uint32_t w = 0; w < s->config.n_workers; w++)
+		if (s->n_queued[w] && !s->is_held[w])
+			return (struct mono){s->now_us};
+	for (int i = 0; i < LANE_COUNT; i++)
+		if (s->lanes[i].n && !s->lanes[i].is_held)
+			return (struct mono){s->now_us};
+	first = first_due(s);
+	return (struct mono){first > s->now_us ? first : s->now_us};
 }
 
 void
@@ -556,6 +594,7 @@ simenv_kill(struct simenv *s)
 				drop_msg(s, m);
 		s->is_held[w] = 0;
 	}
+	s->is_paused = 0;
 	for (int i = 0; i < LANE_COUNT; i++) {
 		struct lane *l = &s->lanes[i];
 		struct env_job *job = l->first, *next;

@@ -71,6 +71,9 @@ void simenv_hold_lane(struct simenv *s, enum env_lane lane, int hold);
  * scheduled. */
 void simenv_hold_worker(struct simenv *s, uint32_t worker, int hold);
 
+/* Nothing runs at all while it is paused: SIGSTOP.  Time goes on. */
+void simenv_pause(struct simenv *s, int pause);
+
 /* Who runs now; SIMENV_NO_WORKER in a job of a lane and outside of a step. */
 uint32_t simenv_worker(const struct simenv *s);
 
@@ -78,6 +81,14 @@ uint32_t simenv_worker(const struct simenv *s);
 
 struct mono simenv_mono(const struct simenv *s);
 void simenv_advance(struct simenv *s, uint64_t us);
+/*
+ * When simenv_step can do something next: now, or when a timer is due;
+ * UINT64_MAX: not before something is posted.  Several envs share one time when
+ * the one with the lowest such time is the next to be taken there and to step.
+ */
+struct mono simenv_next(const struct simenv *s);
+/* The clock shows NOW, or later if it does already. */
+void simenv_advance_to(struct simenv *s, struct mono now);
 /* The wall clock shows NOW and goes on from there; it may jump back. */
 void simenv_set_wall(struct simenv *s, struct wall now);
 

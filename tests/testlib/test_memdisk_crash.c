@@ -469,3 +469,16 @@ Test(memdisk_crash, a_seed_decides_alike_for_a_disk_and_its_clone)
 	hang_up(md, f);
 	hang_up(md, gone);
 }
+
+Test(memdisk_crash, what_a_dead_process_wrote_can_be_read_and_still_be_lost)
+{
+	struct disk_file *f = must_open(md, "f", DISK_WRITE | DISK_CREATE);
+
+	cr_expect_eq(sync_dir(md, "."), 0);
+	cr_expect_eq(write_at(md, f, "abc", 3, 0), 0);
+	memdisk_close_all(md);
+	cr_expect_str_eq(content(md, "f"), "abc");
+	cr_expect_eq(memdisk_unsynced(md), 1);
+	cut_and_restart(md, MEMDISK_LOSE_ALL, 1);
+	cr_expect_str_eq(content(md, "f"), "");
+}

@@ -59,6 +59,12 @@ record(void *arg, uint32_t worker, struct msg *m)
 }
 
 static void
+count_tick(void *arg)
+{
+	(void)arg;
+}
+
+static void
 count_turn(void *arg, uint32_t worker)
 {
 	(void)worker;
@@ -406,4 +412,53 @@ Test(simenv, a_node_has_no_peers_until_it_is_given_a_net)
 	    env->net.send(env->net.ctx, 0, to, NET_CONTROL, &iov, 1), 0);
 	cr_expect_eq(n_slices, 1);
 	simenv_free(s);
+}
+
+Test(simenv, nothing_runs_while_it_is_paused_and_late_timers_fire_once)
+{
+	static struct seen seen;
+
+	begin(&seen, 4, record);
+	seen.env->timers.start(seen.env->timers.ctx, 0, 1000, tick, &seen);
+	post(&seen, 1, 0, 7);
+	cr_expect_eq(simenv_next(seen.s).us, simenv_mono(seen.s).us);
+	simenv_pause(seen.s, 1);
+	cr_expect_eq(simenv_next(seen.s).us, UINT64_MAX);
+	simenv_advance(seen.s, 50000);
+	cr_expect_eq(simenv_step(seen.s), 0);
+	cr_expect_eq(simenv_skip(seen.s), 0);
+	simenv_pause(seen.s, 0);
+	cr_expect_eq(simenv_run_idle(seen.s, 100), 2, "message, timer");
+	simenv_free(seen.s);
+}
+
+Test(simenv, several_share_one_time_by_stepping_the_one_that_is_next)
+{
+	static struct seen seen[3];
+	struct mono last = {0};
+	size_t n = 0;
+
+	for (uint64_t i = 0; i < 3; i++) {
+		begin(&seen[i], i, record);
+		seen[i].env->timers.start(seen[i].env->timers.ctx, 0,
+		    1000 * (i + 1), count_tick, &seen[i]);
+	}
+	while (last.us < 1100500) {
+		struct simenv *next = seen[0].s;
+
+		for (int i = 1; i < 3; i++)
+			if (simenv_next(seen[i].s).us < simenv_next(next).us)
+				next = seen[i].s;
+		cr_assert_geq(simenv_next(next).us, last.us);
+		last = simenv_next(next);
+		simenv_advance_to(next, last);
+		simenv_advance_to(next, (struct mono){1});
+		n += (size_t)simenv_step(next);
+	}
+	cr_expect_eq(seen[0].n_turns, 101);
+	cr_expect_eq(seen[1].n_turns, 50);
+	cr_expect_eq(seen[2].n_turns, 33);
+	cr_expect_eq(n, 100 + 1 + 50 + 33);
+	for (int i = 0; i < 3; i++)
+		simenv_free(seen[i].s);
 }
