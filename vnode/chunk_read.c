@@ -256,7 +256,11 @@ read_run(struct job *j, struct scan *s)
 		}
 		if (s->last && !j->req->desc && !j->r.stop_t)
 			return 0; /* a page, if not all */
-		bytes = s->want > bytes ? s->want : bytes * 2;
+		/* Doubled also when one event more would do: the scan begins
+		 * at the row each time. */
+		bytes *= 2;
+		if (bytes < s->want)
+			bytes = s->want;
 	}
 }
 
