@@ -195,8 +195,10 @@ sync_chunks(struct store *s)
 			if (u->dirs[g])
 				r = d->sync_dir(d->ctx, s->vnodes[g].dir);
 	}
+	/* A sync that failed for want of room has lost what it was to sync,
+	 * like any other. */
 	if (r)
-		return r;
+		return r == -ERR_NOSPC ? -ERR_IO : r;
 	images_reset(s);
 	u->n = 0;
 	memset(u->dirs, 0, s->config.n_groups);
@@ -281,7 +283,7 @@ write_manifest(struct flush *f, struct flush_manifest *m)
 }
 
 static int
-carry_out(struct flush *f)
+write_chunks(struct flush *f)
 {
 	struct hash128 previous = {0, 0};
 	int r = images_save(f);
@@ -295,11 +297,26 @@ carry_out(struct flush *f)
 		previous =
 		    c->info.sealed ? c->info.chain : (struct hash128){0, 0};
 	}
-	if (r || !f->checkpoint)
-		return r;
-	r = sync_chunks(f->store);
-	for (uint32_t i = 0; r == 0 && i < f->n_manifests; i++)
-		r = write_manifest(f, &f->manifests[i]);
+	return r;
+}
+
+/*
+ * The steps are told apart because what a manifest names must not be written
+ * again: when some manifests of a checkpoint could be written and others could
+ * not, the chunks count as written all the same.
+ */
+static int
+carry_out(struct flush *f)
+{
+	int r = f->chunks_r = write_chunks(f);
+
+	if (r == 0 && f->checkpoint)
+		r = sync_chunks(f->store);
+	for (uint32_t i = 0; i < f->n_manifests; i++) {
+		if (r == 0)
+			r = write_manifest(f, &f->manifests[i]);
+		f->manifests[i].r = r;
+	}
 	return r;
 }
 
@@ -330,11 +347,11 @@ book_chunk(struct store_worker *w, const struct flush_chunk *c, int r)
 }
 
 static void
-book_manifest(const struct flush_manifest *m, int r)
+book_manifest(const struct flush_manifest *m)
 {
 	struct vnode_manifest *now = &m->vnode->manifest;
 
-	if (r) {
+	if (m->r) {
 		now->fresh = 1; /* a delta has been lost: say it all again */
 		return;
 	}
@@ -369,9 +386,9 @@ book(struct flush *f)
 	int r = f->r;
 
 	for (uint32_t i = 0; i < f->n_chunks; i++)
-		book_chunk(w, &f->chunks[i], r);
+		book_chunk(w, &f->chunks[i], f->chunks_r);
 	for (uint32_t i = 0; i < f->n_manifests; i++)
-		book_manifest(&f->manifests[i], r);
+		book_manifest(&f->manifests[i]);
 	tail_cache_trim(&w->cache);
 	w->flush = NULL;
 	flush_free(f);

@@ -33,6 +33,7 @@ struct flush_manifest {
 	uint32_t number, crc;
 	uint64_t at; /* offset in the file */
 	int snapshot;
+	int r; /* what became of it */
 };
 
 struct flush {
@@ -41,7 +42,8 @@ struct flush {
 	struct store *store;
 	struct store_worker *worker;
 	int checkpoint;
-	int r;
+	int r;        /* of all of it */
+	int chunks_r; /* of writing chunks */
 	struct flush_part *parts;
 	struct flush_chunk *chunks;
 	struct flush_manifest *manifests;
