@@ -23,6 +23,7 @@
 #include "vnode/flush_impl.h"
 
 #define CHECKPOINT_EVERY_US 30000000ull
+#define CHECKPOINT_SOON_US  1000000ull
 
 /* A worker's word to worker 0, and the order to begin. */
 struct order {
@@ -257,6 +258,24 @@ begin(struct store *s)
 	}
 }
 
+/*
+ * Also when the journal is half full, however little was written: writes may
+ * wait for it to let go.  One that failed is tried again.
+ */
+static int
+is_due(const struct store *s, const struct journal_stats *js, uint64_t since_us)
+{
+	const struct checkpoint *c = &s->checkpoint;
+
+	if (js->n_bytes - c->last_bytes >= s->config.checkpoint_bytes)
+		return 1;
+	if (since_us >= CHECKPOINT_SOON_US &&
+	    (c->failed || js->used_bytes > js->max_bytes / 2))
+		return 1;
+	return since_us >= CHECKPOINT_EVERY_US &&
+	       js->n_records != c->last_records;
+}
+
 void
 checkpoint_tick(struct store *s, int force)
 {
@@ -267,9 +286,7 @@ checkpoint_tick(struct store *s, int force)
 	if (c->running)
 		return;
 	journal_stats(s->journal, &js);
-	if (!force && js.n_bytes - c->last_bytes < s->config.checkpoint_bytes &&
-	    (mono_diff_us(c->last_at, now) < CHECKPOINT_EVERY_US ||
-		js.n_records == c->last_records))
+	if (!force && !is_due(s, &js, mono_diff_us(c->last_at, now)))
 		return;
 	c->last_at = now;
 	c->last_bytes = js.n_bytes;

@@ -227,6 +227,13 @@ journal_submit(struct journal *j, struct journal_append *list)
 }
 
 void
+journal_retry(struct journal *j)
+{
+	if (atomic_load(&j->stalled))
+		journal_schedule(j);
+}
+
+void
 journal_stats(const struct journal *j, struct journal_stats *out)
 {
 	*out = (struct journal_stats){

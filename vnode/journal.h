@@ -59,7 +59,8 @@ struct journal_append {
 	struct journal_head head;
 	uint32_t worker; /* who hears of it */
 	int n_iov;
-	const struct iovec *iov; /* the payload; <= JOURNAL_PAYLOAD_MAX bytes */
+	const struct iovec *iov; /* the payload; <= JOURNAL_PAYLOAD_MAX bytes,
+				    and with its header in one segment */
 	uint32_t payload_bytes;  /* sum of IOV; set by the caller */
 	uint32_t payload_crc;    /* CRC32C of IOV; set by the caller */
 	lsn_t lsn;               /* set by the journal */
@@ -124,6 +125,10 @@ struct journal *journal_close(struct journal *j);
 /* Hands the chain LIST (linked by next, NULL-terminated) over, in this order.
  */
 void journal_submit(struct journal *j, struct journal_append *list);
+
+/* Tries again to write what had no room on the disk; any worker, from time to
+ * time. */
+void journal_retry(struct journal *j);
 
 /*
  * Records below FLOOR are needed no more; whole segments below it are recycled.

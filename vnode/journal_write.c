@@ -61,6 +61,7 @@ choose(struct journal *j, uint64_t room, struct batch *b)
 	for (; a && b->n_records < BATCH_RECORDS; a = a->next) {
 		uint64_t n = record_bytes(a);
 
+		ASSERT(n <= j->config.segment_bytes - JOURNAL_BLOCK);
 		if (bytes + n > room ||
 		    (b->n_records && bytes + n > BATCH_BYTES) ||
 		    b->n_iov + a->n_iov + 4 > BATCH_IOV)
@@ -265,6 +266,7 @@ journal_run(struct env_job *job)
 			r = run_batch(j);
 		take_inbox(j);
 	}
+	atomic_store(&j->stalled, r == 1);
 	if (r < 0 && r != -ERR_NOMEM)
 		die(j, r);
 	else if (r == -ERR_NOMEM)

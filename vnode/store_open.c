@@ -564,6 +564,7 @@ on_tick(void *arg)
 	if (w->id != 0)
 		return;
 	check_space(s);
+	journal_retry(s->journal);
 	if (!atomic_load(&s->dead))
 		checkpoint_tick(s, 0);
 }
