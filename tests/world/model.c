@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* model - where every event is, as far as anybody was told. */
+#include "tests/world/model.h"
+
+#include <stdarg.h>
+
+#include "src/base/assert.h"
+#include "src/base/hash.h"
+#include "src/base/mem.h"
+
+#define TYPE "text/x-world"
+
+static int
+wrong(struct model *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m->why, sizeof(m->why), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+void
+model_init(struct model *m, uint32_t n_streams, uint32_t n_groups)
+{
+	*m = (struct model){.n_streams = n_streams};
+	ASSERT(n_streams <= MODEL_STREAMS);
+	m->scratch = mem_alloc(MODEL_DATA_MAX);
+	ASSERT(m->scratch);
+	for (uint32_t i = 0; i < n_streams; i++) {
+		struct model_stream *s = &m->streams[i];
+
+		s->group = i % n_groups;
+		snprintf(s->bucket, sizeof(s->bucket), "b%u", i % 3);
+		snprintf(s->name, sizeof(s->name), "s%u", i);
+	}
+}
+
+void
+model_deinit(struct model *m)
+{
+	for (uint32_t i = 0; i < m->n_streams; i++)
+		mem_free(m->streams[i].puts);
+	mem_free(m->puts);
+	mem_free(m->scratch);
+}
+
+/* --- what an event consists of ---------------------------------------------
+ */
+
+/* Most are small, some take several blocks of the journal. */
+static size_t
+data_bytes(uint64_t put, uint32_t ordinal, uint32_t n)
+{
+	uint64_t key[2] = {put, ordinal};
+	uint64_t h = hash64(key, sizeof(key), 1);
+
+	if (n > 8)
+		return 24 + h % 40;
+	if (h % 16 == 0)
+		return 24 + (h >> 8) % 4000;
+	if (h % 97 == 0 && n == 1)
+		return 24 + (h >> 8) % (MODEL_DATA_MAX - 24);
+	return 24 + (h >> 8) % 200;
+}
+
+struct vnode_put_event
+model_event(uint64_t put, uint32_t ordinal, uint32_t n, uint8_t *out)
+{
+	size_t bytes = data_bytes(put, ordinal, n), at;
+
+	at = (size_t)snprintf((char *)out, MODEL_DATA_MAX,
+	    "%llu.%u:", (unsigned long long)put, ordinal);
+	for (size_t i = at; i < bytes; i++)
+		out[i] = (uint8_t)('a' + (put + ordinal * 7 + i) % 26);
+	return (struct vnode_put_event){
+	    .flags = put % 3 ? EVENT_JSON : 0,
+	    .type = put % 3 ? SLICE(NULL, 0) : SLICE_LIT(TYPE),
+	    .data = SLICE(out, bytes),
+	};
+}
+
+/* Reads what model_event begins with; 0 when it is something else. */
+static int
+parse(struct slice data, uint64_t *put, uint32_t *ordinal)
+{
+	uint64_t v[2] = {0, 0};
+	size_t i = 0;
+
+	for (int k = 0; k < 2; k++) {
+		for (; i < data.n && data.p[i] >= '0' && data.p[i] <= '9'; i++)
+			v[k] = v[k] * 10 + (uint64_t)(data.p[i] - '0');
+		if (i == data.n || data.p[i++] != ".:"[k])
+			return 0;
+	}
+	*put = v[0];
+	*ordinal = (uint32_t)v[1];
+	return 1;
+}
+
+/* --- puts -------------------------------------------------------------------
+ */
+
+uint64_t
+model_put_new(struct model *m, uint32_t stream, uint32_t n)
+{
+	if (m->n_puts == m->cap_puts) {
+		m->cap_puts = m->cap_puts ? m->cap_puts * 2 : 1024;
+		m->puts = mem_realloc(m->puts, m->cap_puts * sizeof(*m->puts));
+		ASSERT(m->puts);
+	}
+	m->puts[m->n_puts] =
+	    (struct model_put){.stream = stream, .n_events = n};
+	return m->n_puts++;
+}
+
+static void
+reserve(struct model_stream *s, uint64_t last)
+{
+	uint64_t cap = s->cap ? s->cap : 256;
+
+	while (cap <= last)
+		cap *= 2;
+	if (cap != s->cap) {
+		s->puts = mem_realloc(s->puts, cap * sizeof(*s->puts));
+		ASSERT(s->puts);
+		memset(s->puts + s->cap, 0, (cap - s->cap) * sizeof(*s->puts));
+		s->cap = cap;
+	}
+	if (s->n < last)
+		s->n = last;
+}
+
+/* The time of the put at SEQ of S; 0 when it is not known. */
+static uint64_t
+time_at(const struct model *m, const struct model_stream *s, uint64_t seq)
+{
+	if (seq == 0 || seq > s->n || s->puts[seq] == 0)
+		return 0;
+	return m->puts[s->puts[seq] - 1].t_ms;
+}
+
+/* PUT is at FIRST, with time T_MS, and nowhere else. */
+static int
+place(struct model *m, uint64_t put, uint64_t first, uint64_t t_ms)
+{
+	struct model_put *p = &m->puts[put];
+	struct model_stream *s = &m->streams[p->stream];
+	uint64_t before, after;
+
+	if (p->first == first && p->t_ms == t_ms)
+		return 0;
+	if (p->first)
+		return wrong(m,
+		    "put %llu of %s is at %llu with time %llu and at %llu "
+		    "with time %llu",
+		    (unsigned long long)put, s->name,
+		    (unsigned long long)p->first, (unsigned long long)p->t_ms,
+		    (unsigned long long)first, (unsigned long long)t_ms);
+	if (first == 0 || t_ms == 0)
+		return wrong(m, "put %llu of %s has seqnum or time 0",
+		    (unsigned long long)put, s->name);
+	reserve(s, first + p->n_events);
+	before = time_at(m, s, first - 1);
+	after = time_at(m, s, first + p->n_events);
+	if (t_ms < before || (after && t_ms > after))
+		return wrong(m, "the time of %s decreases at %llu", s->name,
+		    (unsigned long long)first);
+	for (uint64_t seq = first; seq < first + p->n_events; seq++) {
+		if (s->puts[seq])
+			return wrong(m, "%s has put %llu at %llu, and put %llu",
+			    s->name, (unsigned long long)s->puts[seq] - 1,
+			    (unsigned long long)seq, (unsigned long long)put);
+		s->puts[seq] = put + 1;
+	}
+	p->first = first;
+	p->t_ms = t_ms;
+	return 0;
+}
+
+int
+model_put_acked(
+    struct model *m, uint64_t put, uint64_t first, uint64_t last, uint64_t t_ms)
+{
+	struct model_put *p = &m->puts[put];
+	struct model_stream *s = &m->streams[p->stream];
+
+	ASSERT(p->state == PUT_PENDING);
+	p->state = PUT_ACKED;
+	if (last != first + p->n_events - 1)
+		return wrong(m, "put %llu of %u events is %llu to %llu",
+		    (unsigned long long)put, p->n_events,
+		    (unsigned long long)first, (unsigned long long)last);
+	if (s->floor < last)
+		s->floor = last;
+	return place(m, put, first, t_ms);
+}
+
+int
+model_put_failed(struct model *m, uint64_t put, enum put_state state)
+{
+	struct model_put *p = &m->puts[put];
+
+	ASSERT(p->state == PUT_PENDING);
+	p->state = state;
+	if (state == PUT_REFUSED && p->first)
+		return wrong(m, "put %llu of %s was refused, and is at %llu",
+		    (unsigned long long)put, m->streams[p->stream].name,
+		    (unsigned long long)p->first);
+	return 0;
+}
+
+/* --- answers to readers -----------------------------------------------------
+ */
+
+int
+model_saw(struct model *m, uint32_t stream, const struct event *e)
+{
+	const struct model_stream *s = &m->streams[stream];
+	struct vnode_put_event want;
+	uint64_t put;
+	uint32_t ordinal;
+
+	if (!parse(e->data, &put, &ordinal) || put >= m->n_puts ||
+	    ordinal >= m->puts[put].n_events)
+		return wrong(m, "%s has an event at %llu that nobody sent",
+		    s->name, (unsigned long long)e->seq);
+	want = model_event(put, ordinal, m->puts[put].n_events, m->scratch);
+	if (!slice_equal(want.data, e->data) ||
+	    !slice_equal(want.type, e->type) || want.flags != e->flags)
+		return wrong(m, "%s has other bytes at %llu than were sent",
+		    s->name, (unsigned long long)e->seq);
+	if (m->puts[put].stream != stream)
+		return wrong(m, "%s has an event at %llu that was sent to %s",
+		    s->name, (unsigned long long)e->seq,
+		    m->streams[m->puts[put].stream].name);
+	if (m->puts[put].state == PUT_REFUSED)
+		return wrong(m, "%s has put %llu at %llu, which was refused",
+		    s->name, (unsigned long long)put,
+		    (unsigned long long)e->seq);
+	return place(m, put, e->seq - ordinal, e->t_ms);
+}
+
+int
+model_newest(struct model *m, uint32_t stream, uint64_t floor, uint64_t newest)
+{
+	struct model_stream *s = &m->streams[stream];
+
+	if (newest < floor)
+		return wrong(m,
+		    "%s ends at %llu, though %llu was committed before the "
+		    "question",
+		    s->name, (unsigned long long)newest,
+		    (unsigned long long)floor);
+	if (s->floor < newest)
+		s->floor = newest;
+	return 0;
+}
+
+int
+model_incarnation(struct model *m, uint32_t stream, uint64_t incarnation)
+{
+	struct model_stream *s = &m->streams[stream];
+
+	if (incarnation == 0)
+		return wrong(m, "%s has events and no incarnation", s->name);
+	if (s->incarnation && s->incarnation != incarnation)
+		return wrong(m, "%s was stream %llu and is %llu", s->name,
+		    (unsigned long long)s->incarnation,
+		    (unsigned long long)incarnation);
+	for (uint32_t i = 0; i < m->n_streams; i++)
+		if (i != stream && m->streams[i].group == s->group &&
+		    m->streams[i].incarnation == incarnation)
+			return wrong(m, "%s and %s are both stream %llu",
+			    s->name, m->streams[i].name,
+			    (unsigned long long)incarnation);
+	s->incarnation = incarnation;
+	return 0;
+}
+
+int
+model_seek(struct model *m, uint32_t stream, uint64_t ms, uint64_t seek,
+    uint64_t newest)
+{
+	const struct model_stream *s = &m->streams[stream];
+	uint64_t before = time_at(m, s, seek - 1), at = time_at(m, s, seek);
+
+	if (seek == 0 || seek > newest + 1)
+		return wrong(m, "%s: seek gave %llu of %llu", s->name,
+		    (unsigned long long)seek, (unsigned long long)newest);
+	if ((before && before >= ms) || (seek <= newest && at && at < ms))
+		return wrong(m, "%s: seek %llu gave %llu", s->name,
+		    (unsigned long long)ms, (unsigned long long)seek);
+	return 0;
+}

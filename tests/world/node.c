@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * node - one node: a process that comes and goes, on a machine that stays.
+ *
+ *	      node_start            node_stop             told
+ *	DOWN ------------> UP ----------------> STOPPING ------> DOWN
+ *	  ^                 |                      |
+ *	  +-----------------+----------------------+
+ *	     killed, power cut, or it said that it cannot go on
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/world/arena.h"
+#include "tests/world/world.h"
+
+#define DISK_BYTES (256ull << 20)
+#define WALL_MS    UINT64_C(1767225600000)
+#define LAST_STEPS 100000 /* that a stopped process may still make */
+
+static unsigned
+owner(const struct node *n)
+{
+	return n->slot + 1;
+}
+
+/* --- what the store sees ----------------------------------------------------
+ */
+
+static void
+dispatch(void *arg, uint32_t worker, struct msg *m)
+{
+	struct node *n = arg;
+
+	if (m->kind == MSG_CALL || m->answer)
+		m->fn(m);
+	else
+		store_handle(n->store, worker, m);
+}
+
+static void
+turn(void *arg, uint32_t worker)
+{
+	struct node *n = arg;
+
+	store_turn(n->store, worker);
+}
+
+static void
+on_report(void *arg, int is_error, const char *what)
+{
+	struct node *n = arg;
+
+	world_trace(n->world, "node %u %s: %s", n->slot,
+	    is_error ? "complains" : "reports", what);
+}
+
+static void
+on_fatal(void *arg, const char *what)
+{
+	struct node *n = arg;
+
+	on_report(n, 1, what);
+	if (n->fatal++)
+		world_fail(
+		    n->world, "node %u gives up twice: %s", n->slot, what);
+	if (!n->disk_sick && !memdisk_is_down(n->disk))
+		world_fail(n->world, "node %u gives up without a cause: %s",
+		    n->slot, what);
+}
+
+static const char *const disk_calls[] = {
+    [MEMDISK_OPEN] = "makes",
+    [MEMDISK_PWRITEV] = "writes",
+    [MEMDISK_TRUNCATE] = "truncates",
+    [MEMDISK_SYNC] = "syncs",
+    [MEMDISK_SYNC_ALL] = "syncs all",
+    [MEMDISK_SYNC_DIR] = "syncs directory",
+    [MEMDISK_RENAME] = "renames",
+    [MEMDISK_UNLINK] = "removes",
+    [MEMDISK_MKDIR] = "makes directory",
+};
+
+static enum memdisk_fault
+on_disk_call(void *arg, enum memdisk_op op, const char *path)
+{
+	struct node *n = arg;
+
+	if (n->world->o.verbose)
+		world_trace(
+		    n->world, "node %u: %s %s", n->slot, disk_calls[op], path);
+	if (n->fault_in == 0 || --n->fault_in)
+		return MEMDISK_OK;
+	n->disk_sick = 1;
+	world_trace(n->world, "node %u meets fault %d at %s", n->slot,
+	    (int)n->fault, path);
+	return n->fault;
+}
+
+/* --- the process ------------------------------------------------------------
+ */
+
+void
+node_create(struct world *w, uint32_t slot)
+{
+	struct node *n = &w->nodes[slot];
+	struct memdisk_config config = {
+	    .capacity_bytes = DISK_BYTES,
+	    .sector_bytes = world_one_in(w, 2) ? 512 : 4096,
+	};
+	const struct env_disk *d;
+
+	*n = (struct node){.world = w, .slot = slot};
+	for (int i = 0; i < 16; i++)
+		n->id[i] = (uint8_t)world_below(w, 256);
+	n->id[0] = (uint8_t)slot;
+	n->skew_ms = (int64_t)world_below(w, 4000) - 2000;
+	n->disk = memdisk_new(&config);
+	d = memdisk_disk(n->disk);
+	d->mkdir(d->ctx, "c");
+	d->sync_all(d->ctx);
+	memdisk_set_hook(n->disk, on_disk_call, n);
+}
+
+static void
+forget_process(struct node *n)
+{
+	n->life++;
+	n->state = NODE_DOWN;
+	n->store = NULL;
+	n->fatal = n->stopped = n->paused = 0;
+	n->fault_in = 0;
+	world_note(n->world, simenv_trace(n->sim));
+	n->sim = simenv_free(n->sim);
+	memdisk_close_all(n->disk);
+	clients_forget(n);
+	arena_drop(owner(n));
+}
+
+void
+node_kill(struct node *n)
+{
+	if (n->state == NODE_DOWN)
+		return;
+	world_trace(n->world, "node %u is killed", n->slot);
+	n->world->counts.kills++;
+	forget_process(n);
+}
+
+void
+node_power_cut(struct node *n, enum memdisk_outcome outcome)
+{
+	struct world *w = n->world;
+
+	world_trace(w, "node %u loses power (%d), %zu changes not synced",
+	    n->slot, (int)outcome, memdisk_unsynced(n->disk));
+	w->counts.power_cuts++;
+	if (n->state != NODE_DOWN)
+		forget_process(n);
+	memdisk_crash(n->disk, outcome, chance_next(&w->chance));
+	memdisk_restart(n->disk);
+}
+
+static enum memdisk_outcome
+draw_outcome(struct world *w)
+{
+	static const enum memdisk_outcome all[] = {
+	    MEMDISK_RANDOM, MEMDISK_RANDOM, MEMDISK_LOSE_ALL, MEMDISK_KEEP_ALL};
+
+	return all[world_below(w, 4)];
+}
+
+/* What a step, a start or a stop may have led to; 1: the process is gone. */
+static int
+after(struct node *n)
+{
+	struct world *w = n->world;
+
+	if (w->settled && (n->fatal || memdisk_is_down(n->disk)))
+		world_fail(w, "node %u died with nothing in its way", n->slot);
+	if (memdisk_is_down(n->disk)) {
+		node_power_cut(n, draw_outcome(w));
+		node_restart_in(n, world_below(w, 3000000));
+		return 1;
+	}
+	if (n->fatal) {
+		/* What a failed sync left in the cache is not on the disk; only
+		 * a machine that starts again knows which is which. */
+		w->counts.disk_errors++;
+		node_power_cut(n, draw_outcome(w));
+		node_restart_in(n, world_below(w, 3000000));
+		return 1;
+	}
+	return 0;
+}
+
+static int
+open_store(struct node *n, char *why, size_t why_bytes)
+{
+	struct store_config c = n->world->store;
+	int r;
+
+	c.env = simenv_env(n->sim);
+	memcpy(c.node_id, n->id, 16);
+	c.seed = world_below(n->world, UINT64_MAX);
+	c.report = on_report;
+	c.fatal = on_fatal;
+	c.arg = n;
+	arena_enter(owner(n));
+	r = store_open(&n->store, &c, why, why_bytes);
+	arena_enter(0);
+	if (r && arena_pieces(owner(n)))
+		world_fail(n->world,
+		    "node %u: %zu pieces of memory are left after a failed "
+		    "start",
+		    n->slot, arena_pieces(owner(n)));
+	return r;
+}
+
+static void
+new_process(struct node *n)
+{
+	struct world *w = n->world;
+	struct simenv_config sc = {
+	    .seed = chance_next(&w->chance),
+	    .n_workers = 1u << world_below(w, 3),
+	    .disk = memdisk_disk(n->disk),
+	    .start = {(uint64_t)((int64_t)WALL_MS + n->skew_ms)},
+	    .step_max_us = w->step_max_us,
+	};
+
+	n->life++;
+	n->n_workers = sc.n_workers;
+	n->sim = simenv_new(&sc);
+	simenv_advance_to(n->sim, (struct mono){w->now_us});
+	simenv_set_dispatch(n->sim, dispatch, n);
+	simenv_set_turn(n->sim, turn, n);
+	n->disk_sick = 0;
+}
+
+void
+node_start(struct node *n)
+{
+	struct world *w = n->world;
+	char why[512] = "";
+	int r;
+
+	ASSERT(n->state == NODE_DOWN);
+	new_process(n);
+	n->state = NODE_UP;
+	r = open_store(n, why, sizeof(why));
+	if (r == 0) {
+		arena_enter(owner(n));
+		r = store_start(n->store);
+		arena_enter(0);
+	}
+	world_trace(w, "node %u starts with %u workers: %s", n->slot,
+	    n->n_workers, r ? why : "ok");
+	w->counts.starts++;
+	if (after(n))
+		return;
+	if (r == 0) {
+		simenv_advance(n->sim, world_between(w, 1000, 100000));
+		return;
+	}
+	if (!n->disk_sick && !(n->full && r == -ERR_NOSPC))
+		world_fail(w, "node %u does not start: %s (%s)", n->slot, why,
+		    err_text(r));
+	node_kill(n);
+	node_restart_in(n, world_below(w, 3000000));
+}
+
+static void
+restart(struct world *w, struct happening *ev)
+{
+	struct node *n = &w->nodes[ev->slot];
+
+	if (n->state != NODE_DOWN || n->life != ev->life)
+		return;
+	node_start(n);
+}
+
+void
+node_restart_in(struct node *n, uint64_t us)
+{
+	ASSERT(n->state == NODE_DOWN);
+	world_schedule(n->world, us,
+	    (struct happening){
+		.run = restart, .slot = n->slot, .life = n->life});
+}
+
+/* --- an orderly stop --------------------------------------------------------
+ */
+
+static void
+on_stopped(void *arg)
+{
+	((struct node *)arg)->stopped = 1;
+}
+
+void
+node_stop(struct node *n)
+{
+	if (n->state != NODE_UP)
+		return;
+	world_trace(n->world, "node %u stops", n->slot);
+	n->state = NODE_STOPPING;
+	arena_enter(owner(n));
+	store_stop(n->store, on_stopped, n);
+	arena_enter(0);
+}
+
+/* Nothing hangs any more. */
+static void
+let_go(struct node *n)
+{
+	for (int i = 0; i < LANE_COUNT; i++)
+		simenv_hold_lane(n->sim, (enum env_lane)i, 0);
+	for (uint32_t i = 0; i < n->n_workers; i++)
+		simenv_hold_worker(n->sim, i, 0);
+}
+
+/* What is under way ends; then the process must have answered everybody and
+ * given back all that it had. */
+static void
+finish_stop(struct node *n)
+{
+	struct world *w = n->world;
+
+	let_go(n);
+	arena_enter(owner(n));
+	simenv_run_idle(n->sim, LAST_STEPS);
+	arena_enter(0);
+	if (after(n))
+		return;
+	for (uint32_t i = 0; i < w->n_clients; i++)
+		if (client_waits_for(&w->clients[i], n))
+			world_fail(w,
+			    "node %u stopped without an answer to client %u",
+			    n->slot, i);
+	if (simenv_queued(n->sim))
+		world_fail(w, "node %u is busy after it stopped", n->slot);
+	arena_enter(owner(n));
+	n->store = store_close(n->store);
+	arena_enter(0);
+	if (arena_pieces(owner(n)))
+		world_fail(w,
+		    "node %u stopped and still has %zu pieces of memory",
+		    n->slot, arena_pieces(owner(n)));
+	world_trace(w, "node %u has stopped", n->slot);
+	w->counts.stops++;
+	forget_process(n);
+	if (!w->closing)
+		node_restart_in(n, world_below(w, 2000000));
+}
+
+void
+node_step(struct node *n)
+{
+	simenv_advance_to(n->sim, (struct mono){n->world->now_us});
+	arena_enter(owner(n));
+	simenv_step(n->sim);
+	arena_enter(0);
+	if (!after(n) && n->stopped)
+		finish_stop(n);
+}
+
+/* --- the machine ------------------------------------------------------------
+ */
+
+void
+node_pause(struct node *n, int pause)
+{
+	if (n->state == NODE_DOWN || n->paused == pause)
+		return;
+	world_trace(
+	    n->world, "node %u %s", n->slot, pause ? "is paused" : "goes on");
+	n->paused = pause;
+	simenv_pause(n->sim, pause);
+	if (!pause)
+		simenv_advance_to(n->sim, (struct mono){n->world->now_us});
+}
+
+void
+node_set_room(struct node *n, uint64_t bytes)
+{
+	const struct env_disk *d = memdisk_disk(n->disk);
+	uint64_t capacity = DISK_BYTES, room;
+
+	memdisk_set_capacity(n->disk, capacity);
+	if (bytes == UINT64_MAX || d->free_bytes(d->ctx, &room)) {
+		n->full = 0;
+		return;
+	}
+	if (bytes < room)
+		capacity -= room - bytes;
+	world_trace(n->world, "node %u has room for %llu bytes", n->slot,
+	    (unsigned long long)bytes);
+	memdisk_set_capacity(n->disk, capacity);
+	n->full = 1;
+}
+
+void
+node_heal(struct node *n)
+{
+	n->fault_in = 0;
+	node_set_room(n, UINT64_MAX);
+	node_pause(n, 0);
+	if (n->state == NODE_DOWN)
+		node_restart_in(n, 0);
+	else
+		let_go(n);
+}
+
+void
+node_free(struct node *n)
+{
+	struct world *w = n->world;
+
+	ASSERT(n->state == NODE_DOWN);
+	world_note(w, memdisk_hash(n->disk));
+	n->disk = memdisk_free(n->disk);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * world - virtual time over several nodes: a heap of events, and the loop.
+ *
+ * The next step is that of the event or node with the lowest time.  A node's
+ * step takes up to step_max_us of its own clock, so nodes are apart by that at
+ * most, and nothing that one sends can reach another in its past.
+ */
+#include "tests/world/world.h"
+
+#include <stdarg.h>
+
+#include "src/base/assert.h"
+#include "src/base/hash.h"
+#include "src/base/mem.h"
+#include "tests/world/arena.h"
+
+#define START_US  1000000 /* what simenv begins with */
+#define SETTLE_US 5000000 /* until the last faults have shown */
+#define CALM_US   120000000
+
+uint64_t
+world_below(struct world *w, uint64_t n)
+{
+	return chance_below(&w->chance, n);
+}
+
+uint64_t
+world_between(struct world *w, uint64_t from, uint64_t to)
+{
+	return from + chance_below(&w->chance, to - from + 1);
+}
+
+int
+world_one_in(struct world *w, uint64_t n)
+{
+	return n && chance_one_in(&w->chance, n);
+}
+
+void
+world_trace(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!w->o.trace)
+		return;
+	fprintf(w->o.trace, "%12.3f ms  ", (double)w->now_us / 1000);
+	va_start(ap, fmt);
+	vfprintf(w->o.trace, fmt, ap);
+	va_end(ap);
+	fputc('\n', w->o.trace);
+}
+
+void
+world_note(struct world *w, uint64_t v)
+{
+	w->hash = hash64(&v, sizeof(v), w->hash);
+}
+
+void
+world_fail(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	arena_enter(0);
+	va_start(ap, fmt);
+	vsnprintf(w->failure, sizeof(w->failure), fmt, ap);
+	va_end(ap);
+	world_trace(w, "VIOLATION: %s", w->failure);
+	longjmp(w->out, 1);
+}
+
+/* --- the heap ---------------------------------------------------------------
+ */
+
+static int
+before(const struct happening *a, const struct happening *b)
+{
+	return a->at_us < b->at_us || (a->at_us == b->at_us && a->tie < b->tie);
+}
+
+void
+world_schedule(struct world *w, uint64_t in_us, struct happening ev)
+{
+	uint32_t i = w->n_heap++;
+
+	if (i == w->cap_heap) {
+		w->cap_heap = w->cap_heap ? w->cap_heap * 2 : 256;
+		w->heap = mem_realloc(w->heap, w->cap_heap * sizeof(*w->heap));
+		ASSERT(w->heap);
+	}
+	ev.at_us = w->now_us + in_us;
+	ev.tie = w->tie++;
+	for (; i > 0 && before(&ev, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		w->heap[i] = w->heap[(i - 1) / 2];
+	w->heap[i] = ev;
+}
+
+static struct happening
+pop(struct world *w)
+{
+	struct happening top = w->heap[0], last = w->heap[--w->n_heap];
+	uint32_t i = 0, k;
+
+	while ((k = 2 * i + 1) < w->n_heap) {
+		if (k + 1 < w->n_heap && before(&w->heap[k + 1], &w->heap[k]))
+			k++;
+		if (!before(&w->heap[k], &last))
+			break;
+		w->heap[i] = w->heap[k];
+		i = k;
+	}
+	w->heap[i] = last;
+	return top;
+}
+
+/* --- the loop ---------------------------------------------------------------
+ */
+
+/* What comes next in the world; it never ends, since ticks go on. */
+static void
+step(struct world *w)
+{
+	struct node *next = NULL;
+	uint64_t at = UINT64_MAX;
+
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[i];
+		uint64_t t;
+
+		if (n->state == NODE_DOWN)
+			continue;
+		t = simenv_next(n->sim).us;
+		if (t < at) {
+			at = t;
+			next = n;
+		}
+	}
+	w->counts.steps++;
+	if (w->n_heap && w->heap[0].at_us <= at) {
+		struct happening ev = pop(w);
+
+		w->now_us = ev.at_us;
+		ev.run(w, &ev);
+		return;
+	}
+	ASSERT(next);
+	if (at > w->now_us)
+		w->now_us = at;
+	node_step(next);
+}
+
+int
+world_run_until(
+    struct world *w, int (*cond)(void *arg), void *arg, uint64_t for_us)
+{
+	uint64_t end = w->now_us + for_us;
+	int r;
+
+	while ((r = cond(arg)) == 0 && w->now_us < end)
+		step(w);
+	return r;
+}
+
+/* --- a history --------------------------------------------------------------
+ */
+
+static void
+on_tick(struct world *w, struct happening *ev)
+{
+	if (ev->detail) {
+		chaos_tick(w);
+		ev->detail--;
+	}
+	world_schedule(w, TICK_US, *ev);
+}
+
+/* Sizes so small that segments are recycled, checkpoints due and files closed
+ * all the time. */
+static void
+draw_store(struct world *w)
+{
+	uint64_t segment = 4096 * world_between(w, 20, 60);
+
+	w->store = (struct store_config){
+	    .dir = "c",
+	    .cluster_id = "0123456789abcde",
+	    .n_groups = w->n_groups,
+	    .segment_bytes = segment,
+	    .journal_max_bytes = segment * world_between(w, 4, 12),
+	    .disk_reserve_bytes = world_below(w, 2) * 65536,
+	    .request_timeout_us = world_between(w, 200000, 5000000),
+	    .dirty_max_bytes = world_between(w, 16384, 1 << 20),
+	    .clean_max_bytes = world_between(w, 1, 65536),
+	    .files_max = (uint32_t)world_between(w, 4, 32),
+	    .checkpoint_bytes = world_between(w, 8192, 262144),
+	};
+}
+
+static void
+create(struct world *w)
+{
+	w->chance.state = w->o.seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	w->now_us = START_US;
+	w->n_nodes = 1;
+	w->n_groups = (uint32_t)world_between(w, 2, 8);
+	w->n_clients = (uint32_t)world_between(w, 1, WORLD_CLIENTS);
+	w->step_max_us = world_one_in(w, 2) ? 200 : 2000;
+	w->think_us = world_between(w, 1, 40) * 5000;
+	model_init(&w->model, (uint32_t)world_between(w, 1, MODEL_STREAMS),
+	    w->n_groups);
+	draw_store(w);
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		node_create(w, i);
+}
+
+static int
+none_waiting(void *arg)
+{
+	return clients_waiting(arg) == 0;
+}
+
+static int
+all_up(void *arg)
+{
+	struct world *w = arg;
+
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		if (w->nodes[i].state != NODE_UP)
+			return 0;
+	return 1;
+}
+
+static int
+all_stopped(void *arg)
+{
+	struct world *w = arg;
+
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		if (w->nodes[i].state != NODE_DOWN)
+			return 0;
+	return 1;
+}
+
+static int
+never(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static void
+must(struct world *w, int (*cond)(void *arg), const char *what)
+{
+	if (!world_run_until(w, cond, w, CALM_US))
+		world_fail(
+		    w, "%s within %d s of calm", what, CALM_US / 1000000);
+}
+
+static void
+verify_all(struct world *w)
+{
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		for (uint32_t s = 0; s < w->model.n_streams; s++) {
+			int r = client_verify_now(&w->nodes[i], s);
+
+			if (r)
+				world_fail(w, "node %u cannot read %s: %d", i,
+				    w->model.streams[s].name, r);
+		}
+	}
+}
+
+static void
+write_all(struct world *w)
+{
+	for (uint32_t s = 0; s < w->model.n_streams; s++) {
+		uint64_t since = w->now_us;
+
+		while (!client_append_now(&w->nodes[0], s))
+			if (w->now_us - since > CALM_US)
+				world_fail(w, "%s takes no event after %d s",
+				    w->model.streams[s].name,
+				    CALM_US / 1000000);
+	}
+}
+
+/* Faults are over: whatever was promised holds, and everything works again,
+ * also from what is on the disks alone. */
+static void
+conclude(struct world *w)
+{
+	chaos_end(w);
+	world_run_until(w, never, w, SETTLE_US);
+	must(w, all_up, "not all nodes came back");
+	w->settled = 1;
+	clients_stop(w);
+	must(w, none_waiting, "a request was not answered");
+	verify_all(w);
+	write_all(w);
+	verify_all(w);
+	w->closing = 1;
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < w->n_nodes; i++)
+			node_stop(&w->nodes[i]);
+		must(w, all_stopped, "a node did not stop");
+		if (round == 1)
+			return;
+		for (uint32_t i = 0; i < w->n_nodes; i++)
+			node_start(&w->nodes[i]);
+		must(w, all_up, "not all nodes came back after a stop");
+		verify_all(w);
+	}
+}
+
+int
+world_run(struct world *w, const struct world_options *o)
+{
+	*w = (struct world){.o = *o};
+	if (setjmp(w->out))
+		return 1;
+	create(w);
+	chaos_begin(w);
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		node_start(&w->nodes[i]);
+	clients_start(w);
+	world_schedule(w, TICK_US,
+	    (struct happening){.run = on_tick, .detail = w->o.n_ticks});
+	world_run_until(w, never, w, (uint64_t)w->o.n_ticks * TICK_US);
+	conclude(w);
+	w->counts.virtual_us = w->now_us - START_US;
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		node_free(&w->nodes[i]);
+	return 0;
+}
+
+void
+world_free(struct world *w)
+{
+	model_deinit(&w->model);
+	mem_free(w->heap);
+	w->heap = NULL;
+	ASSERT(arena_pieces(0) == 1); /* W itself */
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * world - whole nodes on virtual time, under faults from a seed.
+ *
+ * A node is everything but sockets and HTTP: the store with its journal, chunk
+ * files and checkpoints, on an env and a disk of its own (tests/lib).  Nodes
+ * share one time: the one that can go first makes the next step.  Clients talk
+ * to any of them, misfortune strikes as the seed says, and model.c knows what
+ * must be true.  `failure` says what was not.
+ *
+ * Thread:  one.  Nothing is freed after a failure.
+ */
+#ifndef TESTS_WORLD_WORLD_H
+#define TESTS_WORLD_WORLD_H
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "src/base/env.h"
+#include "tests/lib/chance.h"
+#include "tests/lib/memdisk.h"
+#include "tests/lib/simenv.h"
+#include "tests/world/model.h"
+#include "vnode/store.h"
+
+#define WORLD_NODES   5
+#define WORLD_CLIENTS 8
+#define TICK_US       10000 /* a tick of options.n_ticks */
+
+struct world_options {
+	uint64_t seed;
+	uint32_t n_ticks;
+	FILE *trace; /* or NULL */
+	int verbose; /* calls of disks, too */
+};
+
+struct world;
+struct call;
+
+/* --- nodes: node.c ---------------------------------------------------------
+ */
+
+enum node_state {
+	NODE_DOWN, /* no process; a restart is on its way, or none */
+	NODE_UP,
+	NODE_STOPPING, /* in order: it answers what is in flight */
+};
+
+struct node {
+	struct world *world;
+	uint32_t slot;
+	uint8_t id[16];
+	enum node_state state;
+	uint64_t life; /* of the process: what belongs to an older one is void
+			*/
+	struct memdisk *disk;
+	struct simenv *sim;
+	struct store *store;
+	uint32_t n_workers;
+	int64_t skew_ms;
+	int fatal;   /* it said that it cannot go on */
+	int stopped; /* the end of an orderly stop was told */
+	int paused;
+	int disk_sick; /* since its last start: calls failed, or no room */
+	int full;      /* the disk has little room, or had in this life */
+	/* of the calls of the disk that are counted: the one so many from now
+	 * meets `fault` */
+	uint64_t fault_in;
+	enum memdisk_fault fault;
+};
+
+void node_create(struct world *w, uint32_t slot);
+/* Opens what is on its disk.  Failing to do so is a failure unless the disk
+ * has an excuse; then it is tried again later. */
+void node_start(struct node *n);
+/* One step at time w->now_us or later. */
+void node_step(struct node *n);
+/* The process is gone, the machine is not. */
+void node_kill(struct node *n);
+/* The machine is gone too; what was not synced may be. */
+void node_power_cut(struct node *n, enum memdisk_outcome outcome);
+/* Begins an orderly stop. */
+void node_stop(struct node *n);
+void node_restart_in(struct node *n, uint64_t us);
+void node_pause(struct node *n, int pause);
+/* The disk has room for BYTES more; UINT64_MAX: it is large again. */
+void node_set_room(struct node *n, uint64_t bytes);
+/* Anything that goes wrong from now on is a bug. */
+void node_heal(struct node *n);
+void node_free(struct node *n);
+
+/* --- clients: client.c ------------------------------------------------------
+ */
+
+struct client {
+	struct world *world;
+	uint32_t number;
+	struct call *call; /* in flight, or NULL */
+};
+
+/* Begins to ask, again and again, until clients_stop. */
+void clients_start(struct world *w);
+void clients_stop(struct world *w);
+/* Asks again after a while. */
+void client_think(struct client *c);
+/* A process has died: its callers will hear no more of it. */
+void clients_forget(struct node *n);
+uint32_t clients_waiting(const struct world *w);
+int client_waits_for(const struct client *c, const struct node *n);
+/* One append to STREAM at N; tells whether it was acknowledged.  Runs the
+ * world until it is answered. */
+int client_append_now(struct node *n, uint32_t stream);
+/* Reads all of STREAM at N and compares; 0, or what the node said. */
+int client_verify_now(struct node *n, uint32_t stream);
+
+/* --- misfortune: chaos.c ----------------------------------------------------
+ */
+
+enum misfortune {
+	CHAOS_KILL,
+	CHAOS_POWER_CUT,
+	CHAOS_DISK_CRASH, /* the power is cut within a call of the disk */
+	CHAOS_DISK_ERROR,
+	CHAOS_DISK_FULL,
+	CHAOS_STOP,
+	CHAOS_PAUSE,
+	CHAOS_SLOW_LANE,
+	CHAOS_SLOW_WORKER,
+	CHAOS_WALL_JUMP,
+	CHAOS_COUNT,
+};
+
+/* Draws what this seed is like. */
+void chaos_begin(struct world *w);
+void chaos_tick(struct world *w);
+/* All is well from now on; nodes that are down come back. */
+void chaos_end(struct world *w);
+
+/* --- the world: world.c ------------------------------------------------------
+ */
+
+struct happening {
+	uint64_t at_us, tie;
+	void (*run)(struct world *w, struct happening *ev); /* frees nothing */
+	uint32_t slot;
+	uint64_t life, detail;
+	void *arg;
+};
+
+struct world_counts {
+	uint64_t appended, acked, unknown, refused, reads, events_read;
+	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
+	uint64_t steps, virtual_us;
+};
+
+struct world {
+	struct world_options o;
+	struct chance chance;
+	uint64_t now_us, tie, hash;
+	struct happening *heap;
+	uint32_t n_heap, cap_heap;
+	uint32_t n_nodes, n_groups, n_clients;
+	struct node nodes[WORLD_NODES];
+	struct client clients[WORLD_CLIENTS];
+	int clients_stopped;
+	int settled; /* whatever goes wrong from now on is a bug */
+	int closing; /* who stops now stays down */
+	struct model model;
+	uint32_t misfortune[CHAOS_COUNT]; /* one in so many ticks; 0: never */
+	uint64_t think_us;                /* of clients, at most */
+	uint64_t step_max_us;
+	struct store_config store; /* but for what differs by node */
+	struct world_counts counts;
+	char failure[512];
+	jmp_buf out;
+};
+
+/* Runs it all.  0, or 1 and `failure` is filled in. */
+int world_run(struct world *w, const struct world_options *o);
+/* After world_run succeeded. */
+void world_free(struct world *w);
+
+/* 0 .. N - 1. */
+uint64_t world_below(struct world *w, uint64_t n);
+/* FROM .. TO. */
+uint64_t world_between(struct world *w, uint64_t from, uint64_t to);
+int world_one_in(struct world *w, uint64_t n);
+void world_trace(struct world *w, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Folds V into the hash that tells two runs apart. */
+void world_note(struct world *w, uint64_t v);
+void world_fail(struct world *w, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+void world_schedule(struct world *w, uint64_t in_us, struct happening ev);
+/* Runs until COND(ARG), or FOR_US have gone; what COND said last. */
+int world_run_until(
+    struct world *w, int (*cond)(void *arg), void *arg, uint64_t for_us);
+
+#endif
