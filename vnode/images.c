@@ -170,7 +170,7 @@ restore_image(struct store *s, const uint8_t *p, uint32_t *n_restored)
 		return 0; /* of another life */
 	chunk_file_name(name, le_get64(p + 16), le_get64(p + 24));
 	snprintf(path, sizeof(path), "%s/%s", s->vnodes[group].dir, name);
-	r = d->open(d->ctx, path, DISK_WRITE, &file);
+	r = d->open(d->ctx, path, DISK_WRITE | DISK_FRESH, &file);
 	if (r)
 		return r == -ERR_NOTFOUND ? 0 : r;
 	r = d->pread(d->ctx, file, now, n, at, &got);

@@ -78,7 +78,7 @@ read_header(struct recovery *rc, struct found *f)
 	int r;
 
 	segment_path(rc->j, f->name, path);
-	r = d->open(d->ctx, path, DISK_READ, &file);
+	r = d->open(d->ctx, path, DISK_READ | DISK_FRESH, &file);
 	if (r)
 		return r;
 	r = d->pread(d->ctx, file, rc->bytes, JOURNAL_BLOCK, 0, &got);
@@ -106,7 +106,7 @@ read_segment(struct recovery *rc, uint32_t name, size_t *got)
 	int r;
 
 	segment_path(rc->j, name, path);
-	r = d->open(d->ctx, path, DISK_READ, &file);
+	r = d->open(d->ctx, path, DISK_READ | DISK_FRESH, &file);
 	if (r)
 		return r;
 	r = d->size(d->ctx, file, &size);

@@ -129,7 +129,7 @@ store_read_file(const struct env_disk *d, const char *path, uint64_t max,
 	struct disk_file *file;
 	uint64_t size = 0;
 	uint8_t *p = NULL;
-	int r = d->open(d->ctx, path, DISK_READ, &file);
+	int r = d->open(d->ctx, path, DISK_READ | DISK_FRESH, &file);
 
 	if (r)
 		return r;
@@ -433,7 +433,8 @@ store_open(struct store **out, const struct store_config *config, char *why,
 	why[0] = '\0';
 	/* A process that was killed leaves writes behind that only the page
 	 * cache has.  What is read below is built upon, so it must be durable
-	 * first. */
+	 * first; and read from the disk (DISK_FRESH), since a sync that failed
+	 * is not made up for by this one. */
 	if (r == 0)
 		r = s->env->disk.sync_all(s->env->disk.ctx);
 	if (r == 0)

@@ -92,6 +92,10 @@ enum disk_open {
 	DISK_CREATE = 2, /* with DISK_WRITE: make it when it is not there */
 	DISK_EXCL = 4,   /* with DISK_CREATE: -ERR_EXISTS when it is */
 	DISK_TRUNC = 8,  /* with DISK_WRITE: forget what it held */
+	/* Once everything is synced: reads show what the disk has.  A process
+	 * that met a failed sync leaves content in the cache that looks synced
+	 * and is not. */
+	DISK_FRESH = 16,
 };
 
 typedef void (*disk_list_fn)(void *arg, const char *name);

@@ -67,6 +67,9 @@ disk_open(void *ctx, const char *path, unsigned flags, struct disk_file **out)
 		mem_free(f);
 		return r;
 	}
+	/* Clean pages go, also those whose writing failed. */
+	if (flags & DISK_FRESH)
+		posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
 	*out = f;
 	return 0;
 }

@@ -182,6 +182,8 @@ open_node(struct memdisk *md, const struct place *at, unsigned flags,
 		node = make(md, at, 0);
 	else if (flags & DISK_TRUNC && node->live.size > 0)
 		node_truncate(node, 0);
+	if (flags & DISK_FRESH && node->n_changes == 0)
+		image_copy(&node->live, &node->durable);
 	*out = node;
 	return 0;
 }

@@ -26,7 +26,8 @@
  *
  * A failed sync is not made up for by a later one (the kernel has marked the
  * pages clean): some of what was to be synced is durable, the rest never gets
- * there, though reading still shows it until the power is cut.
+ * there, though reading still shows it until the power is cut or the file is
+ * opened with DISK_FRESH.
  */
 #ifndef TESTS_LIB_MEMDISK_H
 #define TESTS_LIB_MEMDISK_H

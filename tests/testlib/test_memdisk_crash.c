@@ -482,3 +482,26 @@ Test(memdisk_crash, what_a_dead_process_wrote_can_be_read_and_still_be_lost)
 	cut_and_restart(md, MEMDISK_LOSE_ALL, 1);
 	cr_expect_str_eq(content(md, "f"), "");
 }
+
+Test(memdisk_crash, a_fresh_handle_shows_what_a_failed_sync_has_lost)
+{
+	struct disk_file *f = must_open(md, "f", DISK_WRITE | DISK_CREATE);
+	int lost = 0;
+
+	for (uint64_t i = 0; i < 20 && !lost; i++) {
+		char text[2] = {(char)('a' + i), '\0'};
+
+		cr_expect_eq(write_at(md, f, text, 1, 0), 0);
+		memdisk_fail_at(md, memdisk_ops(md) + 1, MEMDISK_EIO);
+		cr_expect_eq(sync_file(md, f), -ERR_IO);
+		cr_expect_eq(sync_file(md, f), 0, "the pages are clean");
+		cr_expect_str_eq(content(md, "f"), text);
+		hang_up(md, must_open(md, "f", DISK_READ | DISK_FRESH));
+		lost = strcmp(content(md, "f"), text) != 0;
+	}
+	cr_expect(lost);
+	cr_expect_eq(write_at(md, f, "z", 1, 0), 0);
+	hang_up(md, must_open(md, "f", DISK_READ | DISK_FRESH));
+	cr_expect_str_eq(content(md, "f"), "z", "dirty pages stay");
+	hang_up(md, f);
+}

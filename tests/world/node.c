@@ -184,10 +184,11 @@ after(struct node *n)
 		return 1;
 	}
 	if (n->fatal) {
-		/* What a failed sync left in the cache is not on the disk; only
-		 * a machine that starts again knows which is which. */
 		w->counts.disk_errors++;
-		node_power_cut(n, draw_outcome(w));
+		if (world_one_in(w, 2))
+			node_kill(n);
+		else
+			node_power_cut(n, draw_outcome(w));
 		node_restart_in(n, world_below(w, 3000000));
 		return 1;
 	}
