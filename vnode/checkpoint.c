@@ -7,9 +7,14 @@
  *	     -> journal_release(floor) -> idle
  *
  * Floor: for each worker, when it captured: nothing of its own in the journal
- * -> all that was durable then; else what the last completion told.  Every
- * record at or below was applied before the capture, so its events are in the
- * chunk files.  The lowest of the workers counts.
+ * -> all that was durable then; else what the last completion told; but below
+ * the oldest entry of any of its groups that is not applied.  Every record at or
+ * below was applied before the capture, so its events are in the chunk files, or
+ * is a term or vote that the manifest has.  The lowest of the workers counts.
+ *
+ * The journal keeps what the checkpoint before needed, and the logs of the
+ * groups as much: a replica that was away for less finds in them what it missed.
+ * Not so when the journal is half full.
  *
  * Marks of all groups are written each time, so the segments that are kept
  * always hold the newest mark of every group (manifest.c says what for).
@@ -20,6 +25,7 @@
 #include "src/base/crc32c.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/fill.h"
 #include "vnode/flush_impl.h"
 
 #define CHECKPOINT_EVERY_US 30000000ull
@@ -141,8 +147,11 @@ checkpoint_marked(struct store *s, int r)
 	ASSERT(c->n_waiting > 0);
 	if (--c->n_waiting)
 		return;
-	if (!c->failed)
-		journal_release(s->journal, c->floor);
+	if (!c->failed) {
+		journal_release(
+		    s->journal, c->tight ? c->floor : c->previous_floor);
+		c->previous_floor = c->floor;
+	}
 	finish(s);
 }
 
@@ -179,6 +188,33 @@ tell(struct store_worker *w, int r)
 	store_call(w->store, 0, &o->msg, hear_worker);
 }
 
+/* Below the oldest record of an entry that is durable and not applied, or that a
+ * fill under way needs. */
+static lsn_t
+unapplied_floor(const struct store_worker *w, lsn_t floor)
+{
+	const struct store *s = w->store;
+
+	for (uint32_t i = w->id; i < s->n_vnodes; i += s->n_workers) {
+		const struct group *g = &s->vnodes[i].group;
+		uint64_t keep = fill_keeps(&s->vnodes[i]);
+		lsn_t at;
+
+		if (!g->raft)
+			continue;
+		if (keep > g->applied_index)
+			keep = g->applied_index;
+		if (keep < raft_base(g->raft))
+			keep = raft_base(g->raft);
+		if (keep == raft_last(g->raft))
+			continue;
+		at = raft_entry_at(g->raft, keep + 1)->position;
+		if (at && at - 1 < floor)
+			floor = at - 1;
+	}
+	return floor;
+}
+
 /* What is dirty already goes first, in flushes of bounded size, so that the one
  * of the checkpoint, which must take everything at one moment, is short. */
 static void
@@ -193,7 +229,8 @@ capture(struct store_worker *w)
 			return;
 	}
 	journal_stats(w->store->journal, &js);
-	w->order->floor = w->n_in_flight ? w->durable : js.durable;
+	w->order->floor = unapplied_floor(
+	    w, w->n_in_flight || w->chain ? w->durable : js.durable);
 	r = flush_start(w, 1);
 	if (r)
 		tell(w, r);
@@ -212,6 +249,28 @@ begin_on_worker(struct msg *m)
 		capture(w);
 }
 
+/* The manifests are durable, and the journal will let go of what was older than
+ * the ones before. */
+static void
+compact_logs(struct store_worker *w)
+{
+	struct store *s = w->store;
+
+	for (uint32_t i = w->id; i < s->n_vnodes; i += s->n_workers) {
+		struct vnode *v = &s->vnodes[i];
+		uint64_t keep;
+
+		if (!v->group.raft)
+			continue;
+		keep = fill_keeps(v);
+		if (keep > v->manifest.previous_index)
+			keep = v->manifest.previous_index;
+		raft_compact(v->group.raft,
+		    s->checkpoint.tight ? v->manifest.saved_index : keep);
+		v->manifest.previous_index = v->manifest.saved_index;
+	}
+}
+
 void
 flush_done(struct store_worker *w, int checkpoint, int r)
 {
@@ -225,6 +284,8 @@ flush_done(struct store_worker *w, int checkpoint, int r)
 	} else if (r && r != -ERR_NOMEM) {
 		store_fatal(s, "chunk files cannot be written", r);
 	}
+	if (checkpoint && r == 0)
+		compact_logs(w);
 	if (checkpoint)
 		tell(w, r);
 	else if (w->order)
@@ -239,6 +300,7 @@ begin(struct store *s)
 {
 	struct checkpoint *c = &s->checkpoint;
 
+	c->tight = journal_is_crowded(s->journal);
 	c->running = 1;
 	c->failed = 0;
 	c->floor = UINT64_MAX;
@@ -270,7 +332,7 @@ is_due(const struct store *s, const struct journal_stats *js, uint64_t since_us)
 	if (js->n_bytes - c->last_bytes >= s->config.checkpoint_bytes)
 		return 1;
 	if (since_us >= CHECKPOINT_SOON_US &&
-	    (c->failed || js->used_bytes > js->max_bytes / 2))
+	    (c->failed || journal_is_crowded(s->journal)))
 		return 1;
 	return since_us >= CHECKPOINT_EVERY_US &&
 	       js->n_records != c->last_records;

@@ -267,3 +267,46 @@ chunk_footer_row(const struct chunk_footer *f, uint32_t i)
 	return (struct chunk_row){
 	    le_get32(f->rows + 8 * i), le_get32(f->rows + 8 * i + 4)};
 }
+
+static int
+verify_records(struct slice in, const struct chunk_info *c)
+{
+	uint64_t seq = c->first;
+	struct event e;
+	uint32_t n;
+
+	for (; in.n; in = SLICE(in.p + n, in.n - n), seq++)
+		if (event_decode(in, 1, &e, &n) || e.seq != seq)
+			return -ERR_CORRUPT;
+	return seq == c->last + 1 ? 0 : -ERR_CORRUPT;
+}
+
+int
+chunk_verify(struct slice bytes, const struct chunk_id *id,
+    const struct chunk_info *c, struct hash128_stream *stream)
+{
+	struct chunk_footer footer;
+	struct chunk_id found;
+	uint32_t n;
+	int r = chunk_decode_header(bytes, &found, &n);
+
+	if (r)
+		return r;
+	if (chunk_same(&found, id))
+		return -ERR_IDENTITY;
+	if (c->bytes < n || c->bytes > bytes.n ||
+	    (!c->sealed && c->bytes != bytes.n))
+		return -ERR_CORRUPT;
+	r = verify_records(SLICE(bytes.p + n, c->bytes - n), c);
+	if (r || !c->sealed)
+		return r;
+	r = chunk_decode_footer(
+	    SLICE(bytes.p + c->bytes, bytes.n - c->bytes), &footer);
+	if (r)
+		return r;
+	return hash128_equal(
+		   hash128_chain(stream, id->previous, bytes.p, bytes.n),
+		   c->chain)
+		   ? 0
+		   : -ERR_CORRUPT;
+}

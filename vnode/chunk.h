@@ -76,6 +76,12 @@ struct chunk_footer {
 	const uint8_t *rows; /* borrowed; chunk_footer_row() */
 };
 
+/* BYTES, a whole file up to C's length (sealed: to its end), are the chunk ID and
+ * what C says of it, to the last bit; STREAM is to compute in.  0,
+ * -ERR_CORRUPT, -ERR_IDENTITY. */
+int chunk_verify(struct slice bytes, const struct chunk_id *id,
+    const struct chunk_info *c, struct hash128_stream *stream);
+
 #define CHUNK_FOOTER_TAIL 8 /* the last bytes tell how long the footer is */
 
 /* Length of the footer from the last CHUNK_FOOTER_TAIL bytes of a file. */

@@ -16,7 +16,9 @@
  *		 4  u32  bytes of the body
  *		 8       the body
  *
- *	NOOP     empty
+ *	NOOP     empty; the first and only command of its entry
+ *	MEMBERS  u32 members, u32 0, then for each u64 id, u8 1: a voter, u8[7] 0,
+ *		 [16] node id; the first and only command of its entry
  *	CREATE   u64 stream id, u16 bytes of bucket, u16 bytes of stream, both
  *	APPEND   u64 stream id, u64 first seqnum, u32 events, event records
  *
@@ -34,6 +36,8 @@
 #define APPEND_FIXED      20
 #define ENTRY_NAME_MAX    255
 #define ENTRY_COMMAND_MAX (1u << 20) /* commands of one entry */
+#define MEMBERS_FIXED     8
+#define MEMBER_BYTES      32
 
 void
 entry_put_header(
@@ -65,6 +69,46 @@ void
 entry_add_noop(struct buf *b)
 {
 	add_command(b, ENTRY_NOOP, 0, 0);
+}
+
+int
+entry_members_copy(struct entry_members *out, const struct raft_members *from)
+{
+	if (from->n > RAFT_MEMBERS_MAX)
+		return -ERR_LIMIT;
+	out->n = from->n;
+	if (from->n)
+		memcpy(out->at, from->at, from->n * sizeof(*from->at));
+	return 0;
+}
+
+uint32_t
+entry_members_bytes(const struct raft_members *m)
+{
+	return MEMBERS_FIXED + m->n * MEMBER_BYTES;
+}
+
+void
+entry_encode_members(const struct raft_members *m, uint8_t *p)
+{
+	p = le_put32(p, m->n);
+	p = le_put32(p, 0);
+	for (uint32_t i = 0; i < m->n; i++) {
+		p = le_put64(p, m->at[i].id);
+		p = le_put64(p, m->at[i].voter != 0);
+		memcpy(p, m->at[i].node, 16);
+		p += 16;
+	}
+}
+
+void
+entry_add_members(struct buf *b, const struct raft_members *m)
+{
+	uint32_t n = entry_members_bytes(m);
+	uint8_t *p = add_command(b, ENTRY_MEMBERS, n, n);
+
+	if (p)
+		entry_encode_members(m, p);
 }
 
 void
@@ -144,8 +188,32 @@ decode_append(struct slice body, struct entry_command *c)
 }
 
 int
+entry_decode_members(struct slice body, struct entry_members *out)
+{
+	const uint8_t *p = body.p;
+
+	if (body.n < MEMBERS_FIXED || le_get32(p) > RAFT_MEMBERS_MAX ||
+	    le_get32(p + 4) != 0 ||
+	    body.n != MEMBERS_FIXED + le_get32(p) * MEMBER_BYTES)
+		return -ERR_CORRUPT;
+	out->n = le_get32(p);
+	p += MEMBERS_FIXED;
+	for (uint32_t i = 0; i < out->n; i++, p += MEMBER_BYTES) {
+		struct raft_member *m = &out->at[i];
+
+		m->id = le_get64(p);
+		m->voter = le_get64(p + 8) == 1;
+		memcpy(m->node, p + 16, 16);
+		if (m->id == 0 || le_get64(p + 8) > 1)
+			return -ERR_CORRUPT;
+	}
+	return 0;
+}
+
+int
 entry_next(struct entry_reader *r, struct entry_command *out)
 {
+	struct entry_members members;
 	struct slice body;
 	uint32_t n;
 
@@ -167,6 +235,28 @@ entry_next(struct entry_reader *r, struct entry_command *out)
 		return decode_create(body, out);
 	case ENTRY_APPEND:
 		return decode_append(body, out);
+	case ENTRY_MEMBERS:
+		out->members = body;
+		return entry_decode_members(body, &members);
 	}
 	return -ERR_FORMAT;
+}
+
+int
+entry_kind(struct slice payload, struct entry_members *members)
+{
+	struct entry_reader reader;
+	struct entry_command c;
+	int r = entry_open(&reader, payload);
+
+	if (r == 0)
+		r = entry_next(&reader, &c);
+	if (r)
+		return r < 0 ? r : -ERR_CORRUPT;
+	if (c.type == ENTRY_NOOP)
+		return RAFT_NOOP;
+	if (c.type != ENTRY_MEMBERS)
+		return RAFT_DATA;
+	r = entry_decode_members(c.members, members);
+	return r ? r : RAFT_MEMBERS;
 }

@@ -13,16 +13,34 @@
 #include <stdint.h>
 
 #include "src/base/buf.h"
+#include "src/consensus/raft.h"
 
 #define ENTRY_BYTES_MAX     (1u << 20)
 #define ENTRY_HEADER_BYTES  16
 #define ENTRY_COMMAND_BYTES 8 /* header of a command */
 
 enum entry_command_type {
-	ENTRY_NOOP = 1,   /* the first entry of a term */
-	ENTRY_CREATE = 2, /* a stream begins to exist */
-	ENTRY_APPEND = 3, /* events of one stream */
+	ENTRY_NOOP = 1,    /* the first entry of a term */
+	ENTRY_CREATE = 2,  /* a stream begins to exist */
+	ENTRY_APPEND = 3,  /* events of one stream */
+	ENTRY_MEMBERS = 4, /* who has replicas of the group, from here on */
 };
+
+/* Members, and who has their replicas, in memory of its own. */
+struct entry_members {
+	uint32_t n;
+	struct raft_member at[RAFT_MEMBERS_MAX];
+};
+
+static inline struct raft_members
+entry_members_view(const struct entry_members *m)
+{
+	return (struct raft_members){m->n, m->at};
+}
+
+/* -ERR_LIMIT: too many. */
+int entry_members_copy(
+    struct entry_members *out, const struct raft_members *from);
 
 struct entry_command {
 	enum entry_command_type type;
@@ -31,16 +49,19 @@ struct entry_command {
 	uint64_t first_seq;          /* APPEND */
 	uint32_t n_events;           /* APPEND; >= 1 */
 	struct slice records;        /* APPEND: event records back to back */
+	struct slice members;        /* MEMBERS: for entry_decode_members */
 };
 
 /* --- writing: heads into a buf, records beside it ------------------------- */
 
-/* The header of an entry of N_COMMANDS at group clock CLOCK_MS. */
+/* The header of an entry of N_COMMANDS at group clock CLOCK_MS; 0: it stands
+ * still. */
 void entry_put_header(
     uint8_t out[ENTRY_HEADER_BYTES], uint32_t n_commands, uint64_t clock_ms);
 
 /* Whole commands, at the end of B. */
 void entry_add_noop(struct buf *b);
+void entry_add_members(struct buf *b, const struct raft_members *m);
 void entry_add_create(struct buf *b, uint64_t stream_id, struct slice bucket,
     struct slice stream);
 /* The head of an APPEND whose RECORDS_BYTES of records the caller puts after
@@ -53,7 +74,7 @@ void entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
 struct entry_reader {
 	struct slice in; /* what is left */
 	uint32_t n_left;
-	uint64_t clock_ms;
+	uint64_t clock_ms; /* 0: as in the entry before */
 };
 
 int entry_open(struct entry_reader *r, struct slice payload);
@@ -61,5 +82,14 @@ int entry_open(struct entry_reader *r, struct slice payload);
 /* The next command: 0, ENTRY_E_END after the last, or an error. */
 enum { ENTRY_E_END = 1 };
 int entry_next(struct entry_reader *r, struct entry_command *out);
+
+/* Members by themselves: also a record of the manifest. */
+uint32_t entry_members_bytes(const struct raft_members *m);
+void entry_encode_members(const struct raft_members *m, uint8_t *out);
+int entry_decode_members(struct slice body, struct entry_members *out);
+
+/* What the consensus core calls the entry: > 0 an enum raft_kind, and MEMBERS
+ * is filled in for RAFT_MEMBERS; or an error. */
+int entry_kind(struct slice payload, struct entry_members *members);
 
 #endif

@@ -18,6 +18,7 @@
 #include "src/base/mem.h"
 #include "vnode/flush_impl.h"
 #include "vnode/images.h"
+#include "vnode/store_open.h"
 
 #define IOV_BATCH  256
 #define FOOTER_MAX (64u << 10)
@@ -208,6 +209,21 @@ sync_chunks(struct store *s)
 /* --- manifests: LANE_FLUSH ------------------------------------------------ */
 
 static int
+write_file(const struct env_disk *d, const char *path, unsigned flags,
+    uint64_t at, struct slice bytes)
+{
+	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
+	struct disk_file *file;
+	int r = d->open(d->ctx, path, flags, &file);
+
+	if (r)
+		return r;
+	r = d->pwritev(d->ctx, file, &iov, 1, at);
+	d->close(d->ctx, file);
+	return r;
+}
+
+static int
 write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
     uint64_t at, struct slice bytes)
 {
@@ -224,19 +240,20 @@ write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
 	return r;
 }
 
-static int
-write_snapshot(
-    const struct env_disk *d, const struct vnode *v, struct flush_manifest *m)
+int
+flush_write_snapshot(
+    struct store *s, const struct vnode *v, uint32_t number, struct slice rows)
 {
+	const struct env_disk *d = &s->env->disk;
 	char tmp[FILES_PATH_BYTES], path[FILES_PATH_BYTES];
 	char name[MANIFEST_NAME_BYTES];
 	int r;
 
-	manifest_file_name(name, m->number);
+	manifest_file_name(name, number);
 	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
 	snprintf(tmp, sizeof(tmp), "%s/manifest.tmp", v->dir);
-	r = write_and_sync(d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0,
-	    buf_slice(&m->rows));
+	r = write_and_sync(
+	    d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, rows);
 	if (r == 0)
 		r = d->rename(d->ctx, tmp, path);
 	if (r == 0)
@@ -275,7 +292,8 @@ write_manifest(struct flush *f, struct flush_manifest *m)
 	if (m->snapshot) {
 		if (m->number > 2)
 			remove_old(d, m->vnode, m->number - 2);
-		return write_snapshot(d, m->vnode, m);
+		return flush_write_snapshot(
+		    f->store, m->vnode, m->number, buf_slice(&m->rows));
 	}
 	manifest_file_name(name, m->number);
 	snprintf(path, sizeof(path), "%s/%s", m->vnode->dir, name);
@@ -361,6 +379,7 @@ book_manifest(const struct flush_manifest *m)
 	now->checkpoint = m->state.checkpoint;
 	now->saved_index = m->state.applied_index;
 	now->saved_term = m->state.term;
+	now->saved_vote = m->state.vote;
 	now->fresh = 0;
 	if (m->snapshot)
 		now->snapshot_bytes = m->rows.n;
@@ -442,6 +461,40 @@ flush_now(struct store_worker *w)
 		return r;
 	f->r = carry_out(f);
 	return book(f);
+}
+
+int
+flush_first_manifest(struct store *s, struct vnode *v)
+{
+	struct buf rows;
+	struct manifest_writer mw = {&rows, 0};
+	char path[FILES_PATH_BYTES], name[MANIFEST_NAME_BYTES];
+	struct manifest_id id = {.group = v->group.id,
+	    .generation = v->group.generation,
+	    .number = 1};
+	struct manifest_state st = {.checkpoint = 1,
+	    .next_stream_id = 1,
+	    .members = v->recovered->members};
+	int r;
+
+	buf_init(&rows, 64u << 10);
+	memcpy(id.cluster_id, s->config.cluster_id, 16);
+	manifest_add_head(&mw, &id);
+	manifest_add_commit(&mw, &st);
+	manifest_file_name(name, 1);
+	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
+	r = buf_error(&rows);
+	if (r == 0)
+		r = write_file(&s->env->disk, path,
+		    DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, buf_slice(&rows));
+	if (r == 0) {
+		v->manifest.number = 1;
+		v->manifest.crc = mw.crc;
+		v->manifest.bytes = v->manifest.snapshot_bytes = rows.n;
+		v->manifest.checkpoint = 1;
+	}
+	buf_deinit(&rows);
+	return r;
 }
 
 void

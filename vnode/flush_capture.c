@@ -9,6 +9,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/fill.h"
 #include "vnode/flush_impl.h"
 
 #define MANIFEST_ROWS_MAX (1u << 30)
@@ -161,6 +162,14 @@ add_rows(struct manifest_writer *mw, struct stream *s, int with_names)
 	list_del(&s->unsaved);
 }
 
+void
+flush_add_all_rows(struct manifest_writer *mw, struct vnode *v)
+{
+	for (uint32_t i = 0; i < v->n_by_id; i++)
+		if (v->by_id[i]->last)
+			add_rows(mw, v->by_id[i], 1);
+}
+
 static void
 begin_snapshot(struct flush *f, struct vnode *v, struct flush_manifest *m,
     struct manifest_writer *mw)
@@ -177,9 +186,7 @@ begin_snapshot(struct flush *f, struct vnode *v, struct flush_manifest *m,
 	m->at = 0;
 	mw->crc = 0;
 	manifest_add_head(mw, &id);
-	for (uint32_t i = 0; i < v->n_by_id; i++)
-		if (v->by_id[i]->last)
-			add_rows(mw, v->by_id[i], 1);
+	flush_add_all_rows(mw, v);
 }
 
 static void
@@ -203,18 +210,23 @@ capture_manifest(struct flush *f, struct vnode *v)
 {
 	struct flush_manifest *m = &f->manifests[f->n_manifests++];
 	const struct vnode_manifest *now = &v->manifest;
+	const struct group *g = &v->group;
 	struct manifest_writer mw = {&m->rows, 0};
 
 	m->vnode = v;
 	m->state = (struct manifest_state){
 	    .checkpoint = now->checkpoint + 1,
-	    .term = v->group.term,
-	    .applied_index = v->group.applied_index,
-	    .applied_term = v->group.applied_term,
-	    .next_stream_id = v->group.next_stream_id,
-	    .clock_ms = v->group.clock_ms,
+	    .term = raft_term(g->raft),
+	    .vote = raft_vote(g->raft),
+	    .applied_index = g->applied_index,
+	    .applied_term = g->applied_term,
+	    .next_stream_id = g->next_stream_id,
+	    .clock_ms = g->clock_ms,
+	    .journal_floor = g->journal_floor,
+	    .damaged = raft_damaged(g->raft),
 	};
-	memcpy(m->state.vote, v->group.vote, 16);
+	entry_members_copy(
+	    &m->state.members, raft_members_at(g->raft, g->applied_index));
 	buf_init(&m->rows, MANIFEST_ROWS_MAX);
 	if (now->number == 0 || now->fresh ||
 	    now->bytes > 2 * now->snapshot_bytes + SNAPSHOT_SLACK)
@@ -230,8 +242,14 @@ capture_manifest(struct flush *f, struct vnode *v)
 static int
 manifest_behind(const struct vnode *v)
 {
-	return v->group.applied_index != v->manifest.saved_index ||
-	       v->group.term != v->manifest.saved_term || v->manifest.fresh;
+	const struct group *g = &v->group;
+
+	if (!g->raft || fill_adopts(v))
+		return 0;
+	return g->applied_index != v->manifest.saved_index ||
+	       raft_term(g->raft) != v->manifest.saved_term ||
+	       raft_vote(g->raft) != v->manifest.saved_vote ||
+	       v->manifest.fresh;
 }
 
 static int

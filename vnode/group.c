@@ -5,12 +5,12 @@
  * A proposal gathers the commands of one turn.  Everything but the payloads is
  * encoded into HEAD; PIECES says in which order stretches of HEAD and borrowed
  * payloads follow each other.  At the end of the turn they become the iovec of
- * one journal record, so a payload is not copied before it is applied.
+ * its body, so a payload is not copied before it is applied.
  *
  * Invariants:
- *  1. stream->proposed is last plus the events of this stream in flight.
- *  2. Entries come back from the journal in the order of their index, so
- *     applied_index + 1 is always the next one to come.
+ *  1. While this replica leads, stream->proposed is last plus the events of
+ *     this stream in flight; else it is last.
+ *  2. A stream without events (last == 0) is only proposed.
  *  3. t of an event is the group clock of its entry; the clock never decreases
  *     from entry to entry, whatever the wall clock does.
  */
@@ -40,11 +40,20 @@ struct planned {
 	struct slice data;
 };
 
+enum fate {
+	FATE_UNKNOWN_YET,
+	FATE_APPLIED,
+	FATE_GIVEN_UP, /* by a leader that is none any more */
+};
+
 struct proposal {
-	struct journal_append append;
-	struct vnode *vnode;
+	struct body *body; /* once it is sealed */
+	struct list link;  /* of group.in_flight */
+	enum fate fate;
+	int r; /* for its requests, unless it was applied */
 	uint64_t index, clock_ms;
-	uint64_t next_stream_id; /* once it is applied */
+	uint64_t first_stream_id; /* that it may have created */
+	uint64_t next_stream_id;  /* once it is applied */
 	uint32_t n_commands, bytes;
 	struct buf head;
 	struct piece *pieces;
@@ -65,6 +74,11 @@ group_init(struct group *g, uint16_t id, uint64_t generation)
 	    .next_stream_id = 1,
 	};
 	list_init(&g->turn);
+	list_init(&g->touched);
+	list_init(&g->in_flight);
+	g->last_waiting = &g->waiting;
+	g->last_reads = &g->reads;
+	g->last_held = &g->held;
 }
 
 static void
@@ -80,7 +94,23 @@ proposal_free(struct proposal *p)
 void
 group_deinit(struct group *g)
 {
-	ASSERT(!g->open && g->n_in_flight == 0);
+	ASSERT(
+	    !g->open && list_empty(&g->in_flight) && !g->waiting && !g->reads);
+	g->raft = raft_free(g->raft);
+	mem_free(g->read_index);
+}
+
+void
+group_lead(struct group *g)
+{
+	uint64_t term = raft_term(g->raft);
+
+	if (g->led_term == term)
+		return;
+	ASSERT(!g->open);
+	g->led_term = term;
+	g->proposed_stream_id = g->next_stream_id;
+	g->proposed_clock_ms = g->clock_ms;
 }
 
 static struct proposal *
@@ -92,8 +122,9 @@ open_proposal(struct vnode *v, struct wall now)
 
 	if (!p)
 		return NULL;
-	p->vnode = v;
-	p->index = g->proposed_index + 1;
+	list_init(&p->link);
+	p->index = raft_last(g->raft) + 1;
+	p->first_stream_id = g->proposed_stream_id;
 	p->clock_ms =
 	    now.ms > g->proposed_clock_ms ? now.ms : g->proposed_clock_ms;
 	p->last_req = &p->first_req;
@@ -105,7 +136,6 @@ open_proposal(struct vnode *v, struct wall now)
 	}
 	p->head.n = p->bytes = ENTRY_HEADER_BYTES;
 	g->open = p;
-	g->proposed_index = p->index;
 	g->proposed_clock_ms = p->clock_ms;
 	return p;
 }
@@ -280,18 +310,22 @@ group_must_seal(const struct vnode *v, const struct vnode_put *req)
 	return v->group.open && !fits(v->group.open, req);
 }
 
-struct journal_append *
-group_seal(struct vnode *v, uint32_t worker)
+struct body *
+group_seal(struct vnode *v)
 {
 	struct group *g = &v->group;
 	struct proposal *p = g->open;
+	struct body *b;
 	uint32_t crc = 0;
 
 	if (!p)
 		return NULL;
-	p->iov = mem_calloc(p->n_pieces + 1, sizeof(*p->iov));
+	ASSERT(p->index == raft_last(g->raft) + 1);
 	if (!p->iov)
-		return NULL; /* tried again at the end of the next turn */
+		p->iov = mem_calloc(p->n_pieces + 1, sizeof(*p->iov));
+	b = p->iov ? mem_zalloc(sizeof(*b)) : NULL;
+	if (!b)
+		return NULL;
 	entry_put_header(p->head.p, p->n_commands, p->clock_ms);
 	p->iov[0] = (struct iovec){p->head.p, ENTRY_HEADER_BYTES};
 	for (uint32_t i = 0; i < p->n_pieces; i++) {
@@ -302,22 +336,19 @@ group_seal(struct vnode *v, uint32_t worker)
 	}
 	for (uint32_t i = 0; i <= p->n_pieces; i++)
 		crc = crc32c(crc, p->iov[i].iov_base, p->iov[i].iov_len);
-	p->append = (struct journal_append){
-	    .head = {.type = JOURNAL_ENTRY,
-		.group = g->id,
-		.generation = g->generation,
-		.term = g->term,
-		.index = p->index},
-	    .worker = worker,
-	    .n_iov = (int)p->n_pieces + 1,
+	*b = (struct body){
+	    .refs = 1,
 	    .iov = p->iov,
-	    .payload_bytes = p->bytes,
-	    .payload_crc = crc,
+	    .n_iov = (int)p->n_pieces + 1,
+	    .bytes = p->bytes,
+	    .crc = crc,
+	    .proposal = p,
 	};
+	p->body = b;
 	p->next_stream_id = g->proposed_stream_id;
 	g->open = NULL;
-	g->n_in_flight++;
-	return &p->append;
+	list_add_tail(&g->in_flight, &p->link);
+	return b;
 }
 
 /* --- applying ------------------------------------------------------------- */
@@ -353,60 +384,31 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
 	return 0;
 }
 
-struct vnode *
-group_of_append(struct journal_append *append)
+/* An entry proposed here, by what is remembered of it. */
+static int
+apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+    struct proposal *p)
 {
-	return CONTAINER_OF(append, struct proposal, append)->vnode;
-}
-
-struct msg *
-group_durable(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    struct journal_append *append)
-{
-	struct proposal *p = CONTAINER_OF(append, struct proposal, append);
 	struct group *g = &v->group;
-	struct msg *reqs = p->first_req;
 
-	ASSERT(p->index == g->applied_index + 1);
 	for (uint32_t i = 0; i < p->n_events; i++) {
 		const struct planned *e = &p->events[i];
 		int r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
 		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
 		    (uint32_t)e->data.n);
 
-		/* Durable and not applicable: memory is gone.  Going on would
-		 * answer from a state that is not the log's. */
-		ASSERT(r == 0);
+		if (r)
+			return r;
 		dirty_add(dirty, e->stream);
 	}
-	g->applied_index = p->index;
-	g->applied_term = append->head.term;
 	g->clock_ms = p->clock_ms;
 	g->next_stream_id = p->next_stream_id;
-	g->n_in_flight--;
-	for (struct msg *m = reqs; m; m = m->next)
-		CONTAINER_OF(m, struct vnode_put, msg)->r = 0;
-	proposal_free(p);
-	return reqs;
+	p->fate = FATE_APPLIED;
+	return 0;
 }
-
-struct msg *
-group_failed(struct vnode *v, struct journal_append *append, int r)
-{
-	struct proposal *p = CONTAINER_OF(append, struct proposal, append);
-	struct msg *reqs = p->first_req;
-
-	v->group.n_in_flight--;
-	for (struct msg *m = reqs; m; m = m->next)
-		CONTAINER_OF(m, struct vnode_put, msg)->r = r;
-	proposal_free(p);
-	return reqs;
-}
-
-/* --- recovery ------------------------------------------------------------- */
 
 static int
-replay_append(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+apply_append(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     const struct entry_command *c)
 {
 	struct stream *s = vnode_by_id(v, c->stream_id);
@@ -434,11 +436,12 @@ replay_append(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 }
 
 static int
-replay_command(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+apply_command(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     const struct entry_command *c)
 {
 	switch (c->type) {
 	case ENTRY_NOOP:
+	case ENTRY_MEMBERS: /* the core's */
 		return 0;
 	case ENTRY_CREATE:
 		if (c->stream_id != v->group.next_stream_id ||
@@ -449,33 +452,150 @@ replay_command(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 			   ? 0
 			   : -ERR_NOMEM;
 	case ENTRY_APPEND:
-		return replay_append(v, cache, dirty, c);
+		return apply_append(v, cache, dirty, c);
 	}
 	return -ERR_FORMAT;
 }
 
-int
-group_replay(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    uint64_t term, uint64_t index, struct slice payload)
+/* An entry that came by the journal or from another node. */
+static int
+apply_bytes(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+    struct slice payload)
 {
 	struct group *g = &v->group;
 	struct entry_command c;
 	struct entry_reader reader;
-	int r;
+	int r = entry_open(&reader, payload);
 
-	if (index <= g->applied_index)
-		return 0; /* the checkpoint has it */
-	if (index != g->applied_index + 1 || term < g->applied_term)
+	if (r == 0 && reader.clock_ms && reader.clock_ms < g->clock_ms)
 		return -ERR_CORRUPT;
-	r = entry_open(&reader, payload);
 	while (r == 0 && (r = entry_next(&reader, &c)) == 0)
-		r = replay_command(v, cache, dirty, &c);
+		r = apply_command(v, cache, dirty, &c);
 	if (r != ENTRY_E_END)
 		return r;
-	if (reader.clock_ms < g->clock_ms)
-		return -ERR_CORRUPT;
-	g->applied_index = g->proposed_index = index;
-	g->applied_term = term;
-	g->clock_ms = g->proposed_clock_ms = reader.clock_ms;
+	if (reader.clock_ms)
+		g->clock_ms = reader.clock_ms;
 	return 0;
+}
+
+int
+group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+    uint64_t term, uint64_t index, const struct body *b)
+{
+	struct group *g = &v->group;
+	int r;
+
+	if (index != g->applied_index + 1 || term < g->applied_term)
+		return -ERR_CORRUPT;
+	if (b->proposal && b->proposal->fate == FATE_UNKNOWN_YET)
+		r = apply_proposal(v, cache, dirty, b->proposal);
+	else
+		r = apply_bytes(v, cache, dirty, body_slice(b));
+	if (r)
+		return r;
+	g->applied_index = index;
+	g->applied_term = term;
+	return 0;
+}
+
+/* --- giving up ------------------------------------------------------------ */
+
+static void
+unplan(struct proposal *p)
+{
+	for (uint32_t i = 0; i < p->n_events; i++) {
+		struct stream *s = p->events[i].stream;
+
+		s->proposed = s->last;
+	}
+	p->n_events = 0;
+}
+
+struct msg *
+group_give_up(struct vnode *v)
+{
+	struct group *g = &v->group;
+	struct proposal *p = g->open;
+	struct msg *reqs = NULL;
+
+	LIST_FOREACH (link, &g->in_flight) {
+		struct proposal *q = LIST_ENTRY(link, struct proposal, link);
+
+		if (q->fate != FATE_UNKNOWN_YET)
+			continue;
+		unplan(q);
+		q->fate = FATE_GIVEN_UP;
+		q->r = -ERR_UNKNOWN;
+	}
+	if (p) {
+		unplan(p);
+		reqs = p->first_req;
+		proposal_free(p);
+		g->open = NULL;
+		list_del(&g->turn);
+	}
+	vnode_forget_proposed(v, 0);
+	return reqs;
+}
+
+/* --- answering ------------------------------------------------------------ */
+
+struct body *
+proposal_body(struct list *link)
+{
+	return LIST_ENTRY(link, struct proposal, link)->body;
+}
+
+int
+proposal_is_settled(const struct proposal *p)
+{
+	return p->fate != FATE_UNKNOWN_YET;
+}
+
+int
+proposal_is_applied(const struct proposal *p)
+{
+	return p->fate == FATE_APPLIED;
+}
+
+void
+group_take_back(struct vnode *v, struct body *b, int r)
+{
+	struct proposal *p = b->proposal;
+
+	while (p->n_events) {
+		const struct planned *e = &p->events[--p->n_events];
+
+		e->stream->proposed = e->seq - 1;
+	}
+	vnode_forget_proposed(v, p->first_stream_id);
+	v->group.proposed_stream_id = p->first_stream_id;
+	p->fate = FATE_GIVEN_UP;
+	p->r = r;
+}
+
+void
+proposal_give_up(struct body *b)
+{
+	b->proposal->fate = FATE_GIVEN_UP;
+	b->proposal->r = -ERR_UNKNOWN;
+}
+
+struct msg *
+proposal_take_requests(struct body *b)
+{
+	struct proposal *p = b->proposal;
+	struct msg *reqs = p->first_req;
+
+	ASSERT(p->fate != FATE_UNKNOWN_YET && b->readers == 0);
+	for (struct msg *m = reqs; m; m = m->next)
+		CONTAINER_OF(m, struct vnode_put, msg)->r = p->r;
+	list_del(&p->link);
+	b->proposal = NULL;
+	if (b->iov == p->iov) {
+		b->iov = NULL;
+		b->n_iov = 0;
+	}
+	proposal_free(p);
+	return reqs;
 }

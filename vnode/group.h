@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * group - the replicated state machine of one group, and the entries on their
- * way into it.
+ * group - the replicated state machine of one group, and the entries proposed
+ * for it here.
  *
  * A write is proposed (numbered against the proposed tail, put in the entry of
- * this turn), becomes durable, is committed, is applied, is answered.  With one
- * replica, durable is committed; the consensus core comes between the two
- * without changing what is above or below.
+ * this turn), becomes durable on a majority, is committed, is applied, is
+ * answered.  What becomes of an entry between seal and apply is the core's
+ * affair (replica.h).
  *
- * Owns:    proposals from group_propose until they are applied.
- * Shape:   log indexes are dense; entries become durable in their order.
+ * Owns:    proposals from group_propose until they are answered.
+ * Shape:   log indexes are dense; entries are applied in their order.
  * Thread:  the worker of the vnode.
  */
 #ifndef VNODE_GROUP_H
@@ -19,38 +19,67 @@
 
 #include "src/base/list.h"
 #include "src/base/time.h"
-#include "vnode/journal.h"
+#include "src/consensus/raft.h"
+#include "vnode/body.h"
 #include "vnode/tail.h"
 #include "vnode/vnode_msg.h"
 
 struct dirty;
 struct vnode;
-struct proposal;
+struct fill;
+struct fill_out;
+struct held;
+
+#define GROUP_HARDSTATE_BYTES 16 /* payload of a record: u64 vote, u64 0 */
 
 struct group {
 	uint16_t id;
-	uint64_t generation;
-	uint64_t term;
-	uint8_t vote[16];
-	uint64_t proposed_index; /* of the newest entry proposed */
+	uint64_t generation; /* of this replica (cluster.md 2.4); 0: there is
+				none here */
+
+	/* as applied */
 	uint64_t applied_index, applied_term;
-	uint64_t proposed_stream_id; /* the next new stream gets it */
-	uint64_t next_stream_id;     /* the same, as far as applied */
-	uint64_t proposed_clock_ms;  /* of the newest entry proposed */
-	uint64_t clock_ms;           /* of the newest entry applied */
-	struct proposal *open;       /* the entry of this turn */
-	struct list
-	    turn; /* in the worker's list of groups with an open entry */
-	uint32_t n_in_flight;
+	uint64_t next_stream_id, clock_ms;
+
+	/* as proposed: right while this replica leads and is ready */
+	uint64_t proposed_stream_id, proposed_clock_ms;
+	struct proposal *open; /* the entry of this turn */
+	struct list turn;      /* of the worker: groups with an open entry */
+	struct list in_flight; /* proposals, sealed and not answered */
+
+	/* the replica: replica.c */
+	struct raft *raft;
+	int failed;             /* quarantined */
+	uint64_t journal_floor; /* LSN: what is older counts no more */
+	uint64_t persisted;     /* raft seq that is durable */
+	uint32_t n_in_journal;  /* records of this life on their way */
+	struct list touched;    /* of the worker: with news of the journal */
+	struct held *held, **last_held; /* messages that wait for bodies */
+	uint32_t n_held;
+	uint64_t led_term; /* the last one in which it led */
+	int retiring;      /* retire.c */
+	raft_id leader_id; /* whose appends came last, and from where */
+	uint8_t leader_node[16];
+	struct msg *waiting, **last_waiting; /* until it is known who leads */
+	struct mono waiting_since;
+	struct msg *reads, **last_reads; /* until read_index is applied */
+	uint64_t *read_index;            /* of each, in their order */
+	uint32_t n_reads, cap_reads;
+	struct fill *fill;      /* one that comes in, or NULL */
+	struct fill_out *fills; /* those that this leader gives */
 };
 
 void group_init(struct group *g, uint16_t id, uint64_t generation);
 /* Nothing may be in flight. */
 void group_deinit(struct group *g);
 
+/* This replica leads, and all of the log is applied: what is proposed goes on
+ * from there.  Nothing happens the second time in a term. */
+void group_lead(struct group *g);
+
 /*
- * Proposes REQ for V at wall time NOW.  0: it will be answered when applied;
- * -ERR_NOMEM: nothing happened.
+ * Proposes REQ for V at wall time NOW.  0: it will be answered; -ERR_NOMEM:
+ * nothing happened.
  */
 int group_propose(struct vnode *v, struct vnode_put *req, struct wall now);
 
@@ -58,32 +87,41 @@ int group_propose(struct vnode *v, struct vnode_put *req, struct wall now);
 int group_must_seal(const struct vnode *v, const struct vnode_put *req);
 
 /*
- * Ends the entry of this turn: the record to submit, or NULL without an open
- * entry.  It comes back through group_durable.
+ * Ends the entry of this turn: its bytes, with one reference, to be entry
+ * raft_last() + 1; NULL without an open entry, or without memory: then it stays
+ * open.
  */
-struct journal_append *group_seal(struct vnode *v, uint32_t worker);
+struct body *group_seal(struct vnode *v);
 
 /*
- * The record is durable: applies it, puts streams that became dirty at the end
- * of DIRTY, and fills in the answers of its requests, which are linked by
- * msg.next and returned for posting.
+ * Applies the next entry: E of index INDEX, whose body is here.  Streams that
+ * became dirty are put at the end of DIRTY.  0; -ERR_CORRUPT when it cannot be
+ * the next; -ERR_NOMEM: part of it may be applied, so nothing more may be.
  */
-struct msg *group_durable(struct vnode *v, struct tail_cache *cache,
-    struct dirty *dirty, struct journal_append *append);
+int group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+    uint64_t term, uint64_t index, const struct body *b);
 
-/* The record was not written, and will not be: answers with R. */
-struct msg *group_failed(struct vnode *v, struct journal_append *append, int r);
+/*
+ * This replica no longer leads: forgets what was only proposed.  The requests
+ * of the open entry, linked by msg.next, are returned: they were never
+ * proposed.  Those in flight may be answered with -ERR_UNKNOWN as soon as
+ * nobody reads their bytes: proposal_take_requests.
+ */
+struct msg *group_give_up(struct vnode *v);
 
-/* The vnode that the record belongs to: for whoever gets it back. */
-struct vnode *group_of_append(struct journal_append *append);
+/* --- answering what was proposed here --------------------------------------- */
 
-/* The term and vote of G as a record's payload. */
-#define GROUP_HARDSTATE_BYTES 16
-
-/* --- recovery ------------------------------------------------------------- */
-
-/* Applies entry INDEX of TERM.  -ERR_CORRUPT when it cannot be the next. */
-int group_replay(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    uint64_t term, uint64_t index, struct slice payload);
+/* The body of the proposal that LINK of in_flight is in. */
+struct body *proposal_body(struct list *link);
+/* Whether its outcome is known, or given up. */
+int proposal_is_settled(const struct proposal *p);
+/* Applied: the log needs its bytes no more. */
+int proposal_is_applied(const struct proposal *p);
+/* Frees it; its requests with their answers filled in, linked by msg.next. */
+struct msg *proposal_take_requests(struct body *b);
+/* The newest entry was not proposed after all: its answers are R. */
+void group_take_back(struct vnode *v, struct body *b, int r);
+/* Nobody will ever know what became of it. */
+void proposal_give_up(struct body *b);
 
 #endif

@@ -30,9 +30,10 @@
  *		  48  u64  generation of the replica
  *		  56  u64  term
  *		  64  u64  index
- *		  72  u32  records that follow in this batch
- *		  76  u32  CRC32C of bytes 0..75
- *		  80       payload
+ *		  72  u64  commit index of the group when it was written
+ *		  80  u32  records that follow in this batch
+ *		  84  u32  CRC32C of bytes 0..83
+ *		  88       payload
  *
  * Crash argument.
  *  1. One batch is written and synced at a time, at blocks that no synced batch
@@ -77,7 +78,7 @@
 #define SEGMENT_CRC_AT 52
 #define RECORD_MAGIC   0x31524f49u /* "IOR1" */
 #define RECORD_FAMILY  0x00524f49u /* "IOR" and any format */
-#define RECORD_CRC_AT  76
+#define RECORD_CRC_AT  84
 
 void
 segment_header_encode(uint8_t out[JOURNAL_BLOCK], const uint8_t cluster_id[16],
@@ -135,6 +136,7 @@ journal_record_encode(uint8_t out[JOURNAL_RECORD_BYTES],
 	p = le_put64(p + 16, head->generation);
 	p = le_put64(p, head->term);
 	p = le_put64(p, head->index);
+	p = le_put64(p, head->commit);
 	p = le_put32(p, left);
 	le_put32(p, crc32c(0, out, RECORD_CRC_AT));
 }
@@ -164,12 +166,13 @@ journal_record_decode(struct slice in, const uint8_t cluster_id[16], lsn_t lsn,
 		.group = le_get16(p + 6),
 		.generation = le_get64(p + 48),
 		.term = le_get64(p + 56),
-		.index = le_get64(p + 64)},
+		.index = le_get64(p + 64),
+		.commit = le_get64(p + 72)},
 	    .lsn = lsn,
 	    .durable = le_get64(p + 24),
 	    .payload = SLICE(p + JOURNAL_RECORD_BYTES, n),
 	    .bytes = JOURNAL_RECORD_BYTES + n,
-	    .left = le_get32(p + 72),
+	    .left = le_get32(p + 80),
 	};
 	return 0;
 }
@@ -246,6 +249,12 @@ journal_stats(const struct journal *j, struct journal_stats *out)
 	    .oldest = atomic_load(&j->oldest),
 	    .error = atomic_load(&j->error),
 	};
+}
+
+int
+journal_is_crowded(const struct journal *j)
+{
+	return atomic_load(&j->used) > j->config.max_bytes / 2;
 }
 
 struct journal *

@@ -37,6 +37,7 @@ enum journal_type {
 	JOURNAL_ENTRY = 1,      /* a log entry of a group */
 	JOURNAL_HARDSTATE = 2,  /* term and vote of a group */
 	JOURNAL_CHECKPOINT = 3, /* a group's manifest is durable up to here */
+	JOURNAL_DROPPED = 4,    /* the replica is no more */
 };
 
 /* What a record is about.  In memory as on disk, but for byte order. */
@@ -45,7 +46,8 @@ struct journal_head {
 	uint16_t group;
 	uint64_t generation; /* of the replica (cluster.md 2.4) */
 	uint64_t term;
-	uint64_t index; /* JOURNAL_ENTRY: of the entry; else 0 */
+	uint64_t index;  /* JOURNAL_ENTRY: of the entry; else 0 */
+	uint64_t commit; /* what this replica knew to be committed then */
 };
 
 #define JOURNAL_IOV_MAX 1024 /* slices of one record, inclusive */
@@ -136,6 +138,17 @@ void journal_retry(struct journal *j);
  */
 void journal_release(struct journal *j, lsn_t floor);
 
+/* --- reading back: a lane ---------------------------------------------------- */
+
+/*
+ * The payload of the record at LSN, PAYLOAD_BYTES long, which must be what WANT
+ * says in type, group, generation, term and index.  *BLOCK holds it and has one
+ * reference.  -ERR_NOTFOUND: the segment has gone, or holds something else by
+ * now.  Blocks.
+ */
+int journal_read(struct journal *j, lsn_t lsn, const struct journal_head *want,
+    uint32_t payload_bytes, struct block **block, struct slice *payload);
+
 /* --- numbers: any thread, a moment old ------------------------------------ */
 
 struct journal_stats {
@@ -148,10 +161,12 @@ struct journal_stats {
 };
 
 void journal_stats(const struct journal *j, struct journal_stats *out);
+/* More than half of max_bytes is in use. */
+int journal_is_crowded(const struct journal *j);
 
 /* --- codec: shared with the fuzzer and the tools -------------------------- */
 
-#define JOURNAL_RECORD_BYTES 80 /* header of a record */
+#define JOURNAL_RECORD_BYTES 88 /* header of a record */
 
 /* Little endian, as said at the top of journal.c.  LEFT: records that follow in
  * the same batch. */

@@ -6,26 +6,28 @@
  * directory of the vnode.  The file is a run of records; behind each COMMIT it
  * goes on at the next multiple of 4096:
  *
- *	record   0  u32  bytes of the body
- *		 4  u32  CRC32C over (CRC of the record before, 0 for the
- *		         first), bytes 0..3, type and body: a record is only
- *		         right behind the very records it was written behind
+ *	record	 0  u32  bytes of the body
+ *		 4  u32  CRC32C over (CRC of the record before, 0 for the first),
+ *			 bytes 0..3, type and body: a record is only right behind
+ *			 the very records it was written behind
  *		 8  u8   type, u8[3] 0
  *		12       body
  *
- *	1 HEAD    u32 magic "IOMF", u16 format = 1, u16 group, [16] cluster id,
- *		  u64 replica generation, u32 number; always the first record
- *	2 STREAM  u64 id, u64 first, u64 last, u64 last t, u64 payload bytes,
- *		  u16 bytes of bucket, u16 bytes of stream, both names; no
- *		  names: the stream was named before in this file
- *	3 CHUNK   u64 stream id, u64 first, u64 last, u64 first t, u64 last t,
- *		  u32 bytes, u32 sealed, [16] chain; replaces the row of the
- *		  same first
- *	4 COMMIT  u64 checkpoint, u64 term, [16] vote, u64 applied index,
- *		  u64 applied term, u64 next stream id, u64 group clock,
- *		  u64 policy version
- *	5..	  are kept for dropped chunks and streams, configurations and
- *		  policies
+ *	1 HEAD	    u32 magic "IOMF", u16 format = 1, u16 group, [16] cluster id,
+ *		    u64 replica generation, u32 number; always the first record
+ *	2 STREAM    u64 id, u64 first, u64 last, u64 last t, u64 payload bytes,
+ *		    u16 bytes of bucket, u16 bytes of stream, both names; no
+ *		    names: the stream was named before in this file
+ *	3 CHUNK	    u64 stream id, u64 first, u64 last, u64 first t, u64 last t,
+ *		    u32 bytes, u32 sealed, [16] chain; replaces the row of the
+ *		    same first
+ *	4 COMMIT    u64 checkpoint, u64 term, u64 vote, u64 applied index,
+ *		    u64 applied term, u64 next stream id, u64 group clock,
+ *		    u64 policy version, u64 journal floor, u32 flags (1: damaged),
+ *		    u32 0
+ *	5 MEMBERS   as in an entry (entry.c), as of the applied index; stands
+ *		    before each COMMIT
+ *	6.. are kept for dropped chunks and streams, and policies.
  *
  * Crash argument.  A checkpoint first syncs the chunk files, then appends a
  * delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
@@ -44,7 +46,13 @@
  *    since: the group is refused, not opened at an older state (its journal may
  *    be gone);
  *  - what lies behind the last COMMIT is overwritten by the next delta, and
- *    stale bytes behind that do not chain to it.
+ *    stale bytes behind that do not chain to it;
+ *  - term and vote may be newer than the last the journal has: the replica has
+ *    told nobody of them, and keeps to them;
+ *  - a replica is there once its first snapshot is renamed; a directory without
+ *    one is of a creation cut short, and is removed;
+ *  - a fill (fill.c) begins a new life of the log: `journal floor` voids what
+ *    the journal had before, which may contradict what was filled in.
  */
 #include "vnode/manifest.h"
 
@@ -52,6 +60,7 @@
 #include "src/base/crc32c.h"
 #include "src/base/err.h"
 #include "src/base/le.h"
+#include "vnode/entry.h"
 
 #define MANIFEST_MAGIC  0x464d4f49u /* "IOMF" */
 #define MANIFEST_FORMAT 1
@@ -59,11 +68,13 @@
 #define HEAD_BYTES      36
 #define STREAM_FIXED    44
 #define CHUNK_BYTES     64
-#define COMMIT_BYTES    72
-#define BODY_MAX        1024
+#define COMMIT_BYTES    80
+#define BODY_MAX        4096
 #define NAME_MAX_BYTES  255
 
-enum { TYPE_HEAD = 1, TYPE_STREAM, TYPE_CHUNK, TYPE_COMMIT };
+enum { TYPE_HEAD = 1, TYPE_STREAM, TYPE_CHUNK, TYPE_COMMIT, TYPE_MEMBERS };
+
+#define FLAG_DAMAGED 1u
 
 void
 manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number)
@@ -182,22 +193,39 @@ manifest_add_chunk(
 	finish(w, body, CHUNK_BYTES);
 }
 
+static void
+add_members(struct manifest_writer *w, const struct entry_members *set)
+{
+	struct raft_members view = entry_members_view(set), *m = &view;
+	uint32_t n = entry_members_bytes(m);
+	uint8_t *body = begin(w, TYPE_MEMBERS, n);
+
+	if (!body)
+		return;
+	entry_encode_members(m, body);
+	finish(w, body, n);
+}
+
 void
 manifest_add_commit(struct manifest_writer *w, const struct manifest_state *s)
 {
-	uint8_t *body = begin(w, TYPE_COMMIT, COMMIT_BYTES);
-	uint8_t *p = body;
+	uint8_t *body, *p;
 
+	add_members(w, &s->members);
+	p = body = begin(w, TYPE_COMMIT, COMMIT_BYTES);
 	if (!p)
 		return;
 	p = le_put64(p, s->checkpoint);
 	p = le_put64(p, s->term);
-	memcpy(p, s->vote, 16);
-	p = le_put64(p + 16, s->applied_index);
+	p = le_put64(p, s->vote);
+	p = le_put64(p, s->applied_index);
 	p = le_put64(p, s->applied_term);
 	p = le_put64(p, s->next_stream_id);
 	p = le_put64(p, s->clock_ms);
-	le_put64(p, s->policy_version);
+	p = le_put64(p, s->policy_version);
+	p = le_put64(p, s->journal_floor);
+	p = le_put32(p, s->damaged ? FLAG_DAMAGED : 0);
+	le_put32(p, 0);
 	finish(w, body, COMMIT_BYTES);
 }
 
@@ -318,28 +346,31 @@ read_chunk(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 }
 
 static int
-read_commit(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+read_commit(struct slice b, struct manifest_state *s,
+    const struct manifest_reader_ops *ops, void *arg)
 {
-	struct manifest_state s;
 	const uint8_t *p = b.p;
 
 	if (b.n != COMMIT_BYTES)
 		return -ERR_CORRUPT;
-	s.checkpoint = le_get64(p);
-	s.term = le_get64(p + 8);
-	memcpy(s.vote, p + 16, 16);
-	s.applied_index = le_get64(p + 32);
-	s.applied_term = le_get64(p + 40);
-	s.next_stream_id = le_get64(p + 48);
-	s.clock_ms = le_get64(p + 56);
-	s.policy_version = le_get64(p + 64);
-	return ops->commit(arg, &s);
+	s->checkpoint = le_get64(p);
+	s->term = le_get64(p + 8);
+	s->vote = le_get64(p + 16);
+	s->applied_index = le_get64(p + 24);
+	s->applied_term = le_get64(p + 32);
+	s->next_stream_id = le_get64(p + 40);
+	s->clock_ms = le_get64(p + 48);
+	s->policy_version = le_get64(p + 56);
+	s->journal_floor = le_get64(p + 64);
+	s->damaged = (le_get32(p + 72) & FLAG_DAMAGED) != 0;
+	return ops->commit(arg, s);
 }
 
 int
 manifest_read(struct slice file, const struct manifest_id *id,
     const struct manifest_reader_ops *ops, void *arg, struct manifest_end *end)
 {
+	struct manifest_state state = {0};
 	struct record rec;
 	uint64_t at = 0;
 	uint32_t crc = 0;
@@ -361,7 +392,10 @@ manifest_read(struct slice file, const struct manifest_id *id,
 			break;
 		case TYPE_COMMIT:
 			at = manifest_next(at);
-			r = read_commit(rec.body, ops, arg);
+			r = read_commit(rec.body, &state, ops, arg);
+			break;
+		case TYPE_MEMBERS:
+			r = entry_decode_members(rec.body, &state.members);
 			break;
 		default:
 			r = -ERR_FORMAT;

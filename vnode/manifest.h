@@ -16,6 +16,7 @@
 
 #include "src/base/buf.h"
 #include "vnode/chunk.h"
+#include "vnode/entry.h"
 
 #define MANIFEST_NAME_BYTES 24
 #define MANIFEST_BLOCK      4096u /* a delta begins at a multiple of it */
@@ -38,11 +39,14 @@ struct manifest_id {
 struct manifest_state {
 	uint64_t checkpoint; /* counts the checkpoints of this replica */
 	uint64_t term;
-	uint8_t vote[16]; /* node id; zeros: none */
+	uint64_t vote; /* for this replica in that term; 0: none */
 	uint64_t applied_index, applied_term;
 	uint64_t next_stream_id;
 	uint64_t clock_ms;
 	uint64_t policy_version;
+	uint64_t journal_floor; /* LSN: older records of the group are void */
+	int damaged;            /* cluster.md 6.3 */
+	struct entry_members members; /* as of applied_index */
 };
 
 struct manifest_stream {

@@ -2,9 +2,11 @@
 /*
  * store - requests to vnodes, turns, and the journal's answers.
  *
- * The path of a PUT: store_handle -> put -> group_propose; at the end of the
- * turn store_turn -> group_seal -> journal_submit; the journal's sync ->
- * MSG_JOURNAL_DONE -> group_durable (apply) -> store_answer.
+ * The path of a PUT: store_handle -> request_take (does this replica lead?) ->
+ * store_put -> group_propose; at the end of the turn store_turn ->
+ * replica_propose -> journal_submit and frames to the other replicas; the
+ * journal's sync -> MSG_JOURNAL_DONE -> replica_recorded -> committed ->
+ * group_apply -> store_answer.
  */
 #include "vnode/store.h"
 
@@ -13,7 +15,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "vnode/store_impl.h"
+#include "vnode/replica.h"
 
 #define REPORT_BYTES 512
 
@@ -99,45 +101,25 @@ refuse(struct store *s, struct vnode_put *req, int r)
 }
 
 static void
-seal(struct store_worker *w, struct vnode *v, struct journal_append ***chain)
-{
-	struct journal_append *a = group_seal(v, w->id);
-
-	if (!a)
-		return;
-	list_del(&v->group.turn);
-	w->n_in_flight++;
-	**chain = a;
-	*chain = &a->next;
-	a->next = NULL;
-}
-
-static void
 propose(struct store_worker *w, struct vnode_put *req)
 {
 	struct store *s = w->store;
 	struct vnode *v = &s->vnodes[req->group];
 	int r;
 
-	if (group_must_seal(v, req)) {
-		struct journal_append *first = NULL, **chain = &first;
-
-		seal(w, v, &chain);
-		if (!first) {
-			refuse(s, req, -ERR_NOMEM);
-			return;
-		}
-		journal_submit(s->journal, first);
-	}
-	r = group_propose(v, req, s->env->clock.wall(s->env->clock.ctx));
+	if (group_must_seal(v, req))
+		replica_propose(w, v);
+	r = v->group.open && group_must_seal(v, req)
+		? -ERR_NOMEM
+		: group_propose(v, req, s->env->clock.wall(s->env->clock.ctx));
 	if (v->group.open && list_empty(&v->group.turn))
 		list_add_tail(&w->open, &v->group.turn);
 	if (r)
 		refuse(s, req, r);
 }
 
-static void
-put(struct store_worker *w, struct vnode_put *req)
+void
+store_put(struct store_worker *w, struct vnode_put *req)
 {
 	struct store *s = w->store;
 	int r = refusal(s);
@@ -152,7 +134,7 @@ put(struct store_worker *w, struct vnode_put *req)
 		r = -ERR_LIMIT;
 	if (r) {
 		refuse(s, req, r);
-	} else if (w->parked || congested(w)) {
+	} else if (!w->unparking && (w->parked || congested(w))) {
 		req->msg.next = NULL;
 		req->t_ms = s->env->clock.mono(s->env->clock.ctx).us;
 		*w->last_parked = &req->msg;
@@ -168,6 +150,7 @@ store_unpark(struct store_worker *w)
 	struct store *s = w->store;
 	struct mono now = s->env->clock.mono(s->env->clock.ctx);
 
+	w->unparking = 1;
 	while (w->parked) {
 		struct vnode_put *req =
 		    CONTAINER_OF(w->parked, struct vnode_put, msg);
@@ -177,7 +160,7 @@ store_unpark(struct store_worker *w)
 		if (r == 0 && congested(w)) {
 			if (mono_diff_us(since, now) <
 			    s->config.request_timeout_us)
-				return;
+				break;
 			r = -ERR_UNAVAILABLE;
 		}
 		w->parked = req->msg.next;
@@ -185,27 +168,27 @@ store_unpark(struct store_worker *w)
 			w->last_parked = &w->parked;
 		if (r)
 			refuse(s, req, r);
-		else
-			propose(w, req);
+		else /* it may lead no more */
+			request_take(w, &s->vnodes[req->group], &req->msg);
 	}
+	w->unparking = 0;
 }
 
 /* --- the journal's answers ------------------------------------------------ */
 
 static void
-entry_back(struct store_worker *w, struct journal_append *a, int r)
+journal_failed(struct store_worker *w, int r)
 {
 	struct store *s = w->store;
-	struct vnode *v = group_of_append(a);
-	struct msg *m, *next;
 
-	if (r == 0)
-		m = group_durable(v, &w->cache, &w->dirty, a);
-	else
-		m = group_failed(v, a, -ERR_UNKNOWN);
-	for (; m; m = next) {
-		next = m->next;
-		store_answer(s, m);
+	store_fatal(s, "the journal cannot be written", r);
+	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
+		struct vnode *v = &s->vnodes[g];
+
+		if (v->group.raft && !v->group.failed) {
+			v->group.failed = 1;
+			replica_abandon(w, v);
+		}
 	}
 }
 
@@ -215,25 +198,20 @@ journal_back(struct store_worker *w, struct journal_done *done)
 	struct store *s = w->store;
 	struct journal_append *a, *next;
 
+	/* Nothing of a failed sync may count as durable. */
+	if (done->r)
+		journal_failed(w, done->r);
+	else
+		w->durable = done->durable;
 	for (a = done->list; a; a = next) {
 		next = a->next;
 		w->n_in_flight--;
-		switch (a->head.type) {
-		case JOURNAL_ENTRY:
-			entry_back(w, a, done->r);
-			break;
-		case JOURNAL_HARDSTATE:
-			mem_free(a);
-			break;
-		case JOURNAL_CHECKPOINT:
+		if (a->head.type == JOURNAL_CHECKPOINT)
 			checkpoint_marked(s, done->r);
-			break;
-		}
+		else
+			replica_recorded(w, a, done->r);
 	}
-	if (done->r)
-		store_fatal(s, "the journal cannot be written", done->r);
-	else
-		w->durable = done->durable;
+	replica_recorded_all(w);
 	mem_free(done);
 }
 
@@ -252,15 +230,16 @@ void
 store_turn(struct store *s, uint32_t worker)
 {
 	struct store_worker *w = &s->workers[worker];
-	struct journal_append *first = NULL, **chain = &first;
 
 	LIST_FOREACH_SAFE (node, tmp, &w->open)
-		seal(w,
-		    CONTAINER_OF(LIST_ENTRY(node, struct group, turn),
-			struct vnode, group),
-		    &chain);
-	if (first)
-		journal_submit(s->journal, first);
+		replica_propose(
+		    w, CONTAINER_OF(LIST_ENTRY(node, struct group, turn),
+			   struct vnode, group));
+	if (w->chain)
+		journal_submit(s->journal, w->chain);
+	w->chain = NULL;
+	w->last_chain = &w->chain;
+	outbox_flush(&w->outbox);
 	if (!w->flush &&
 	    (w->cache.dirty_bytes > FLUSH_BYTES || w->dirty.n > FLUSH_STREAMS))
 		flush_start(w, 0);
@@ -274,24 +253,33 @@ ping(struct store *s, struct vnode_ping *req)
 	store_answer(s, &req->msg);
 }
 
+static uint32_t
+group_of(const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return CONTAINER_OF(m, struct vnode_put, msg)->group;
+	case MSG_READ:
+		return CONTAINER_OF(m, struct vnode_read, msg)->group;
+	case MSG_LIST:
+		return CONTAINER_OF(m, struct vnode_list, msg)->group;
+	default:
+		return CONTAINER_OF(m, struct vnode_change, msg)->group;
+	}
+}
+
 void
 store_handle(struct store *s, uint32_t worker, struct msg *m)
 {
 	struct store_worker *w = &s->workers[worker];
-	struct vnode_list *list;
 
 	switch (m->kind) {
 	case MSG_PUT:
-		put(w, CONTAINER_OF(m, struct vnode_put, msg));
-		break;
 	case MSG_READ:
-		store_read(s, w, CONTAINER_OF(m, struct vnode_read, msg));
-		break;
 	case MSG_LIST:
-		list = CONTAINER_OF(m, struct vnode_list, msg);
-		ASSERT(list->group < s->config.n_groups);
-		vnode_answer_list(&s->vnodes[list->group], list);
-		store_answer(s, m);
+	case MSG_CHANGE:
+		ASSERT(group_of(m) < s->config.n_groups);
+		request_take(w, &s->vnodes[group_of(m)], m);
 		break;
 	case MSG_PING:
 		ping(s, CONTAINER_OF(m, struct vnode_ping, msg));
@@ -299,9 +287,36 @@ store_handle(struct store *s, uint32_t worker, struct msg *m)
 	case MSG_JOURNAL_DONE:
 		journal_back(w, CONTAINER_OF(m, struct journal_done, msg));
 		break;
+	case MSG_FRAME:
+	case MSG_FRAME_PART:
+		replica_frame(w, CONTAINER_OF(m, struct net_frame, msg));
+		break;
 	default:
 		ASSERT_UNREACHED();
 	}
+}
+
+void
+store_group(const struct store *s, uint32_t group, struct store_group *out)
+{
+	const struct vnode *v = &s->vnodes[group];
+	const struct group *g = &v->group;
+	const uint8_t *leader;
+
+	*out = (struct store_group){.generation = g->generation};
+	if (!g->raft || g->failed)
+		return;
+	out->here = 1;
+	out->leads = raft_role(g->raft) == RAFT_LEADER;
+	out->ready = replica_is_ready(v);
+	out->term = raft_term(g->raft);
+	out->applied = g->applied_index;
+	out->commit = raft_commit(g->raft);
+	out->last = raft_last(g->raft);
+	entry_members_copy(&out->members, raft_members(g->raft));
+	leader = replica_node(v, raft_leader(g->raft));
+	if (leader)
+		memcpy(out->leader, leader, 16);
 }
 
 void

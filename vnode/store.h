@@ -15,6 +15,7 @@
 
 #include "src/base/env.h"
 #include "src/base/msg.h"
+#include "vnode/entry.h"
 
 struct store; /* opaque */
 
@@ -24,6 +25,9 @@ struct store_config {
 	uint8_t cluster_id[16];
 	uint8_t node_id[16];
 	uint32_t n_groups;
+	/* The first node of its cluster: an empty directory gets the only
+	 * replica of every group.  Else groups come from other nodes. */
+	int found;
 	uint64_t seed; /* of the hash tables: random */
 	uint64_t segment_bytes, journal_max_bytes;
 	int sync; /* enum journal_sync */
@@ -71,6 +75,18 @@ struct store_stats {
 	int writable; /* 0: writes are refused because of the disk */
 	uint32_t n_files;
 };
+
+/* What a node knows of a group; its worker. */
+struct store_group {
+	int here; /* there is a replica */
+	int leads, ready;
+	uint64_t generation, term, applied, commit, last;
+	uint8_t leader[16]; /* zeros: not known */
+	struct entry_members members;
+};
+
+void store_group(
+    const struct store *s, uint32_t group, struct store_group *out);
 
 /* A moment old; any thread. */
 void store_stats(const struct store *s, struct store_stats *out);

@@ -10,11 +10,13 @@
 
 #include "vnode/files.h"
 #include "vnode/journal.h"
+#include "vnode/outbox.h"
 #include "vnode/store.h"
 #include "vnode/vnode.h"
 
 struct flush;
 struct order;
+struct stop;
 
 /* What one worker has of the store. */
 struct store_worker {
@@ -24,11 +26,21 @@ struct store_worker {
 	struct dirty dirty;
 	struct list open;                  /* groups with an open entry */
 	struct msg *parked, **last_parked; /* puts that wait for room */
-	uint32_t n_in_flight;              /* records in the journal */
-	lsn_t durable;       /* of the last journal_done handled */
-	struct flush *flush; /* the one on its way, or NULL */
-	struct order *order; /* to take part in a checkpoint, or NULL */
-	struct env_timer *tick;
+	int unparking;
+	uint32_t n_in_flight;     /* records in the journal */
+	uint32_t n_reading;       /* jobs that read them back */
+	struct raft_effects fx;   /* of the core's last event */
+	struct vnode *effects_of; /* whose are being carried out */
+	struct journal_append *chain, **last_chain; /* records of this turn */
+	struct list touched;       /* groups to tell what became durable */
+	struct outbox outbox;      /* frames of this turn */
+	raft_id asker;             /* of the message that is handled, and */
+	const uint8_t *asker_node; /* where it is; NULL: none is */
+	lsn_t durable;             /* of the last journal_done handled */
+	struct flush *flush;       /* the one on its way, or NULL */
+	struct order *order;       /* to take part in a checkpoint, or NULL */
+	struct stop *stop;         /* under way on this worker, or NULL */
+	struct env_timer *tick, *beat;
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
 };
 
@@ -37,7 +49,8 @@ struct checkpoint {
 	int running;
 	int failed;
 	uint32_t n_waiting; /* workers, then mark records */
-	lsn_t floor;
+	lsn_t floor, previous_floor;
+	int tight; /* the journal is half full: nothing is kept for others */
 	struct journal_append *marks; /* n_groups of them */
 	uint8_t (*payloads)[MANIFEST_MARK_BYTES];
 	struct iovec *iov;
@@ -84,6 +97,8 @@ store_worker_of(struct store *s, uint32_t group)
 int store_read_file(const struct env_disk *d, const char *path, uint64_t max,
     uint8_t **out, size_t *n);
 void store_answer(struct store *s, struct msg *m);
+/* REQ is proposed, waits for room, or is refused. */
+void store_put(struct store_worker *w, struct vnode_put *req);
 void store_fatal(struct store *s, const char *what, int r);
 void store_report(struct store *s, int is_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -96,6 +111,7 @@ void store_call(
 /* Tries the parked puts again. */
 void store_unpark(struct store_worker *w);
 
+/* What is applied here is fresh enough for REQ. */
 void store_read(
     struct store *s, struct store_worker *w, struct vnode_read *req);
 
@@ -114,6 +130,14 @@ int flush_start(struct store_worker *w, int checkpoint);
 /* The same, to the end, on this thread: before the workers run. */
 int flush_now(struct store_worker *w);
 void flush_done(struct store_worker *w, int checkpoint, int r);
+/* The manifest of a replica that is founded, so that its members are known from
+ * now on; not synced.  Before the workers run. */
+int flush_first_manifest(struct store *s, struct vnode *v);
+/* Rows for all streams of V. */
+void flush_add_all_rows(struct manifest_writer *mw, struct vnode *v);
+/* Manifest NUMBER of V, synced and named.  Blocks. */
+int flush_write_snapshot(
+    struct store *s, const struct vnode *v, uint32_t number, struct slice rows);
 
 /* --- checkpoint ----------------------------------------------------------- */
 

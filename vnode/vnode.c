@@ -52,30 +52,28 @@ bucket_is(const void *value, const void *key)
 	return slice_equal(bucket_name(value), *name);
 }
 
-int
-vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
-    const char *dir, uint64_t seed)
+void
+vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
+    const char *store_dir, uint64_t seed)
 {
 	int n;
 
-	*v = (struct vnode){.seed = seed};
+	*v = (struct vnode){.seed = seed, .life = life};
 	group_init(&v->group, group, generation);
-	n = snprintf(v->dir, sizeof(v->dir), "%s/%u-%llu", dir, group,
-	    (unsigned long long)generation);
+	n = snprintf(v->dir, sizeof(v->dir), "%s/vnodes/%u-%llu.%u", store_dir,
+	    group, (unsigned long long)generation, life);
 	ASSERT(n > 0 && (size_t)n < sizeof(v->dir));
 	list_init(&v->unsaved);
 	table_init(&v->streams, seed, stream_is);
 	table_init(&v->buckets, seed, bucket_is);
-	return 0;
 }
 
 void
-vnode_deinit(struct vnode *v, struct tail_cache *cache)
+vnode_clear(struct vnode *v, struct tail_cache *cache)
 {
 	struct table_iter it;
 	struct bucket *b;
 
-	group_deinit(&v->group);
 	table_iter_init(&it, &v->buckets);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		stream_free(v->by_id[i], cache);
@@ -87,7 +85,15 @@ vnode_deinit(struct vnode *v, struct tail_cache *cache)
 	table_clear(&v->buckets);
 	table_deinit(&v->streams);
 	table_deinit(&v->buckets);
-	mem_free(v->by_id);
+	v->by_id = mem_free(v->by_id);
+	v->n_by_id = v->cap_by_id = 0;
+}
+
+void
+vnode_deinit(struct vnode *v, struct tail_cache *cache)
+{
+	group_deinit(&v->group);
+	vnode_clear(v, cache);
 }
 
 struct stream *
@@ -169,6 +175,20 @@ vnode_create(
 		return stream_free(s, NULL);
 	v->by_id[v->n_by_id++] = s;
 	return s;
+}
+
+void
+vnode_forget_proposed(struct vnode *v, uint64_t from)
+{
+	while (v->n_by_id && v->by_id[v->n_by_id - 1]->last == 0 &&
+	       v->by_id[v->n_by_id - 1]->id >= from) {
+		struct stream *s = v->by_id[--v->n_by_id];
+		struct names key = {bucket_name(s->bucket), stream_name(s)};
+
+		table_remove(
+		    &v->streams, stream_hash(v, key.bucket, key.stream), &key);
+		stream_free(s, NULL);
+	}
 }
 
 int
@@ -333,10 +353,7 @@ void
 vnode_answer_list(struct vnode *v, struct vnode_list *req)
 {
 	req->r = 0;
-	req->more = 0;
-	req->n_items = 0;
-	req->items = NULL;
-	req->names = NULL;
+	vnode_list_clear(req);
 	if (req->bucket.n)
 		list_streams(v, req);
 	else

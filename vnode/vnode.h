@@ -34,26 +34,34 @@ struct vnode_manifest {
 	uint32_t crc;
 	uint64_t bytes;
 	uint64_t snapshot_bytes;
-	uint64_t checkpoint;              /* number of the last one */
-	uint64_t saved_index, saved_term; /* what it said */
-	int fresh; /* the next checkpoint must write a snapshot */
+	uint64_t checkpoint; /* number of the last one */
+	uint64_t saved_index, saved_term, saved_vote; /* what it said */
+	uint64_t previous_index; /* ... at the checkpoint before the last */
+	int fresh;               /* the next checkpoint must write a snapshot */
 };
+
+struct recovered;
 
 struct vnode {
 	struct group group;
-	char dir[VNODE_DIR_BYTES];
-	struct table streams;  /* by hash of both names */
-	struct table buckets;  /* by hash of the name */
-	struct stream **by_id; /* ascending ids; no holes */
+	char dir[VNODE_DIR_BYTES]; /* <group>-<generation>.<life> */
+	uint32_t life;             /* counts the fills of this replica */
+	struct table streams;      /* by hash of both names */
+	struct table buckets;      /* by hash of the name */
+	struct stream **by_id;     /* ascending ids; no holes */
 	uint32_t n_by_id, cap_by_id;
 	struct list unsaved; /* streams that the manifest is behind on */
 	struct vnode_manifest manifest;
+	struct recovered *recovered; /* while the store opens */
 	uint64_t seed;
 	uint64_t n_events, bytes; /* visible ones */
 };
 
-int vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
-    const char *dir, uint64_t seed);
+/* STORE_DIR is that of the cluster. */
+void vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
+    uint32_t life, const char *store_dir, uint64_t seed);
+/* Forgets all streams; they may not be in any list of dirty ones. */
+void vnode_clear(struct vnode *v, struct tail_cache *cache);
 void vnode_deinit(struct vnode *v, struct tail_cache *cache);
 
 /* NULL when there is none; one that was only proposed has last == 0. */
@@ -63,6 +71,9 @@ struct stream *vnode_by_id(const struct vnode *v, uint64_t id);
 /* A new stream; ID is greater than all before.  NULL: no memory. */
 struct stream *vnode_create(
     struct vnode *v, uint64_t id, struct slice bucket, struct slice stream);
+
+/* Forgets the streams that were only proposed, from id FROM on. */
+void vnode_forget_proposed(struct vnode *v, uint64_t from);
 
 /* S has its first event: it is listed from now on.  0 or -ERR_NOMEM. */
 int vnode_made_visible(struct vnode *v, struct stream *s);

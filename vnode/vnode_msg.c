@@ -15,6 +15,15 @@ vnode_page_deinit(struct vnode_page *page)
 }
 
 void
+vnode_list_clear(struct vnode_list *list)
+{
+	list->more = 0;
+	list->n_items = 0;
+	list->items = NULL;
+	list->names = NULL;
+}
+
+void
 vnode_list_deinit(struct vnode_list *list)
 {
 	list->items = mem_free(list->items);

@@ -9,7 +9,8 @@
  * unchanged until then; msg.fn is the asker's and called on its worker with the
  * answer.
  *
- * Errors:  r < 0: -ERR_UNAVAILABLE refused before it was proposed (503),
+ * Errors:  r < 0: -ERR_NOTLEADER refused: ask the node in `leader` (zeros: not
+ *          known who), -ERR_UNAVAILABLE refused before it was proposed (503),
  *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the
  *          same because the node stops (503), -ERR_UNKNOWN proposed, outcome
  *          unknown (504), -ERR_CORRUPT these events are damaged (500),
@@ -39,6 +40,7 @@ struct vnode_put {
 	const struct vnode_put_event *events;
 	/* answer */
 	int r;
+	uint8_t leader[16];   /* who has the group: -ERR_NOTLEADER */
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
 };
@@ -76,6 +78,7 @@ struct vnode_read {
 	uint64_t seek_ms;
 	/* answer */
 	int r; /* 0; -ERR_CORRUPT: damaged_first..damaged_last unreadable */
+	uint8_t leader[16];
 	uint64_t incarnation;             /* stream id; 0: never written */
 	uint64_t kept_first;              /* oldest event kept, 0: none */
 	uint64_t newest;                  /* newest ever assigned, 0: none */
@@ -99,6 +102,7 @@ struct vnode_list {
 	int detail;
 	/* answer */
 	int r;
+	uint8_t leader[16];
 	int more; /* the limit cut the list */
 	uint32_t n_items;
 	struct vnode_list_item {
@@ -108,7 +112,28 @@ struct vnode_list {
 	uint8_t *names; /* mem_alloc'd */
 };
 
+/* An answer without names. */
+void vnode_list_clear(struct vnode_list *list);
 void vnode_list_deinit(struct vnode_list *list);
+
+/* --- MSG_CHANGE: who has replicas of a group --------------------------------- */
+
+enum vnode_change_op {
+	VNODE_ADD = 1,  /* a learner on NODE, which is filled */
+	VNODE_PROMOTE,  /* it votes, once it has caught up */
+	VNODE_REMOVE,   /* its replica is no more */
+	VNODE_TRANSFER, /* leads, if it can */
+};
+
+struct vnode_change {
+	struct msg msg;
+	uint32_t group;
+	enum vnode_change_op op;
+	uint8_t node[16];
+	/* answer: proposed, not committed yet; see store_group */
+	int r; /* -ERR_NOTLEADER, -ERR_BUSY: try again, -ERR_INVAL */
+	uint8_t leader[16];
+};
 
 /* --- MSG_PING: a round trip to a vnode ------------------------------------ */
 

@@ -142,7 +142,7 @@ enum env_channel {
 };
 
 /* The most that one frame may carry. */
-#define NET_FRAME_MAX (4u << 20)
+#define NET_FRAME_MAX ((16u << 20) + (64u << 10)) /* a log entry and its heads */
 
 struct env_net {
 	/*

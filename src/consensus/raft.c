@@ -368,7 +368,10 @@ raft_new(const struct raft_config *config, const struct raft_state *state)
 	if (!r->log.base_members)
 		return mem_free(r);
 	raise_term(r, state->base_term);
-	r->commit = r->applied = r->stable = r->verified = state->base_index;
+	r->stable = r->verified = state->base_index;
+	r->commit = r->applied = state->applied > state->base_index
+				     ? state->applied
+				     : state->base_index;
 	r->members_stale = 1;
 	members_refresh(r);
 	return r;
@@ -451,6 +454,12 @@ uint64_t
 raft_term(const struct raft *r)
 {
 	return r->term;
+}
+
+raft_id
+raft_vote(const struct raft *r)
+{
+	return r->vote;
 }
 
 raft_id

@@ -163,6 +163,8 @@ struct raft_state {
 	raft_id vote;
 	/* What the manifest holds: the log begins behind it. */
 	uint64_t base_index, base_term;
+	/* What is applied already; entries up to here will be restored. */
+	uint64_t applied;
 	struct raft_members members; /* as of the base; may be none */
 	/* Part of the log, or of what was voted, is lost: cluster.md 6.3. */
 	int damaged;
@@ -268,6 +270,7 @@ void raft_set_position(struct raft *r, uint64_t index, uint64_t position);
 
 enum raft_role raft_role(const struct raft *r);
 uint64_t raft_term(const struct raft *r);
+raft_id raft_vote(const struct raft *r);   /* in this term; 0: none */
 raft_id raft_leader(const struct raft *r); /* 0: not known */
 uint64_t raft_last(const struct raft *r);
 uint64_t raft_commit(const struct raft *r);

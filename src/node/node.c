@@ -315,6 +315,7 @@ open_store(struct node *n, char *why)
 	    .env = n->env,
 	    .dir = n->identity.dir,
 	    .n_groups = n->ring->q,
+	    .found = 1,
 	    .segment_bytes = conf_num(c, CONF_journal_segment),
 	    .journal_max_bytes = conf_num(c, CONF_journal_max),
 	    .sync = (int)conf_num(c, CONF_durability_sync),

@@ -31,7 +31,7 @@ def ndjson(node, stream):
     status, _, data = node.request(
         "GET", f"/streams/{stream}?from=1",
         headers={"Accept": "application/x-ndjson"})
-    assert status == 200, (status, data[:200])
+    assert status == 200, (status, data[:200], node.console()[-1500:])
     return data.splitlines()
 
 

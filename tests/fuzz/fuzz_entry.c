@@ -20,6 +20,9 @@ fuzz_reseal(uint8_t *p, size_t n)
 static void
 add(struct buf *b, const struct entry_command *c)
 {
+	struct entry_members m;
+	struct raft_members view;
+
 	switch (c->type) {
 	case ENTRY_NOOP:
 		entry_add_noop(b);
@@ -31,6 +34,11 @@ add(struct buf *b, const struct entry_command *c)
 		entry_add_append(b, c->stream_id, c->first_seq, c->n_events,
 		    (uint32_t)c->records.n);
 		buf_add_slice(b, c->records);
+		break;
+	case ENTRY_MEMBERS:
+		ASSERT(entry_decode_members(c->members, &m) == 0);
+		view = entry_members_view(&m);
+		entry_add_members(b, &view);
 		break;
 	default:
 		ASSERT_UNREACHED();
@@ -65,6 +73,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct entry_reader r;
 	struct entry_command c;
 	uint8_t header[ENTRY_HEADER_BYTES];
+	struct entry_members members;
 	uint32_t n_commands = 0;
 	struct buf b;
 	int x;
@@ -82,6 +91,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		ASSERT(n_commands <= n / ENTRY_COMMAND_BYTES);
 		add(&b, &c);
 	}
+	/* What can be read can be told from the other kinds. */
+	ASSERT(x != ENTRY_E_END || n_commands == 0 ||
+	       entry_kind(SLICE(p, n), &members) > 0);
 	if (x == ENTRY_E_END)
 		check_encoding(SLICE(p, n), &b);
 	else

@@ -65,7 +65,7 @@ check_record(struct slice in)
 	    (uint32_t)rec.payload.n, crc32c(0, rec.payload.p, rec.payload.n),
 	    rec.left);
 	out[5] = in.p[5]; /* reserved */
-	le_put32(out + 76, crc32c(0, out, 76));
+	le_put32(out + 84, crc32c(0, out, 84));
 	ASSERT(memcmp(out, in.p, sizeof(out)) == 0);
 	ASSERT(journal_record_decode(in, cluster, lsn + 8, &rec) ==
 	       JOURNAL_E_NONE);

@@ -134,18 +134,18 @@ reseal_images(uint8_t *p, size_t n)
 void
 reseal_records(uint8_t *p, size_t n, size_t from)
 {
-	for (size_t at = from; at + 80 <= n;) {
+	for (size_t at = from; at + 88 <= n;) {
 		size_t payload = le_get32(p + at + 8);
 
-		if (memcmp(p + at, "IOR", 3) != 0 || payload > n - at - 80) {
+		if (memcmp(p + at, "IOR", 3) != 0 || payload > n - at - 88) {
 			at = round_up(at + 1, BLOCK);
 			continue;
 		}
-		put_crc(p + at + 12, p + at + 80, payload);
-		put_crc(p + at + 76, p + at, 76);
-		payload = round_up(80 + payload, 8);
+		put_crc(p + at + 12, p + at + 88, payload);
+		put_crc(p + at + 84, p + at, 84);
+		payload = round_up(88 + payload, 8);
 		at += payload;
-		if (le_get32(p + at - payload + 72) == 0)
+		if (le_get32(p + at - payload + 80) == 0)
 			at = round_up(at, BLOCK);
 	}
 }

@@ -161,7 +161,8 @@ add_checkpoint(struct manifest_writer *w, uint64_t n, uint64_t last)
 	    .chain = {n, last}};
 	struct manifest_state st = {.checkpoint = n,
 	    .term = 2,
-	    .vote = "fedcba987654321",
+	    .vote = 1,
+	    .members = {1, {{.id = 1, .voter = 1, .node = "fedcba987654321"}}},
 	    .applied_index = last + 1,
 	    .applied_term = 2,
 	    .next_stream_id = 3,

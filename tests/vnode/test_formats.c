@@ -113,12 +113,16 @@ make_manifest(struct buf *b, uint32_t *first_commit)
 	    .first = 1, .last = 2, .first_t = 8, .last_t = 9, .bytes = 168};
 	struct manifest_state st = {.checkpoint = 1,
 	    .term = 2,
-	    .vote = "fedcba987654321",
+	    .vote = 1,
 	    .applied_index = 2,
 	    .applied_term = 2,
 	    .next_stream_id = 2,
 	    .clock_ms = 9,
-	    .policy_version = 0};
+	    .policy_version = 0,
+	    .journal_floor = 7,
+	    .damaged = 1,
+	    .members = {2, {{.id = 1, .voter = 1, .node = "fedcba987654321"},
+			       {.id = 9, .node = "0123456789abcde"}}}};
 
 	manifest_add_head(&w, &id);
 	manifest_add_stream(&w, &s);

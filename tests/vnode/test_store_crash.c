@@ -90,6 +90,7 @@ open_store(struct world *w, char *why, size_t n)
 	    .cluster_id = "0123456789abcde",
 	    .node_id = "fedcba987654321",
 	    .n_groups = N_GROUPS,
+	    .found = 1,
 	    .seed = 42,
 	    .segment_bytes = w->segment,
 	    .journal_max_bytes = 8 * w->segment,

@@ -74,6 +74,7 @@ rig_init(struct rig *rig)
 	    .cluster_id = "0123456789abcde",
 	    .node_id = "fedcba987654321",
 	    .n_groups = N_GROUPS,
+	    .found = 1,
 	    .seed = 42,
 	    .segment_bytes = SEGMENT,
 	    .journal_max_bytes = 4 * SEGMENT,
@@ -314,7 +315,7 @@ fail_half(void *arg, enum memdisk_op op, const char *path)
 
 	if (!h->armed)
 		return MEMDISK_OK;
-	if (op == MEMDISK_PWRITEV && strstr(path, "/1-1/manifest")) {
+	if (op == MEMDISK_PWRITEV && strstr(path, "/1-1.0/manifest")) {
 		h->failed = 1;
 		return MEMDISK_ENOSPC;
 	}

@@ -186,6 +186,7 @@ draw_store(struct world *w)
 	    .dir = "c",
 	    .cluster_id = "0123456789abcde",
 	    .n_groups = w->n_groups,
+	    .found = 1,
 	    .segment_bytes = segment,
 	    .journal_max_bytes = segment * world_between(w, 4, 12),
 	    .disk_reserve_bytes = world_below(w, 2) * 65536,

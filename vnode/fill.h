@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * fill - the data of a group for a replica that is new, or behind the log.
+ *
+ * The leader offers; the receiver asks for the manifest, then for every chunk
+ * file page by page, verifies all of it, and adopts it as a whole.  The log from
+ * there on comes as it does to every follower.  Nobody's writes or reads wait.
+ *
+ * Owns:    the directory of the new life until it is adopted.
+ * Shape:   pages of FILL_PAGE_BYTES, one asked for at a time; what is not
+ *          answered is asked for again; FILL_SILENCE_US without a word end it.
+ * Thread:  the worker of the group; files on LANE_READ and LANE_FLUSH.
+ * Source:  cluster.md 7.2.
+ */
+#ifndef VNODE_FILL_H
+#define VNODE_FILL_H
+
+#include "vnode/store_impl.h"
+#include "vnode/wire.h"
+
+#define FILL_PAGE_BYTES (128u << 10)
+#define FILL_AGAIN_US   1000000
+#define FILL_SILENCE_US 15000000
+
+enum fill_op {
+	FILL_OFFER = 1,    /* leader: there is data for you */
+	FILL_GET_MANIFEST, /* a: offset */
+	FILL_MANIFEST,     /* a: offset, b: bytes in all, c: its number */
+	FILL_GET_CHUNK,    /* a: stream, b: first seqnum, c: offset, d: bytes
+			      wanted in all, 0: the whole file */
+	FILL_CHUNK,        /* the same; d: bytes in all */
+	FILL_DONE,         /* a: applied index that was adopted */
+	FILL_FAILED,       /* either: it ends here */
+};
+
+struct fill_message {
+	enum fill_op op;
+	uint64_t transfer; /* drawn by the leader for each fill */
+	uint64_t a, b, c, d;
+	struct slice bytes;
+};
+
+#define FILL_HEADER_BYTES 48
+
+void fill_encode(uint8_t out[FILL_HEADER_BYTES], const struct fill_message *m);
+int fill_decode(struct slice in, struct fill_message *out);
+
+/* M to the replica TO on NODE, from V's (or, in a replica that is being made,
+ * FROM). */
+void fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
+    const uint8_t node[16], uint64_t term, const struct fill_message *m);
+
+/* --- the leader: fill_send.c ----------------------------------------------- */
+
+/* PEER of V's group is behind the log. */
+void fill_begin(struct store_worker *w, struct vnode *v, raft_id peer);
+void fill_send_message(struct store_worker *w, struct vnode *v,
+    const struct wire_message *m, const struct fill_message *fm);
+void fill_send_tick(struct store_worker *w, struct vnode *v);
+/* It leads no more. */
+void fill_send_end_all(struct store_worker *w, struct vnode *v);
+/* The oldest index that a fill under way ends with; UINT64_MAX: none. */
+uint64_t fill_keeps(const struct vnode *v);
+
+/* --- the receiver: fill_receive.c, fill_adopt.c ----------------------------- */
+
+void fill_receive_message(struct store_worker *w, struct vnode *v,
+    const uint8_t node[16], const struct wire_message *m,
+    const struct fill_message *fm);
+void fill_receive_tick(struct store_worker *w, struct vnode *v);
+/* The node stops. */
+void fill_receive_end(struct store_worker *w, struct vnode *v);
+/* The replica waits to be replaced, or is being replaced, by what was filled in:
+ * no message reaches it. */
+int fill_replaces(const struct vnode *v);
+/* Its files are not flushed any more. */
+int fill_adopts(const struct vnode *v);
+
+#endif

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * fill_receive - the receiver's side: asks page by page, verifies, writes.
+ *
+ * Files go to a directory of the next life of the replica, which counts once it
+ * has a manifest (fill_adopt.c).  Every chunk is verified in memory before it is
+ * written: header, CRC of each event, seqnums, footer, chain.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/fill_impl.h"
+
+#define MANIFEST_MAX (1ull << 31)
+#define CHUNK_MAX    (24u << 20)
+
+static struct mono
+now(const struct fill *f)
+{
+	const struct env_clock *c = &f->store->env->clock;
+
+	return c->mono(c->ctx);
+}
+
+static void
+say(struct fill *f, struct fill_message m)
+{
+	m.transfer = f->transfer;
+	f->asked = now(f);
+	fill_say(
+	    fill_worker(f), f->group, f->generation, f->leader, f->node, 0, &m);
+}
+
+/* --- what is wanted next -------------------------------------------------- */
+
+static struct stream *
+stream_now(const struct fill *f)
+{
+	return f->at_stream < f->shadow->n_by_id
+		   ? f->shadow->by_id[f->at_stream]
+		   : NULL;
+}
+
+static void
+ask(struct fill *f)
+{
+	const struct stream *s;
+	const struct chunk_info *c;
+
+	if (f->stage == FILL_STAGE_MANIFEST) {
+		say(f, (struct fill_message){
+			   .op = FILL_GET_MANIFEST, .a = f->manifest.n});
+		return;
+	}
+	s = stream_now(f);
+	c = &s->chunks[f->at_chunk];
+	say(f, (struct fill_message){.op = FILL_GET_CHUNK,
+		   .a = s->id,
+		   .b = c->first,
+		   .c = f->chunk.n,
+		   .d = c->sealed ? 0 : c->bytes});
+}
+
+/* The next chunk there is, or the end. */
+static void
+next_chunk(struct fill *f)
+{
+	struct stream *s;
+
+	while ((s = stream_now(f)) && f->at_chunk >= s->n_chunks) {
+		f->at_stream++;
+		f->at_chunk = 0;
+	}
+	buf_reset(&f->chunk);
+	f->chunk_bytes = 0;
+	if (!s) {
+		fill_sync(f);
+		return;
+	}
+	f->stage = FILL_STAGE_CHUNKS;
+	ask(f);
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+void
+fill_free(struct fill *f)
+{
+	buf_deinit(&f->manifest);
+	buf_deinit(&f->chunk);
+	buf_deinit(&f->rows);
+	if (f->shadow) {
+		recovered_free(f->shadow);
+		vnode_deinit(f->shadow, &fill_worker(f)->cache);
+		mem_free(f->shadow);
+	}
+	mem_free(f);
+}
+
+struct cleanup {
+	struct env_job job;
+	struct msg msg;
+	struct store *store;
+	uint32_t worker;
+	char dir[VNODE_DIR_BYTES];
+};
+
+static void
+cleaned(struct msg *m)
+{
+	struct cleanup *c = CONTAINER_OF(m, struct cleanup, msg);
+
+	c->store->workers[c->worker].n_reading--;
+	mem_free(c);
+}
+
+static void
+clean(struct env_job *job)
+{
+	struct cleanup *c = CONTAINER_OF(job, struct cleanup, job);
+
+	store_remove_files(c->store, c->dir);
+	store_call(c->store, c->worker, &c->msg, cleaned);
+}
+
+void
+fill_remove_dir(struct store_worker *w, const char *dir)
+{
+	const struct env_post *post = &w->store->env->post;
+	struct cleanup *c = mem_zalloc(sizeof(*c));
+
+	if (!c)
+		return; /* the next start does it */
+	c->store = w->store;
+	c->worker = w->id;
+	snprintf(c->dir, sizeof(c->dir), "%s", dir);
+	c->job.run = clean;
+	w->n_reading++;
+	post->to_lane(post->ctx, LANE_FLUSH, &c->job);
+}
+
+void
+fill_abort(struct fill *f, const char *why)
+{
+	struct store_worker *w = fill_worker(f);
+
+	store_report(f->store, 1, "group %u: filling ended: %s", f->group, why);
+	say(f, (struct fill_message){.op = FILL_FAILED});
+	fill_vnode(f)->group.fill = NULL;
+	if (f->shadow)
+		fill_remove_dir(w, f->shadow->dir);
+	if (f->busy)
+		f->canceled = 1;
+	else
+		fill_free(f);
+}
+
+void
+fill_job(struct fill *f, void (*run)(struct env_job *job),
+    void (*back)(struct msg *m))
+{
+	const struct env_post *post = &f->store->env->post;
+
+	f->job.run = run;
+	f->msg.fn = back;
+	f->busy = 1;
+	fill_worker(f)->n_reading++;
+	post->to_lane(post->ctx, LANE_FLUSH, &f->job);
+}
+
+struct fill *
+fill_came_back(struct msg *m)
+{
+	struct fill *f = CONTAINER_OF(m, struct fill, msg);
+
+	fill_worker(f)->n_reading--;
+	f->busy = 0;
+	f->heard = now(f);
+	if (f->canceled) {
+		fill_free(f);
+		return NULL;
+	}
+	if (f->r == 0)
+		return f;
+	/* A sync that failed, or a replica that nobody can tell the state of. */
+	if (f->r == -ERR_IO || f->stage == FILL_STAGE_ADOPTING)
+		store_fatal(f->store, "files of a fill", f->r);
+	fill_abort(f, err_text(f->r));
+	return NULL;
+}
+
+/* --- the manifest --------------------------------------------------------- */
+
+static int
+make_shadow(struct fill *f)
+{
+	const struct vnode *old = fill_vnode(f);
+	uint32_t life =
+	    old->group.generation == f->generation ? old->life + 1 : 0;
+	struct vnode *v = mem_zalloc(sizeof(*v));
+	struct slice file = buf_slice(&f->manifest);
+	int r;
+
+	if (!v)
+		return -ERR_NOMEM;
+	vnode_init(v, f->group, f->generation, life, f->store->dir,
+	    f->store->config.seed);
+	f->shadow = v;
+	v->recovered = mem_zalloc(sizeof(*v->recovered));
+	if (!v->recovered)
+		return -ERR_NOMEM;
+	r = store_load_manifest(f->store, v, f->sender_number, f->leader, file);
+	if (r == 0 && v->group.applied_index == 0 && v->n_by_id)
+		r = -ERR_CORRUPT;
+	return r;
+}
+
+/* LANE_FLUSH: remains of an earlier try go first. */
+static void
+make_dir(struct env_job *job)
+{
+	struct fill *f = CONTAINER_OF(job, struct fill, job);
+	const struct env_disk *d = &f->store->env->disk;
+
+	f->r = d->mkdir(d->ctx, f->shadow->dir);
+	if (f->r == -ERR_EXISTS) {
+		store_remove_files(f->store, f->shadow->dir);
+		f->r = 0;
+	}
+	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
+}
+
+static void
+made_dir(struct msg *m)
+{
+	struct fill *f = fill_came_back(m);
+
+	if (f)
+		next_chunk(f);
+}
+
+static void
+take_manifest(struct fill *f, const struct fill_message *m)
+{
+	int r;
+
+	if (f->stage != FILL_STAGE_MANIFEST || m->a != f->manifest.n ||
+	    m->b > MANIFEST_MAX || m->b < f->manifest.n + m->bytes.n)
+		return;
+	f->manifest_bytes = m->b;
+	f->sender_number = (uint32_t)m->c;
+	buf_add_slice(&f->manifest, m->bytes);
+	if (buf_error(&f->manifest)) {
+		fill_abort(f, "out of memory");
+		return;
+	}
+	if (f->manifest.n < f->manifest_bytes) {
+		ask(f);
+		return;
+	}
+	f->stage = FILL_STAGE_WRITING;
+	r = make_shadow(f);
+	if (r)
+		fill_abort(f, r == -ERR_NOMEM ? "out of memory"
+					      : "the manifest is damaged");
+	else
+		fill_job(f, make_dir, made_dir);
+}
+
+/* --- chunks --------------------------------------------------------------- */
+
+/* LANE_FLUSH. */
+static int
+write_chunk(struct fill *f, const struct stream *s, const struct chunk_info *c)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	char name[CHUNK_NAME_BYTES], path[FILES_PATH_BYTES];
+	struct iovec iov = {f->chunk.p, f->chunk.n};
+	struct disk_file *file;
+	int r;
+
+	chunk_file_name(name, s->id, c->first);
+	snprintf(path, sizeof(path), "%s/%s", f->shadow->dir, name);
+	r = d->open(d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
+	if (r)
+		return r;
+	r = d->pwritev(d->ctx, file, &iov, 1, 0);
+	d->close(d->ctx, file);
+	return r;
+}
+
+static int
+verify(struct fill *f, const struct stream *s, const struct chunk_info *c)
+{
+	struct chunk_id id = {
+	    .group = f->group,
+	    .stream_id = s->id,
+	    .first = c->first,
+	    .bucket = SLICE(s->bucket->name, s->bucket->name_n),
+	    .stream = stream_name(s),
+	};
+
+	memcpy(id.cluster_id, f->store->config.cluster_id, 16);
+	if (c > s->chunks && c[-1].sealed)
+		id.previous = c[-1].chain;
+	return chunk_verify(buf_slice(&f->chunk), &id, c, f->store->chain);
+}
+
+static void
+run_chunk(struct env_job *job)
+{
+	struct fill *f = CONTAINER_OF(job, struct fill, job);
+	const struct stream *s = stream_now(f);
+	const struct chunk_info *c = &s->chunks[f->at_chunk];
+
+	f->r = verify(f, s, c);
+	if (f->r == 0)
+		f->r = write_chunk(f, s, c);
+	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
+}
+
+static void
+chunk_written(struct msg *m)
+{
+	struct fill *f = fill_came_back(m);
+
+	if (!f)
+		return;
+	f->at_chunk++;
+	next_chunk(f);
+}
+
+static void
+take_chunk(struct fill *f, const struct fill_message *m)
+{
+	const struct stream *s;
+
+	if (f->stage != FILL_STAGE_CHUNKS)
+		return;
+	s = stream_now(f);
+	if (m->a != s->id || m->b != s->chunks[f->at_chunk].first ||
+	    m->c != f->chunk.n || m->d > CHUNK_MAX ||
+	    m->d < f->chunk.n + m->bytes.n)
+		return; /* of an answer that came twice */
+	f->chunk_bytes = m->d;
+	buf_add_slice(&f->chunk, m->bytes);
+	if (buf_error(&f->chunk)) {
+		fill_abort(f, "out of memory");
+	} else if (f->chunk.n < f->chunk_bytes) {
+		ask(f);
+	} else {
+		f->stage = FILL_STAGE_WRITING;
+		fill_job(f, run_chunk, chunk_written);
+	}
+}
+
+/* --- messages and time ---------------------------------------------------- */
+
+static void
+offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
+    const struct wire_message *m, const struct fill_message *fm)
+{
+	struct fill *f = v->group.fill;
+
+	if (m->to < v->group.generation || m->to == 0)
+		return; /* a life that is over */
+	if (f && f->transfer == fm->transfer)
+		return;
+	if (f && (f->busy || f->stage >= FILL_STAGE_WAITING))
+		return; /* offered again when that is over */
+	if (f)
+		fill_abort(f, "another one is offered");
+	f = mem_zalloc(sizeof(*f));
+	if (!f)
+		return;
+	f->store = w->store;
+	f->group = v->group.id;
+	f->generation = m->to;
+	f->transfer = fm->transfer;
+	f->leader = m->from;
+	f->leader_term = m->term;
+	memcpy(f->node, node, 16);
+	f->heard = now(f);
+	buf_init(&f->manifest, MANIFEST_MAX);
+	buf_init(&f->chunk, CHUNK_MAX);
+	buf_init(&f->rows, MANIFEST_MAX);
+	v->group.fill = f;
+	ask(f);
+}
+
+void
+fill_receive_message(struct store_worker *w, struct vnode *v,
+    const uint8_t node[16], const struct wire_message *m,
+    const struct fill_message *fm)
+{
+	struct fill *f = v->group.fill;
+
+	if (fm->op == FILL_OFFER) {
+		offered(w, v, node, m, fm);
+		return;
+	}
+	if (!f || f->transfer != fm->transfer || f->busy)
+		return;
+	f->heard = now(f);
+	if (fm->op == FILL_MANIFEST)
+		take_manifest(f, fm);
+	else if (fm->op == FILL_CHUNK)
+		take_chunk(f, fm);
+	else if (fm->op == FILL_FAILED && f->stage < FILL_STAGE_SYNCING)
+		fill_abort(f, "the leader has ended it");
+}
+
+void
+fill_receive_tick(struct store_worker *w, struct vnode *v)
+{
+	struct fill *f = v->group.fill;
+
+	(void)w;
+	if (!f || f->busy)
+		return;
+	if (f->stage == FILL_STAGE_WAITING)
+		fill_try_adopt(f);
+	else if (mono_diff_us(f->heard, now(f)) > FILL_SILENCE_US)
+		fill_abort(f, "the leader is silent");
+	else if (mono_diff_us(f->asked, now(f)) > FILL_AGAIN_US)
+		ask(f);
+}
+
+void
+fill_receive_end(struct store_worker *w, struct vnode *v)
+{
+	(void)w;
+	if (v->group.fill)
+		fill_abort(v->group.fill, "the node stops");
+}
+
+int
+fill_replaces(const struct vnode *v)
+{
+	return v->group.fill && v->group.fill->stage >= FILL_STAGE_WAITING;
+}
+
+int
+fill_adopts(const struct vnode *v)
+{
+	return v->group.fill && v->group.fill->stage == FILL_STAGE_ADOPTING;
+}

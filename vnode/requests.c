@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * requests - which replica may answer, and when.
+ *
+ * The leader answers.  A write is proposed once all that earlier leaders wrote
+ * is applied, so that numbers and conditions are judged against the end of the
+ * log; a read is answered once a majority has confirmed this leader since it
+ * came (read-index, cluster.md 6.8), at once by a group of one.  Who comes while
+ * nobody leads waits, at most request.timeout.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/replica.h"
+
+static uint8_t *
+leader_hint(struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return CONTAINER_OF(m, struct vnode_put, msg)->leader;
+	case MSG_READ:
+		return CONTAINER_OF(m, struct vnode_read, msg)->leader;
+	case MSG_LIST:
+		return CONTAINER_OF(m, struct vnode_list, msg)->leader;
+	case MSG_CHANGE:
+		return CONTAINER_OF(m, struct vnode_change, msg)->leader;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+static int *
+result(struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return &CONTAINER_OF(m, struct vnode_put, msg)->r;
+	case MSG_READ:
+		return &CONTAINER_OF(m, struct vnode_read, msg)->r;
+	case MSG_LIST:
+		return &CONTAINER_OF(m, struct vnode_list, msg)->r;
+	case MSG_CHANGE:
+		return &CONTAINER_OF(m, struct vnode_change, msg)->r;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+static const uint8_t *
+known_leader(const struct vnode *v)
+{
+	raft_id id = v->group.raft ? raft_leader(v->group.raft) : 0;
+
+	return id ? replica_node(v, id) : NULL;
+}
+
+void
+request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
+{
+	const uint8_t *leader = known_leader(v);
+
+	*result(m) = r;
+	if (r == -ERR_NOTLEADER) {
+		memset(leader_hint(m), 0, 16);
+		if (leader)
+			memcpy(leader_hint(m), leader, 16);
+	}
+	if (m->kind == MSG_READ)
+		CONTAINER_OF(m, struct vnode_read, msg)->page =
+		    (struct vnode_page){0};
+	if (m->kind == MSG_LIST)
+		vnode_list_clear(CONTAINER_OF(m, struct vnode_list, msg));
+	store_answer(w->store, m);
+}
+
+/* --- reads ---------------------------------------------------------------- */
+
+static void
+read_now(struct store_worker *w, struct vnode *v, struct msg *m)
+{
+	if (m->kind == MSG_READ) {
+		store_read(
+		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
+		return;
+	}
+	vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
+	store_answer(w->store, m);
+}
+
+static void
+read_fresh(struct store_worker *w, struct vnode *v, struct msg *m)
+{
+	int r;
+
+	if (replica_is_alone(v)) {
+		read_now(w, v, m);
+		return;
+	}
+	r = raft_read(v->group.raft, (uint64_t)(uintptr_t)m, &w->fx);
+	if (r)
+		request_refuse(w, v, m, r);
+	replica_effects(w, v);
+}
+
+void
+request_confirmed(
+    struct store_worker *w, struct vnode *v, struct msg *m, uint64_t index)
+{
+	struct group *g = &v->group;
+
+	if (index <= g->applied_index) {
+		read_now(w, v, m);
+		return;
+	}
+	if (g->n_reads == g->cap_reads) {
+		uint32_t cap = g->cap_reads ? g->cap_reads * 2 : 8;
+		void *p =
+		    mem_realloc(g->read_index, cap * sizeof(*g->read_index));
+
+		if (!p) {
+			request_refuse(w, v, m, -ERR_NOMEM);
+			return;
+		}
+		g->read_index = p;
+		g->cap_reads = cap;
+	}
+	g->read_index[g->n_reads++] = index;
+	m->next = NULL;
+	*g->last_reads = m;
+	g->last_reads = &m->next;
+}
+
+void
+request_applied(struct store_worker *w, struct vnode *v)
+{
+	struct group *g = &v->group;
+	uint32_t n = 0;
+
+	while (g->reads && g->read_index[n] <= g->applied_index) {
+		struct msg *m = g->reads;
+
+		g->reads = m->next;
+		n++;
+		read_now(w, v, m);
+	}
+	if (!g->reads)
+		g->last_reads = &g->reads;
+	g->n_reads -= n;
+	if (n)
+		memmove(g->read_index, g->read_index + n,
+		    g->n_reads * sizeof(*g->read_index));
+}
+
+/* --- waiting for a leader ------------------------------------------------- */
+
+static void
+wait_for_leader(struct store_worker *w, struct group *g, struct msg *m)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	if (!g->waiting)
+		g->waiting_since = c->mono(c->ctx);
+	m->next = NULL;
+	*g->last_waiting = m;
+	g->last_waiting = &m->next;
+}
+
+static void
+change(struct store_worker *w, struct vnode *v, struct vnode_change *req)
+{
+	const struct raft_members *m = raft_members(v->group.raft);
+	raft_id id = 0;
+
+	replica_propose(w, v); /* its index was the next */
+	for (uint32_t i = 0; i < m->n; i++)
+		if (memcmp(m->at[i].node, req->node, 16) == 0)
+			id = m->at[i].id;
+	switch (req->op) {
+	case VNODE_ADD:
+		req->r =
+		    raft_add_learner(v->group.raft, req->node, &id, &w->fx);
+		break;
+	case VNODE_PROMOTE:
+		req->r = raft_promote(v->group.raft, id, &w->fx);
+		break;
+	case VNODE_REMOVE:
+		req->r = raft_remove(v->group.raft, id, &w->fx);
+		break;
+	case VNODE_TRANSFER:
+		req->r = raft_transfer(v->group.raft, id, &w->fx);
+		break;
+	default:
+		req->r = -ERR_INVAL;
+	}
+	request_refuse(w, v, &req->msg, req->r);
+	replica_effects(w, v);
+}
+
+static void
+serve(struct store_worker *w, struct vnode *v, struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		store_put(w, CONTAINER_OF(m, struct vnode_put, msg));
+		break;
+	case MSG_CHANGE:
+		change(w, v, CONTAINER_OF(m, struct vnode_change, msg));
+		break;
+	default:
+		read_fresh(w, v, m);
+	}
+}
+
+/* M, of a replica that is ready. */
+static void
+serve_as_leader(struct store_worker *w, struct vnode *v, struct msg *m)
+{
+	group_lead(&v->group);
+	serve(w, v, m);
+}
+
+void
+request_take(struct store_worker *w, struct vnode *v, struct msg *m)
+{
+	struct group *g = &v->group;
+
+	if (!g->raft || g->failed || retire_is_under_way(v) ||
+	    (raft_leader(g->raft) && raft_role(g->raft) != RAFT_LEADER))
+		request_refuse(w, v, m, -ERR_NOTLEADER);
+	else if (g->waiting || !replica_is_ready(v))
+		wait_for_leader(w, g, m);
+	else
+		serve_as_leader(w, v, m);
+}
+
+static int
+must_wait(struct store_worker *w, const struct vnode *v)
+{
+	const struct group *g = &v->group;
+	const struct env_clock *c = &w->store->env->clock;
+
+	return g->raft && !g->failed && !replica_is_ready(v) &&
+	       (!raft_leader(g->raft) || raft_role(g->raft) == RAFT_LEADER) &&
+	       mono_diff_us(g->waiting_since, c->mono(c->ctx)) <
+		   w->store->config.request_timeout_us &&
+	       !atomic_load(&w->store->dead);
+}
+
+static struct msg *
+take_waiting(struct group *g)
+{
+	struct msg *m = g->waiting;
+
+	g->waiting = NULL;
+	g->last_waiting = &g->waiting;
+	return m;
+}
+
+void
+request_retry(struct store_worker *w, struct vnode *v)
+{
+	struct group *g = &v->group;
+	struct msg *m, *next;
+
+	if (!g->waiting || must_wait(w, v))
+		return;
+	for (m = take_waiting(g); m; m = next) {
+		next = m->next;
+		if (replica_is_ready(v))
+			serve_as_leader(w, v, m);
+		else
+			request_refuse(w, v, m,
+			    known_leader(v) ? -ERR_NOTLEADER
+					    : -ERR_UNAVAILABLE);
+	}
+}
+
+void
+request_fail_all(struct store_worker *w, struct vnode *v, int r)
+{
+	struct group *g = &v->group;
+	struct msg *m, *next;
+
+	for (m = take_waiting(g); m; m = next) {
+		next = m->next;
+		request_refuse(w, v, m, r);
+	}
+	m = g->reads;
+	g->reads = NULL;
+	g->last_reads = &g->reads;
+	g->n_reads = 0;
+	for (; m; m = next) {
+		next = m->next;
+		request_refuse(w, v, m, r);
+	}
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * retire - the end of a replica that the group has removed.
+ *
+ *	removed (a committed configuration without it) -> DROPPED record durable
+ *	     -> nothing flushes its files any more -> gone, files too
+ *
+ * Crash argument.  The record comes first: a start that finds the directory
+ * still there drops it, and one that finds only marks of it in the journal knows
+ * that nothing is missing (store_replay.c).  A replica of this group that is
+ * made here later has a higher generation.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/fill_impl.h"
+
+enum { RETIRE_NO, RETIRE_REMOVED, RETIRE_RECORDING, RETIRE_RECORDED };
+
+void
+retire_removed(struct vnode *v)
+{
+	if (v->group.retiring == RETIRE_NO)
+		v->group.retiring = RETIRE_REMOVED;
+}
+
+int
+retire_is_under_way(const struct vnode *v)
+{
+	return v->group.retiring >= RETIRE_RECORDING;
+}
+
+static void
+record(struct store_worker *w, struct vnode *v)
+{
+	struct journal_append *a = mem_zalloc(sizeof(*a));
+
+	if (!a)
+		return; /* at the next tick */
+	store_report(w->store, 0,
+	    "group %u: this replica was removed from the group; its files go",
+	    v->group.id);
+	v->group.retiring = RETIRE_RECORDING;
+	replica_abandon(w, v);
+	replica_record(w, v, a, JOURNAL_DROPPED, 0, 0);
+}
+
+void
+retire_recorded(
+    struct store_worker *w, struct vnode *v, struct journal_append *a)
+{
+	(void)w;
+	mem_free(a);
+	if (v)
+		v->group.retiring = RETIRE_RECORDED;
+}
+
+static void
+finish(struct store_worker *w, struct vnode *v)
+{
+	char dir[VNODE_DIR_BYTES];
+	struct fill *fill = v->group.fill;
+
+	for (uint32_t i = 0; i < v->n_by_id; i++)
+		if (!list_empty(&v->by_id[i]->dirty))
+			dirty_remove(&w->dirty, v->by_id[i]);
+	memcpy(dir, v->dir, sizeof(dir));
+	replica_close(w, v);
+	store_drop_vnode(w->store, v->group.id);
+	v->group.fill = fill;
+	fill_remove_dir(w, dir);
+}
+
+void
+retire_tick(struct store_worker *w, struct vnode *v)
+{
+	struct group *g = &v->group;
+
+	if (g->retiring == RETIRE_REMOVED &&
+	    raft_role(g->raft) != RAFT_LEADER && !fill_replaces(v))
+		record(w, v);
+	if (g->retiring == RETIRE_RECORDED && !w->flush && !w->order &&
+	    g->n_in_journal == 0)
+		finish(w, v);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * store_load - which replicas are here, and what their manifests say.
+ *
+ * A replica is a directory <group>-<generation>.<life> with a manifest in it;
+ * each fill begins a new life.  Of several of a group the newest counts, the
+ * others were replaced.  A directory without a manifest is of a creation or fill
+ * that was cut short.  What does not count is removed.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/store_open.h"
+
+#define MANIFEST_FILE_MAX (1ull << 31)
+#define MANIFESTS_PER_DIR 16
+
+struct load {
+	struct store *store;
+	struct vnode *vnode;
+	struct tail_cache *cache;
+};
+
+static int
+load_stream(void *arg, const struct manifest_stream *row)
+{
+	struct load *l = arg;
+	struct vnode *v = l->vnode;
+	struct stream *s = vnode_by_id(v, row->id);
+
+	if (!s) {
+		uint64_t newest = v->n_by_id ? v->by_id[v->n_by_id - 1]->id : 0;
+
+		if (row->bucket.n == 0 || row->id <= newest ||
+		    vnode_find(v, row->bucket, row->stream))
+			return -ERR_CORRUPT;
+		s = vnode_create(v, row->id, row->bucket, row->stream);
+		if (!s)
+			return -ERR_NOMEM;
+	}
+	if (row->last < s->last || row->first < s->first || row->last == 0)
+		return -ERR_CORRUPT;
+	v->n_events += row->last - row->first - (s->last - s->first);
+	v->bytes += row->bytes - s->bytes;
+	if (!s->listed)
+		v->n_events += 1; /* last - first + 1, once */
+	s->first = row->first;
+	s->last = s->proposed = s->flushed = row->last;
+	s->last_t = row->last_t;
+	s->bytes = row->bytes;
+	s->named = 1;
+	return vnode_made_visible(v, s);
+}
+
+static int
+load_chunk(void *arg, uint64_t stream_id, const struct chunk_info *c)
+{
+	struct load *l = arg;
+	struct stream *s = vnode_by_id(l->vnode, stream_id);
+	int r;
+
+	if (!s || c->first == 0 || c->last < c->first || c->last > s->last)
+		return -ERR_CORRUPT;
+	r = stream_set_chunk(s, c);
+	s->saved_chunks = s->n_chunks - 1;
+	return r;
+}
+
+static int
+load_commit(void *arg, const struct manifest_state *st)
+{
+	struct load *l = arg;
+	struct group *g = &l->vnode->group;
+
+	if (st->applied_index < g->applied_index ||
+	    st->next_stream_id < g->next_stream_id)
+		return -ERR_CORRUPT;
+	g->applied_index = st->applied_index;
+	g->applied_term = st->applied_term;
+	g->next_stream_id = st->next_stream_id;
+	g->clock_ms = st->clock_ms;
+	g->journal_floor = st->journal_floor;
+	l->vnode->recovered->term = st->term;
+	l->vnode->recovered->vote = st->vote;
+	l->vnode->recovered->damaged = st->damaged;
+	l->vnode->recovered->members = st->members;
+	l->vnode->manifest.checkpoint = st->checkpoint;
+	l->vnode->manifest.saved_index = st->applied_index;
+	l->vnode->manifest.previous_index = st->applied_index;
+	l->vnode->manifest.saved_term = st->term;
+	l->vnode->manifest.saved_vote = st->vote;
+	return 0;
+}
+
+static const struct manifest_reader_ops load_ops = {
+    .stream = load_stream,
+    .chunk = load_chunk,
+    .commit = load_commit,
+};
+
+struct numbers {
+	uint32_t n;
+	uint32_t v[MANIFESTS_PER_DIR];
+};
+
+static void
+note_name(void *arg, const char *name)
+{
+	struct numbers *nums = arg;
+	uint32_t n;
+
+	if (nums->n < MANIFESTS_PER_DIR && manifest_parse_name(name, &n) == 0)
+		nums->v[nums->n++] = n;
+}
+
+int
+store_read_file(const struct env_disk *d, const char *path, uint64_t max,
+    uint8_t **out, size_t *n)
+{
+	struct disk_file *file;
+	uint64_t size = 0;
+	uint8_t *p = NULL;
+	int r = d->open(d->ctx, path, DISK_READ | DISK_FRESH, &file);
+
+	if (r)
+		return r;
+	r = d->size(d->ctx, file, &size);
+	if (r == 0 && size > max)
+		r = -ERR_CORRUPT;
+	if (r == 0 && !(p = mem_alloc(size)))
+		r = -ERR_NOMEM;
+	if (r == 0)
+		r = d->pread(d->ctx, file, p, size, 0, n);
+	d->close(d->ctx, file);
+	if (r == 0)
+		*out = p;
+	else
+		mem_free(p);
+	return r;
+}
+
+int
+store_load_manifest(struct store *s, struct vnode *v, uint32_t number,
+    uint64_t generation, struct slice file)
+{
+	struct load l = {s, v, NULL};
+	struct manifest_id id = {
+	    .group = v->group.id,
+	    .generation = generation,
+	    .number = number,
+	};
+	struct manifest_end end;
+	int r;
+
+	memcpy(id.cluster_id, s->config.cluster_id, 16);
+	r = manifest_read(file, &id, &load_ops, &l, &end);
+	if (r)
+		return r;
+	v->manifest.number = number;
+	v->manifest.bytes = end.bytes;
+	v->manifest.crc = end.crc;
+	v->manifest.snapshot_bytes = end.bytes;
+	return 0;
+}
+
+static int
+load_file(struct store *s, struct vnode *v, uint32_t number)
+{
+	char name[MANIFEST_NAME_BYTES], path[FILES_PATH_BYTES];
+	uint8_t *p;
+	size_t n = 0;
+	int r;
+
+	manifest_file_name(name, number);
+	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
+	r = store_read_file(&s->env->disk, path, MANIFEST_FILE_MAX, &p, &n);
+	if (r)
+		return r;
+	r = store_load_manifest(s, v, number, v->group.generation, SLICE(p, n));
+	mem_free(p);
+	return r;
+}
+
+/* The newest manifest that can be read; -ERR_NOTFOUND: there is none. */
+static int
+load_vnode(struct store *s, struct vnode *v, char *why, size_t why_bytes)
+{
+	const struct env_disk *d = &s->env->disk;
+	struct numbers nums = {0};
+	int r = d->list(d->ctx, v->dir, note_name, &nums);
+
+	if (r == 0 && nums.n == 0)
+		return -ERR_NOTFOUND;
+	while (r == 0) {
+		uint32_t best = 0;
+
+		for (uint32_t i = 1; i < nums.n; i++)
+			if (nums.v[i] > nums.v[best])
+				best = i;
+		r = load_file(s, v, nums.v[best]);
+		if (r == 0)
+			return 0;
+		store_report(s, 1, "%s/manifest.%08x: %s; trying an older one",
+		    v->dir, nums.v[best], err_text(r));
+		nums.v[best] = nums.v[--nums.n];
+		if (r == -ERR_CORRUPT && nums.n && v->n_by_id == 0)
+			r = 0;
+	}
+	snprintf(why, why_bytes,
+	    "%s: %s: restore it from a backup, or remove the data "
+	    "directory to start empty",
+	    v->dir, err_text(r));
+	return r;
+}
+
+/* --- directories ---------------------------------------------------------- */
+
+struct found {
+	uint32_t n, cap;
+	int r;
+	struct found_dir {
+		uint32_t group;
+		uint64_t generation;
+		uint32_t life;
+		char name[64];
+	} * at;
+};
+
+static void
+note_dir(void *arg, const char *name)
+{
+	struct found *f = arg;
+	struct found_dir *d;
+	unsigned long long generation;
+	unsigned group, life;
+	char again[64];
+
+	if (sscanf(name, "%u-%llu.%u", &group, &generation, &life) != 3)
+		return;
+	snprintf(again, sizeof(again), "%u-%llu.%u", group, generation, life);
+	if (strcmp(again, name) != 0 || generation == 0)
+		return;
+	if (f->n == f->cap) {
+		uint32_t cap = f->cap ? f->cap * 2 : 64;
+
+		d = mem_realloc(f->at, cap * sizeof(*d));
+		if (!d) {
+			f->r = -ERR_NOMEM;
+			return;
+		}
+		f->at = d;
+		f->cap = cap;
+	}
+	d = &f->at[f->n++];
+	d->group = group;
+	d->generation = generation;
+	d->life = life;
+	snprintf(d->name, sizeof(d->name), "%s", name);
+}
+
+struct removal {
+	struct store *store;
+	const char *dir;
+};
+
+static void
+remove_one(void *arg, const char *name)
+{
+	struct removal *rm = arg;
+	const struct env_disk *d = &rm->store->env->disk;
+	char path[FILES_PATH_BYTES * 2];
+
+	snprintf(path, sizeof(path), "%s/%s", rm->dir, name);
+	d->unlink(d->ctx, path);
+}
+
+/* The files; the empty directory stays, and its name is used again. */
+void
+store_remove_files(struct store *s, const char *dir)
+{
+	const struct env_disk *d = &s->env->disk;
+	struct removal rm = {s, dir};
+
+	d->list(d->ctx, dir, remove_one, &rm);
+}
+
+static int
+open_replica(
+    struct store *s, const struct found_dir *d, char *why, size_t why_bytes)
+{
+	struct vnode *v = &s->vnodes[d->group];
+	int r = store_add_vnode(s, d->group, d->generation, d->life);
+
+	if (r == 0)
+		r = load_vnode(s, v, why, why_bytes);
+	if (r == -ERR_NOTFOUND) {
+		store_remove_files(s, v->dir);
+		store_drop_vnode(s, d->group);
+		r = 0;
+	}
+	return r;
+}
+
+/* The newest first, so that an older one finds its place taken. */
+static int
+by_age(const void *a, const void *b)
+{
+	const struct found_dir *x = a, *y = b;
+
+	if (x->group != y->group)
+		return x->group < y->group ? -1 : 1;
+	if (x->generation != y->generation)
+		return x->generation > y->generation ? -1 : 1;
+	return x->life > y->life ? -1 : 1;
+}
+
+static int
+find_all(struct store *s, char dir[FILES_PATH_BYTES], struct found *f)
+{
+	const struct env_disk *d = &s->env->disk;
+	int r;
+
+	snprintf(dir, FILES_PATH_BYTES, "%s/vnodes", s->dir);
+	r = d->list(d->ctx, dir, note_dir, f);
+	if (r == 0)
+		r = f->r;
+	if (f->n)
+		qsort(f->at, f->n, sizeof(*f->at), by_age);
+	return r;
+}
+
+static void
+remove_found(struct store *s, const char *dir, const struct found_dir *d)
+{
+	char path[FILES_PATH_BYTES * 2];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, d->name);
+	store_remove_files(s, path);
+}
+
+int
+store_load_nothing(struct store *s)
+{
+	char dir[FILES_PATH_BYTES];
+	struct found f = {0};
+	int r = find_all(s, dir, &f);
+
+	for (uint32_t i = 0; i < f.n; i++)
+		remove_found(s, dir, &f.at[i]);
+	mem_free(f.at);
+	return r;
+}
+
+int
+store_load(struct store *s, char *why, size_t why_bytes)
+{
+	char dir[FILES_PATH_BYTES];
+	struct found f = {0};
+	int r = find_all(s, dir, &f);
+
+	for (uint32_t i = 0; r == 0 && i < f.n; i++) {
+		if (f.at[i].group >= s->config.n_groups)
+			continue;
+		if (s->vnodes[f.at[i].group].group.generation)
+			remove_found(s, dir, &f.at[i]);
+		else
+			r = open_replica(s, &f.at[i], why, why_bytes);
+	}
+	mem_free(f.at);
+	return r;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * store_replay - the journal over the manifests, then the cores of the groups.
+ *
+ * Entries of a replica come in the order in which its log took them: one of an
+ * index that is there already replaces it and all behind it.  What a record says
+ * was committed is applied; the rest is for the core to judge.  Entries that are
+ * applied stay in the log without their bytes, so that other replicas can still
+ * get them; they lie in the journal.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/le.h"
+#include "src/base/mem.h"
+#include "vnode/entry.h"
+#include "vnode/replica.h"
+#include "vnode/store_open.h"
+
+#define REPLAY_FLUSH_BYTES (64ull << 20)
+
+struct replay {
+	struct store *store;
+	char *why;
+	size_t why_bytes;
+	uint64_t *absent; /* by group: a generation that has marks, not files */
+};
+
+static uint64_t
+last_of(const struct vnode *v)
+{
+	const struct recovered *rec = v->recovered;
+
+	return rec->n ? rec->first + rec->n - 1 : v->group.applied_index;
+}
+
+static void
+drop_entry(struct raft_entry *e)
+{
+	body_unref(e->body);
+	mem_free((void *)(uintptr_t)e->members);
+}
+
+void
+recovered_free(struct vnode *v)
+{
+	struct recovered *rec = v->recovered;
+
+	if (!rec)
+		return;
+	while (rec->n)
+		drop_entry(&rec->entries[--rec->n]);
+	mem_free(rec->entries);
+	v->recovered = mem_free(rec);
+}
+
+/* --- marks ---------------------------------------------------------------- */
+
+static int
+check_mark(struct replay *rp, const struct vnode *v, struct slice payload)
+{
+	struct manifest_mark mark;
+	int r = manifest_decode_mark(payload, &mark);
+
+	if (r)
+		return r;
+	if (mark.number < v->manifest.number ||
+	    (mark.number == v->manifest.number &&
+		mark.bytes <= v->manifest.bytes))
+		return 0;
+	snprintf(rp->why, rp->why_bytes,
+	    "%s: manifest.%08x of %llu bytes is missing or damaged (found "
+	    "manifest.%08x of %llu): restore it from a backup",
+	    v->dir, mark.number, (unsigned long long)mark.bytes,
+	    v->manifest.number, (unsigned long long)v->manifest.bytes);
+	return -ERR_CORRUPT;
+}
+
+/* --- entries -------------------------------------------------------------- */
+
+static struct raft_entry *
+add_entry(struct recovered *rec, uint64_t index)
+{
+	struct raft_entry *e;
+
+	if (rec->n == rec->cap) {
+		uint32_t cap = rec->cap ? rec->cap * 2 : 16;
+
+		e = mem_realloc(rec->entries, cap * sizeof(*e));
+		if (!e)
+			return NULL;
+		rec->entries = e;
+		rec->cap = cap;
+	}
+	if (rec->n == 0)
+		rec->first = index;
+	e = &rec->entries[rec->n++];
+	*e = (struct raft_entry){0};
+	return e;
+}
+
+/* As one block, so that mem_free ends it. */
+static struct raft_members *
+members_new(const struct entry_members *from)
+{
+	size_t bytes = from->n * sizeof(*from->at);
+	struct raft_members *m = mem_alloc(sizeof(*m) + bytes);
+
+	if (!m)
+		return NULL;
+	memcpy(m + 1, from->at, bytes);
+	*m =
+	    (struct raft_members){from->n, (const struct raft_member *)(m + 1)};
+	return m;
+}
+
+static int
+fill_entry(struct raft_entry *e, const struct journal_head *head, lsn_t lsn,
+    struct slice payload, int with_body)
+{
+	struct entry_members members;
+	int kind = entry_kind(payload, &members);
+
+	if (kind < 0)
+		return kind;
+	e->term = head->term;
+	e->kind = (enum raft_kind)kind;
+	e->bytes = (uint32_t)payload.n;
+	e->position = lsn;
+	if (kind == RAFT_MEMBERS && !(e->members = members_new(&members)))
+		return -ERR_NOMEM;
+	if (with_body && !(e->body = body_copy(payload)))
+		return -ERR_NOMEM;
+	return 0;
+}
+
+static int
+take_entry(struct vnode *v, const struct journal_head *head, lsn_t lsn,
+    struct slice payload)
+{
+	struct recovered *rec = v->recovered;
+	uint64_t applied = v->group.applied_index;
+	struct raft_entry *e;
+
+	if (head->index <= applied && head->index > v->manifest.saved_index) {
+		e = &rec->entries[head->index - rec->first];
+		return e->term == head->term ? 0 : -ERR_CORRUPT;
+	}
+	while (rec->n && last_of(v) >= head->index)
+		drop_entry(&rec->entries[--rec->n]);
+	if (head->index > last_of(v) + 1)
+		return -ERR_CORRUPT;
+	e = add_entry(rec, head->index);
+	return e ? fill_entry(e, head, lsn, payload, head->index > applied)
+		 : -ERR_NOMEM;
+}
+
+/* Applies up to INDEX, which was known to be committed. */
+static int
+apply(struct store *s, struct vnode *v, uint64_t index)
+{
+	struct store_worker *w = store_worker_of(s, v->group.id);
+	struct recovered *rec = v->recovered;
+	struct group *g = &v->group;
+
+	while (g->applied_index < index && g->applied_index < last_of(v)) {
+		struct raft_entry *e =
+		    &rec->entries[g->applied_index + 1 - rec->first];
+		int r = group_apply(v, &w->cache, &w->dirty, e->term,
+		    g->applied_index + 1, e->body);
+
+		if (r)
+			return r;
+		e->body = body_unref(e->body);
+	}
+	if (w->cache.dirty_bytes > REPLAY_FLUSH_BYTES ||
+	    w->dirty.n > DIRTY_STREAMS_MAX)
+		return flush_now(w);
+	return 0;
+}
+
+static int
+replay_entry(struct replay *rp, struct vnode *v,
+    const struct journal_head *head, lsn_t lsn, struct slice payload)
+{
+	uint64_t last = last_of(v);
+	int r = lsn < v->group.journal_floor
+		    ? 0
+		    : take_entry(v, head, lsn, payload);
+
+	if (r == 0)
+		r = apply(rp->store, v, head->commit);
+	if (r && !rp->why[0])
+		snprintf(rp->why, rp->why_bytes,
+		    "journal: entry %llu of group %u does not follow %llu: %s",
+		    (unsigned long long)head->index, v->group.id,
+		    (unsigned long long)last, err_text(r));
+	return r;
+}
+
+static int
+take_hardstate(struct vnode *v, uint64_t term, struct slice payload)
+{
+	struct recovered *rec = v->recovered;
+
+	if (payload.n != GROUP_HARDSTATE_BYTES)
+		return -ERR_CORRUPT;
+	if (term > rec->term || (term == rec->term && !rec->vote)) {
+		rec->term = term;
+		rec->vote = le_get64(payload.p);
+	}
+	return 0;
+}
+
+/* A mark of a replica that is not here: it was dropped, or it is missing. */
+static void
+note_absent(struct replay *rp, const struct journal_head *head)
+{
+	uint64_t *at = &rp->absent[head->group];
+
+	if (head->type == JOURNAL_CHECKPOINT && head->generation > *at)
+		*at = head->generation;
+	if (head->type == JOURNAL_DROPPED && head->generation >= *at)
+		*at = 0;
+}
+
+/* It was dropped, and a crash came before its files went. */
+static void
+take_dropped(struct replay *rp, struct vnode *v)
+{
+	store_remove_files(rp->store, v->dir);
+	store_drop_vnode(rp->store, v->group.id);
+}
+
+static int
+check_absent(struct replay *rp)
+{
+	for (uint32_t g = 0; g < rp->store->n_vnodes; g++) {
+		const struct vnode *v = &rp->store->vnodes[g];
+
+		if (!rp->absent[g] || v->group.generation >= rp->absent[g])
+			continue;
+		snprintf(rp->why, rp->why_bytes,
+		    "%s/vnodes/%u-%llu.*: the files of a replica are missing: "
+		    "restore them from a backup",
+		    rp->store->dir, g, (unsigned long long)rp->absent[g]);
+		return -ERR_CORRUPT;
+	}
+	return 0;
+}
+
+static int
+replay_record(
+    void *arg, const struct journal_head *head, lsn_t lsn, struct slice payload)
+{
+	struct replay *rp = arg;
+	struct vnode *v;
+
+	if (head->group >= rp->store->config.n_groups)
+		return -ERR_CORRUPT;
+	v = &rp->store->vnodes[head->group];
+	if (head->generation != v->group.generation) {
+		note_absent(rp, head); /* of another life of this replica */
+		return 0;
+	}
+	switch (head->type) {
+	case JOURNAL_ENTRY:
+		return replay_entry(rp, v, head, lsn, payload);
+	case JOURNAL_HARDSTATE:
+		return take_hardstate(v, head->term, payload);
+	case JOURNAL_CHECKPOINT:
+		return check_mark(rp, v, payload);
+	case JOURNAL_DROPPED:
+		take_dropped(rp, v);
+		return 0;
+	}
+	return -ERR_FORMAT;
+}
+
+/* --- cores ---------------------------------------------------------------- */
+
+/* The log begins behind the oldest entry that was found, which is applied; its
+ * bytes are not needed any more. */
+static int
+open_core(struct store *s, struct vnode *v)
+{
+	struct recovered *rec = v->recovered;
+	struct group *g = &v->group;
+	struct raft_state st = {
+	    .term = rec->term,
+	    .vote = rec->vote,
+	    .damaged = rec->damaged,
+	    .members = entry_members_view(&rec->members),
+	    .base_index = g->applied_index,
+	    .base_term = g->applied_term,
+	    .applied = g->applied_index,
+	};
+	uint32_t i = 0;
+	int r;
+
+	if (rec->n && last_of(v) < g->applied_index)
+		rec->n = 0; /* older than the manifest, no bodies in it */
+	if (rec->n && rec->first <= g->applied_index) {
+		st.base_index = rec->first;
+		st.base_term = rec->entries[0].term;
+		i = 1;
+	}
+	r = replica_open(s, v, &st);
+	for (; r == 0 && i < rec->n; i++) {
+		r = raft_restore(g->raft, &rec->entries[i], rec->first + i);
+		if (r == 0)
+			rec->entries[i].body = NULL; /* the core's */
+	}
+	recovered_free(v);
+	return r;
+}
+
+static int
+open_journal(struct store *s, char *why, size_t why_bytes)
+{
+	struct journal_config jc = {
+	    .env = s->env,
+	    .segment_bytes = s->config.segment_bytes,
+	    .max_bytes = s->config.journal_max_bytes,
+	    .sync = s->config.sync,
+	};
+	struct replay rp = {s, why, why_bytes, NULL};
+	struct journal_damage damage = {0};
+	char dir[FILES_PATH_BYTES];
+	uint64_t cut = 0;
+	int r;
+
+	rp.absent = mem_calloc(s->n_vnodes, sizeof(*rp.absent));
+	if (!rp.absent)
+		return -ERR_NOMEM;
+	memcpy(jc.cluster_id, s->config.cluster_id, 16);
+	snprintf(dir, sizeof(dir), "%s/journal", s->dir);
+	jc.dir = dir;
+	r = journal_open(&s->journal, &jc, replay_record, &rp, &damage, &cut);
+	if (r == 0)
+		r = check_absent(&rp);
+	mem_free(rp.absent);
+	if (r && !why[0] && damage.what[0])
+		snprintf(why, why_bytes,
+		    "%s/%s: %s at offset %llu: restore the file from a backup",
+		    dir, damage.file, damage.what,
+		    (unsigned long long)damage.offset);
+	else if (r && !why[0])
+		snprintf(why, why_bytes, "%s: %s", dir, err_text(r));
+	if (cut)
+		store_report(s, 0, "journal: cut %llu unfinished bytes",
+		    (unsigned long long)cut);
+	return r;
+}
+
+int
+store_replay(struct store *s, char *why, size_t why_bytes)
+{
+	int r = open_journal(s, why, why_bytes);
+
+	for (uint32_t g = 0; r == 0 && g < s->n_vnodes; g++)
+		if (s->vnodes[g].group.generation)
+			r = open_core(s, &s->vnodes[g]);
+	return r;
+}
