@@ -301,7 +301,9 @@ apply_one(struct store_worker *w, struct vnode *v, uint64_t index)
 
 	if (r == 0)
 		r = group_apply(v, &w->cache, &w->dirty, e->term, index, b);
-	if (r == 0 && e->kind == RAFT_MEMBERS && !is_in(v, e->members))
+	/* Its generation is the index of the entry that added it. */
+	if (r == 0 && e->kind == RAFT_MEMBERS && index > v->group.generation &&
+	    !is_in(v, e->members))
 		retire_removed(v);
 	if (r == 0)
 		raft_drop_body(raft, index); /* the journal has it */

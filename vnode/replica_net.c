@@ -434,7 +434,7 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 			for_core(w, v, f, m);
 		return;
 	}
-	if (m->type == WIRE_REMOVED && here)
+	if (m->type == WIRE_REMOVED && here && m->index > g->generation)
 		retire_removed(v);
 	if (m->type == WIRE_NO_REPLICA && here && !g->failed) {
 		raft_fill_needed(g->raft, m->from, &w->fx);
