@@ -47,6 +47,7 @@ fill_in(
 	    .reject = m->reject,
 	    .transfer = m->transfer,
 	    .uncounted = m->uncounted,
+	    .heal = m->heal,
 	};
 }
 
@@ -348,7 +349,8 @@ decode(struct net_frame *f, struct wire_message *m, struct inbound *in)
 		.round = m->round,
 		.reject = m->reject,
 		.transfer = m->transfer,
-		.uncounted = m->uncounted},
+		.uncounted = m->uncounted,
+		.heal = m->heal},
 	};
 	if (m->n == 0)
 		return 0;

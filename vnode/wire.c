@@ -13,7 +13,7 @@
  *
  *	message	 0  u32  bytes of the message, this header included
  *		 4  u8   type: 1..63 of the core, from 64 on of its host
- *		 5  u8   flags: 1 reject, 2 transfer, 4 uncounted
+ *		 5  u8   flags: 1 reject, 2 transfer, 4 uncounted, 8 heal
  *		 6  u16  group
  *		 8  u64  replica it is from, u64 replica it is for
  *		24  u64  term, u64 index, u64 log term, u64 commit, u64 round
@@ -33,7 +33,12 @@
 #define FRAME_MAGIC  0x52464f49u /* "IOFR" */
 #define FRAME_FORMAT 1
 
-enum { FLAG_REJECT = 1, FLAG_TRANSFER = 2, FLAG_UNCOUNTED = 4 };
+enum {
+	FLAG_REJECT = 1,
+	FLAG_TRANSFER = 2,
+	FLAG_UNCOUNTED = 4,
+	FLAG_HEAL = 8,
+};
 
 void
 wire_put_frame(uint8_t out[WIRE_FRAME_BYTES])
@@ -50,7 +55,8 @@ wire_put_message(uint8_t out[WIRE_MESSAGE_BYTES], const struct wire_message *m,
 	*p++ = m->type;
 	*p++ = (uint8_t)((m->reject ? FLAG_REJECT : 0) |
 			 (m->transfer ? FLAG_TRANSFER : 0) |
-			 (m->uncounted ? FLAG_UNCOUNTED : 0));
+			 (m->uncounted ? FLAG_UNCOUNTED : 0) |
+			 (m->heal ? FLAG_HEAL : 0));
 	p = le_put16(p, m->group);
 	p = le_put64(p, m->from);
 	p = le_put64(p, m->to);
@@ -100,6 +106,7 @@ wire_next(struct wire_reader *r, struct wire_message *out)
 	    .reject = (p[5] & FLAG_REJECT) != 0,
 	    .transfer = (p[5] & FLAG_TRANSFER) != 0,
 	    .uncounted = (p[5] & FLAG_UNCOUNTED) != 0,
+	    .heal = (p[5] & FLAG_HEAL) != 0,
 	    .group = le_get16(p + 6),
 	    .from = le_get64(p + 8),
 	    .to = le_get64(p + 16),

@@ -33,7 +33,7 @@ struct wire_message {
 	raft_id from, to;
 	uint64_t term, index, log_term, commit, round;
 	uint32_t n; /* entries, of an append */
-	int reject, transfer, uncounted;
+	int reject, transfer, uncounted, heal;
 	struct slice rest; /* behind the header: entries */
 };
 

@@ -160,6 +160,29 @@ Test(wire, what_was_put_is_read)
 	buf_deinit(&b);
 }
 
+Test(wire, each_flag_arrives_as_itself)
+{
+	for (int i = 0; i < 16; i++) {
+		struct wire_message m = an_append, got;
+		uint8_t frame[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES];
+		struct wire_reader r;
+
+		m.n = 0;
+		m.reject = i & 1;
+		m.transfer = i >> 1 & 1;
+		m.uncounted = i >> 2 & 1;
+		m.heal = i >> 3 & 1;
+		wire_put_frame(frame);
+		wire_put_message(
+		    frame + WIRE_FRAME_BYTES, &m, WIRE_MESSAGE_BYTES);
+		cr_assert_eq(wire_open(&r, SLICE(frame, sizeof(frame))), 0);
+		cr_assert_eq(wire_next(&r, &got), 0);
+		cr_assert(got.reject == m.reject &&
+			  got.transfer == m.transfer &&
+			  got.uncounted == m.uncounted && got.heal == m.heal);
+	}
+}
+
 Test(wire, a_frame_that_is_cut_is_refused)
 {
 	struct buf b;
