@@ -23,7 +23,8 @@
 #define FILL_SILENCE_US 15000000
 
 enum fill_op {
-	FILL_OFFER = 1,    /* leader: there is data for you */
+	FILL_OFFER = 1,    /* leader: there is data for you; a: who has applied
+			       that much gets the rest from the log */
 	FILL_GET_MANIFEST, /* a: offset */
 	FILL_MANIFEST,     /* a: offset, b: bytes in all, c: its number */
 	FILL_GET_CHUNK,    /* a: stream, b: first seqnum, c: offset, d: bytes

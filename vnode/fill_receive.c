@@ -356,6 +356,18 @@ take_chunk(struct fill *f, const struct fill_message *m)
 
 /* --- messages and time ---------------------------------------------------- */
 
+/* It is here, and not behind the log. */
+static void
+decline(struct store_worker *w, struct vnode *v, const uint8_t node[16],
+    const struct wire_message *m, const struct fill_message *fm)
+{
+	struct fill_message done = {.op = FILL_DONE,
+	    .transfer = fm->transfer,
+	    .a = v->group.applied_index};
+
+	fill_say(w, v->group.id, m->to, m->from, node, 0, &done);
+}
+
 static void
 offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
     const struct wire_message *m, const struct fill_message *fm)
@@ -366,6 +378,11 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 		return; /* a life that is over */
 	if (f && f->transfer == fm->transfer)
 		return;
+	if (v->group.raft && m->to == v->group.generation &&
+	    v->group.applied_index >= fm->a) {
+		decline(w, v, node, m, fm);
+		return;
+	}
 	if (f && (f->busy || f->stage >= FILL_STAGE_WAITING))
 		return; /* offered again when that is over */
 	if (f)

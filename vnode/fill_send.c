@@ -96,7 +96,9 @@ fill_begin(struct store_worker *w, struct vnode *v, raft_id peer)
 	f->heard = f->offered = now(w);
 	f->next = v->group.fills;
 	v->group.fills = f;
-	say(w, v, f, (struct fill_message){.op = FILL_OFFER});
+	say(w, v, f,
+	    (struct fill_message){
+		.op = FILL_OFFER, .a = raft_base(v->group.raft)});
 }
 
 void
@@ -132,7 +134,9 @@ fill_send_tick(struct store_worker *w, struct vnode *v)
 		if (!f->accepted &&
 		    mono_diff_us(f->offered, now(w)) > FILL_AGAIN_US) {
 			f->offered = now(w);
-			say(w, v, f, (struct fill_message){.op = FILL_OFFER});
+			say(w, v, f,
+			    (struct fill_message){.op = FILL_OFFER,
+				.a = raft_base(v->group.raft)});
 		}
 	}
 }

@@ -30,7 +30,9 @@ struct fill;
 struct fill_out;
 struct held;
 
-#define GROUP_HARDSTATE_BYTES 16 /* payload of a record: u64 vote, u64 0 */
+/* Payload of a record of term and vote: u64 vote, u64 flags. */
+#define GROUP_HARDSTATE_BYTES 16
+#define GROUP_DAMAGED         1u
 
 struct group {
 	uint16_t id;

@@ -78,8 +78,21 @@ struct journal_done {
 	lsn_t durable; /* all records up to and with this LSN are durable */
 };
 
+struct journal_damage {
+	char file[64]; /* name of the segment, without directory */
+	uint64_t offset;
+	char what[96]; /* one phrase for a person */
+};
+
+/* The journal is damaged as DAMAGE says.  1: go on with what is intact; 0: do not
+ * open it. */
+typedef int (*journal_damaged_fn)(
+    void *arg, const struct journal_damage *damage);
+
 struct journal_config {
 	const struct env *env;
+	journal_damaged_fn
+	    damaged;     /* with the argument of the replay; or NULL */
 	const char *dir; /* relative to the disk's root; made when missing */
 	uint8_t cluster_id[16]; /* foreign segments are refused */
 	uint64_t segment_bytes; /* a multiple of 4096 */
@@ -102,16 +115,11 @@ enum journal_sync {
 typedef int (*journal_replay_fn)(void *arg, const struct journal_head *head,
     lsn_t lsn, struct slice payload);
 
-struct journal_damage {
-	char file[64]; /* name of the segment, without directory */
-	uint64_t offset;
-	char what[96]; /* one phrase for a person */
-};
-
 /*
  * Opens the journal in CONFIG->dir and replays what is in it.  A torn tail is
  * cut silently (*CUT_BYTES says how much lay behind it); damage below the
- * highest durable LSN is not: -ERR_CORRUPT with *DAMAGE filled.  A segment of
+ * highest durable LSN is not: -ERR_CORRUPT with *DAMAGE filled, unless
+ * CONFIG->damaged wants to go on.  A segment of
  * another cluster is -ERR_IDENTITY, an unknown version -ERR_FORMAT, both with
  * *DAMAGE. Afterwards new records go to a fresh segment.
  */

@@ -69,7 +69,7 @@ struct journal {
 	/* Submission: any worker pushes, LANE_JOURNAL takes all. */
 	_Atomic(struct journal_append *) inbox; /* newest first */
 	atomic_int scheduled;                   /* a lane job is queued */
-	atomic_int stalled; /* records wait for a segment */
+	atomic_int stalled;                     /* records wait for a segment */
 	struct env_job job;
 
 	/* LANE_JOURNAL only. */

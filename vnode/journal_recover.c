@@ -43,6 +43,16 @@ damaged(struct recovery *rc, uint32_t name, uint64_t offset, const char *what,
 	return r;
 }
 
+/* The same for what is lost: 0 when whoever opens it can do without. */
+static int
+lost(struct recovery *rc, uint32_t name, uint64_t offset, const char *what)
+{
+	const struct journal_config *c = &rc->j->config;
+	int r = damaged(rc, name, offset, what, -ERR_CORRUPT);
+
+	return c->damaged && c->damaged(rc->arg, rc->damage) ? 0 : r;
+}
+
 /* --- files ---------------------------------------------------------------- */
 
 static void
@@ -198,6 +208,20 @@ sync_segment(struct journal *j, uint32_t name)
 	return r;
 }
 
+/* The next place at which an intact record stands, or N. */
+static uint64_t
+next_record(struct recovery *rc, uint32_t name, uint64_t at, size_t n)
+{
+	struct journal_record rec;
+
+	for (; at < n; at += 8)
+		if (journal_record_decode(SLICE(rc->bytes + at, n - at),
+			rc->j->config.cluster_id, lsn_make(name, at),
+			&rec) == 0)
+			return at;
+	return n;
+}
+
 /*
  * Replays segment NAME up to END, or, with END 0, as far as there are records;
  * *END is where they ended then.
@@ -227,10 +251,10 @@ replay_segment(struct recovery *rc, uint32_t name, uint64_t *end)
 		if (r < 0)
 			return damaged(rc, name, at, err_text(r), r);
 		r = 0;
-		if (*end || proves_durable(rc, name, at, n, lsn))
-			return damaged(
-			    rc, name, at, "damaged record", -ERR_CORRUPT);
-		break;
+		if (!*end && !proves_durable(rc, name, at, n, lsn))
+			break;
+		r = lost(rc, name, at, "damaged record");
+		at = next_record(rc, name, at + 8, n);
 	}
 	if (r == 0 && *end == 0) {
 		*rc->cut_bytes = cut_after(rc, name, at, n);
@@ -267,6 +291,7 @@ build_chain(struct recovery *rc, const struct found *newest)
 	struct journal *j = rc->j;
 	const struct found *f = newest;
 	uint32_t n = 0;
+	int r = 0;
 
 	j->segments[n++] = (struct segment){f->name, 0};
 	while (f->name > newest->header.oldest && f->header.previous) {
@@ -277,10 +302,11 @@ build_chain(struct recovery *rc, const struct found *newest)
 			    what_became_of(rc, f->header.previous, newest);
 		if (rc->recycled)
 			break;
-		if (!p || !own(p))
-			return damaged(rc, f->header.previous, 0,
-			    "segment missing or its header damaged",
-			    -ERR_CORRUPT);
+		if (!p || !own(p)) {
+			r = lost(rc, f->header.previous, 0,
+			    "segment missing or its header damaged");
+			break;
+		}
 		j->segments[n++] =
 		    (struct segment){p->name, f->header.previous_end};
 		f = p;
@@ -292,7 +318,7 @@ build_chain(struct recovery *rc, const struct found *newest)
 		j->segments[n - 1 - i] = s;
 	}
 	j->n_segments = n;
-	return 0;
+	return r;
 }
 
 static int
@@ -320,8 +346,9 @@ check_newer(struct recovery *rc, uint32_t newest)
 			return r;
 		if (proves_durable(rc, name, JOURNAL_BLOCK, n,
 			lsn_make(name, JOURNAL_BLOCK)))
-			return damaged(rc, name, 0, "damaged segment header",
-			    -ERR_CORRUPT);
+			r = lost(rc, name, 0, "damaged segment header");
+		if (r)
+			return r;
 	}
 	return 0;
 }

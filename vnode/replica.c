@@ -135,9 +135,10 @@ replica_record(struct store_worker *w, struct vnode *v,
 	g->n_in_journal++;
 }
 
+/* SEQ of the core; 0: it has not asked for it. */
 static void
-persist_hard(
-    struct store_worker *w, struct vnode *v, const struct raft_effect *e)
+persist_hard(struct store_worker *w, struct vnode *v, uint64_t term,
+    uint64_t vote, uint64_t seq)
 {
 	struct hardstate *h = mem_zalloc(sizeof(*h));
 
@@ -145,14 +146,15 @@ persist_hard(
 		store_fatal(w->store, "term and vote", -ERR_NOMEM);
 		return;
 	}
-	h->seq = e->seq;
-	le_put64(le_put64(h->payload, e->vote), 0);
+	h->seq = seq;
+	le_put64(le_put64(h->payload, vote),
+	    raft_damaged(v->group.raft) ? GROUP_DAMAGED : 0);
 	h->iov = (struct iovec){h->payload, sizeof(h->payload)};
 	h->append.n_iov = 1;
 	h->append.iov = &h->iov;
 	h->append.payload_bytes = sizeof(h->payload);
 	h->append.payload_crc = crc32c(0, h->payload, sizeof(h->payload));
-	replica_record(w, v, &h->append, JOURNAL_HARDSTATE, e->term, 0);
+	replica_record(w, v, &h->append, JOURNAL_HARDSTATE, term, 0);
 }
 
 /* The body of an entry that the core made itself. */
@@ -374,6 +376,15 @@ replica_abandon(struct store_worker *w, struct vnode *v)
 	request_fail_all(w, v, -ERR_UNAVAILABLE);
 }
 
+/* In the journal, where the next start looks: what is lost may not show then. */
+static void
+say_whether_damaged(struct store_worker *w, struct vnode *v)
+{
+	struct raft *r = v->group.raft;
+
+	persist_hard(w, v, raft_term(r), raft_vote(r), 0);
+}
+
 /* --- effects -------------------------------------------------------------- */
 
 static void
@@ -395,7 +406,7 @@ carry_out(struct store_worker *w, struct vnode *v, const struct raft_effect *e)
 		replica_send(w, v, &e->msg);
 		break;
 	case RAFT_PERSIST_HARD:
-		persist_hard(w, v, e);
+		persist_hard(w, v, e->term, e->vote, e->seq);
 		break;
 	case RAFT_PERSIST_ENTRIES:
 		persist_entries(w, v, e);
@@ -418,6 +429,7 @@ carry_out(struct store_worker *w, struct vnode *v, const struct raft_effect *e)
 		break;
 	case RAFT_HEALED:
 		v->manifest.fresh = 1; /* shall say so */
+		say_whether_damaged(w, v);
 		store_report(
 		    w->store, 0, "group %u is whole again", v->group.id);
 		break;
@@ -555,6 +567,8 @@ replica_close(struct store_worker *w, struct vnode *v)
 void
 replica_start(struct store_worker *w, struct vnode *v)
 {
+	if (raft_damaged(v->group.raft))
+		say_whether_damaged(w, v);
 	replica_tick(w, v);
 	raft_campaign(v->group.raft, &w->fx);
 	replica_effects(w, v);

@@ -12,7 +12,8 @@
 /* What recovery knows of a replica's log, until its core exists. */
 struct recovered {
 	uint64_t term, vote;
-	int damaged;
+	int damaged;                  /* was, when it was last saved */
+	int lost;                     /* something is, now */
 	struct entry_members members; /* as of the manifest */
 	/* Entries as found, those that are applied without a body. */
 	uint64_t first; /* index of entries[0] */

@@ -23,6 +23,7 @@ struct replay {
 	char *why;
 	size_t why_bytes;
 	uint64_t *absent; /* by group: a generation that has marks, not files */
+	int damaged;      /* parts of the journal are lost */
 };
 
 static uint64_t
@@ -53,6 +54,8 @@ recovered_free(struct vnode *v)
 	v->recovered = mem_free(rec);
 }
 
+static int has_peers(const struct vnode *v);
+
 /* --- marks ---------------------------------------------------------------- */
 
 static int
@@ -67,6 +70,14 @@ check_mark(struct replay *rp, const struct vnode *v, struct slice payload)
 	    (mark.number == v->manifest.number &&
 		mark.bytes <= v->manifest.bytes))
 		return 0;
+	if (has_peers(v)) {
+		store_report(rp->store, 1,
+		    "%s: manifest.%08x is missing or damaged: this replica "
+		    "does not vote until it has got from others what is lost",
+		    v->dir, mark.number);
+		v->recovered->lost = 1;
+		return 0;
+	}
 	snprintf(rp->why, rp->why_bytes,
 	    "%s: manifest.%08x of %llu bytes is missing or damaged (found "
 	    "manifest.%08x of %llu): restore it from a backup",
@@ -148,7 +159,7 @@ take_entry(struct vnode *v, const struct journal_head *head, lsn_t lsn,
 	while (rec->n && last_of(v) >= head->index)
 		drop_entry(&rec->entries[--rec->n]);
 	if (head->index > last_of(v) + 1)
-		return -ERR_CORRUPT;
+		return rec->lost ? 0 : -ERR_CORRUPT;
 	e = add_entry(rec, head->index);
 	return e ? fill_entry(e, head, lsn, payload, head->index > applied)
 		 : -ERR_NOMEM;
@@ -204,6 +215,7 @@ take_hardstate(struct vnode *v, uint64_t term, struct slice payload)
 
 	if (payload.n != GROUP_HARDSTATE_BYTES)
 		return -ERR_CORRUPT;
+	rec->damaged = (int)(le_get64(payload.p + 8) & GROUP_DAMAGED);
 	if (term > rec->term || (term == rec->term && !rec->vote)) {
 		rec->term = term;
 		rec->vote = le_get64(payload.p);
@@ -276,6 +288,51 @@ replay_record(
 	return -ERR_FORMAT;
 }
 
+/* --- damage (cluster.md 6.3) ------------------------------------------------
+ *
+ * What was lost may be entries that this node had acknowledged, or a vote that
+ * it had given.  Where there are other replicas the group can do without it
+ * until its log is whole again; where there are none, nothing is served that
+ * might miss something.
+ */
+
+static int
+has_peers(const struct vnode *v)
+{
+	return v->recovered && v->recovered->members.n > 1;
+}
+
+static int
+all_have_peers(const struct store *s)
+{
+	for (uint32_t g = 0; g < s->n_vnodes; g++)
+		if (s->vnodes[g].group.generation && !has_peers(&s->vnodes[g]))
+			return 0;
+	return 1;
+}
+
+/* Which groups are concerned cannot be told. */
+static int
+on_damage(void *arg, const struct journal_damage *damage)
+{
+	struct replay *rp = arg;
+	struct store *s = rp->store;
+
+	if (!all_have_peers(s))
+		return 0;
+	if (!rp->damaged)
+		store_report(s, 1,
+		    "journal/%s: %s at offset %llu: the replicas of this node "
+		    "do not vote until they have got from others what is lost",
+		    damage->file, damage->what,
+		    (unsigned long long)damage->offset);
+	rp->damaged = 1;
+	for (uint32_t g = 0; g < s->n_vnodes; g++)
+		if (s->vnodes[g].recovered)
+			s->vnodes[g].recovered->lost = 1;
+	return 1;
+}
+
 /* --- cores ---------------------------------------------------------------- */
 
 /* The log begins behind the oldest entry that was found, which is applied; its
@@ -288,7 +345,7 @@ open_core(struct store *s, struct vnode *v)
 	struct raft_state st = {
 	    .term = rec->term,
 	    .vote = rec->vote,
-	    .damaged = rec->damaged,
+	    .damaged = rec->damaged || rec->lost,
 	    .members = entry_members_view(&rec->members),
 	    .base_index = g->applied_index,
 	    .base_term = g->applied_term,
@@ -322,8 +379,9 @@ open_journal(struct store *s, char *why, size_t why_bytes)
 	    .segment_bytes = s->config.segment_bytes,
 	    .max_bytes = s->config.journal_max_bytes,
 	    .sync = s->config.sync,
+	    .damaged = on_damage,
 	};
-	struct replay rp = {s, why, why_bytes, NULL};
+	struct replay rp = {s, why, why_bytes, NULL, 0};
 	struct journal_damage damage = {0};
 	char dir[FILES_PATH_BYTES];
 	uint64_t cut = 0;

@@ -520,3 +520,129 @@ Test(replicas, leadership_is_handed_over)
 	}
 	check_all(rig, 60);
 }
+
+/* --- damage --------------------------------------------------------------- */
+
+struct used_file {
+	struct node *node;
+	char path[128];
+};
+
+/* The newest segment that has a record in its third block. */
+static void
+take_used(void *arg, const char *name)
+{
+	struct used_file *f = arg;
+	char path[128];
+	struct buf b;
+
+	snprintf(path, sizeof(path), "c/journal/%s", name);
+	buf_init(&b, 1 << 20);
+	memdisk_read_all(f->node->md, path, &b);
+	if (b.n > 3 * 4096 && memcmp(b.p + 2 * 4096, "IOR1", 4) == 0 &&
+	    b.p[2 * 4096 + 20] == b.p[24] && /* of this life of the file */
+	    strcmp(path, f->path) > 0)
+		snprintf(f->path, sizeof(f->path), "%s", path);
+	buf_deinit(&b);
+}
+
+static struct node *
+some_follower(struct rig *rig)
+{
+	return leader_of(rig, 0) == &rig->nodes[2] ? &rig->nodes[1]
+						   : &rig->nodes[2];
+}
+
+/* A bit of a record in the newest segment of N. */
+static void
+flip_journal(struct node *n)
+{
+	const struct env_disk *d = memdisk_disk(n->md);
+	struct used_file f = {n, ""};
+
+	d->list(d->ctx, "c/journal", take_used, &f);
+	cr_assert(f.path[0]);
+	cr_assert_eq(memdisk_flip(n->md, f.path, 2 * 4096 + 100, 3), 0);
+}
+
+Test(replicas, one_whose_journal_is_damaged_is_whole_again_by_the_others)
+{
+	struct rig *rig = rig_new();
+	struct node *n;
+	int r;
+
+	join_all(rig);
+	put_many(rig, 1, 200);
+	n = some_follower(rig);
+	kill_it(n);
+	start(n, 0); /* a fresh segment */
+	put_many(rig, 201, 40);
+	kill_it(n);
+	flip_journal(n);
+	put_many(rig, 241, 10);
+	start(n, 0);
+	run_for(rig, 10 * SECOND);
+	check_all(rig, 250);
+	/* It counts again: without another one the group goes on. */
+	for (int i = 0; i < N_NODES; i++)
+		if (&rig->nodes[i] != n && &rig->nodes[i] != leader_of(rig, 0))
+			kill_it(&rig->nodes[i]);
+	put_many(rig, 251, 10);
+	cr_assert_eq(newest(rig, leader_of(rig, 0), &r), 260);
+}
+
+Test(replicas, two_of_three_damaged_do_not_elect_a_leader_that_lacks_something)
+{
+	struct rig *rig = rig_new();
+	struct store_group g;
+	struct node *whole;
+
+	join_all(rig);
+	put_many(rig, 1, 100);
+	whole = leader_of(rig, 0);
+	for (int i = 0; i < N_NODES; i++) {
+		struct node *n = &rig->nodes[i];
+
+		kill_it(n);
+		start(n, i == 0);
+	}
+	put_many(rig, 101, 30);
+	for (int i = 0; i < N_NODES; i++) {
+		struct node *n = &rig->nodes[i];
+
+		kill_it(n);
+		if (n != whole)
+			flip_journal(n);
+	}
+	for (int i = 0; i < N_NODES; i++)
+		if (&rig->nodes[i] != whole)
+			start(&rig->nodes[i], i == 0);
+	run_for(rig, 20 * SECOND);
+	for (int i = 0; i < N_NODES; i++) {
+		if (&rig->nodes[i] == whole)
+			continue;
+		store_group(rig->nodes[i].store, 0, &g);
+		cr_assert(g.here && !g.leads);
+	}
+}
+
+Test(replicas, alone_with_a_damaged_journal_a_node_refuses_to_start)
+{
+	struct rig *rig = rig_new();
+	struct node *n = &rig->nodes[0];
+	struct store_config c = {.env = simenv_env(n->sim),
+	    .dir = "c",
+	    .cluster_id = "0123456789abcde",
+	    .n_groups = 2,
+	    .found = 1,
+	    .segment_bytes = SEGMENT,
+	    .journal_max_bytes = 8 * SEGMENT};
+	char why[512];
+
+	put_many(rig, 1, 6); /* all in one segment, which is needed */
+	kill_it(n);
+	flip_journal(n);
+	memcpy(c.node_id, n->id, 16);
+	cr_assert_eq(store_open(&n->store, &c, why, sizeof(why)), -ERR_CORRUPT);
+	cr_assert(strstr(why, ".journal") && strstr(why, "offset"), "%s", why);
+}
