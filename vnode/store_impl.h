@@ -40,7 +40,8 @@ struct store_worker {
 	struct flush *flush;       /* the one on its way, or NULL */
 	struct order *order;       /* to take part in a checkpoint, or NULL */
 	struct stop *stop;         /* under way on this worker, or NULL */
-	struct env_timer *tick, *beat;
+	struct env_timer *beat;
+	uint32_t n_beats;
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
 };
 

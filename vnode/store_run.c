@@ -6,8 +6,8 @@
 #include "vnode/fill.h"
 #include "vnode/replica.h"
 
-#define TICK_US 200000
-#define BEAT_US 25000 /* a fourth of the core's heartbeat */
+#define BEAT_US        50000 /* half of the core's heartbeat */
+#define BEATS_PER_TICK 4
 
 static void
 check_space(struct store *s)
@@ -47,9 +47,8 @@ count_worker(struct store_worker *w)
 }
 
 static void
-on_tick(void *arg)
+tick(struct store_worker *w)
 {
-	struct store_worker *w = arg;
 	struct store *s = w->store;
 
 	count_worker(w);
@@ -78,6 +77,8 @@ on_beat(void *arg)
 		if (!w->beat)
 			return;
 	}
+	if (++w->n_beats % BEATS_PER_TICK == 0)
+		tick(w);
 	if (atomic_load(&s->dead))
 		return;
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
@@ -112,9 +113,8 @@ store_start(struct store *s)
 
 		w->durable = js.durable;
 		store_turn(s, i);
-		w->tick = t->start(t->ctx, i, TICK_US, on_tick, w);
 		w->beat = t->start(t->ctx, i, BEAT_US, on_beat, w);
-		if (!w->tick || !w->beat)
+		if (!w->beat)
 			return -ERR_NOMEM;
 	}
 	checkpoint_tick(s, 0);
@@ -174,9 +174,8 @@ end_worker(struct store_worker *w)
 		replica_abandon(w, v);
 		replica_let_go(w, v);
 	}
-	t->stop(t->ctx, w->tick);
 	t->stop(t->ctx, w->beat);
-	w->tick = w->beat = NULL;
+	w->beat = NULL;
 }
 
 /* At each beat, until nothing of W is under way. */
