@@ -9,8 +9,6 @@
 #include "src/base/mem.h"
 #include "vnode/event.h"
 
-#define SEGMENT (64u << 10)
-
 static void
 dispatch(void *arg, uint32_t worker, struct msg *m)
 {

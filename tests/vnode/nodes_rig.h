@@ -16,6 +16,7 @@
 
 #define N_NODES  3
 #define N_GROUPS 2
+#define SEGMENT  (64u << 10) /* of the journals */
 #define SECOND   1000000ull
 
 struct nodes;

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
 
@@ -163,9 +164,9 @@ take_used(void *arg, const char *name)
 }
 
 static struct node *
-some_follower(struct rig *rig)
+some_follower(struct nodes *rig)
 {
-	return leader_of(rig, 0) == &rig->nodes[2] ? &rig->nodes[1]
+	return nodes_leader(rig) == &rig->nodes[2] ? &rig->nodes[1]
 						   : &rig->nodes[2];
 }
 
@@ -183,57 +184,57 @@ flip_journal(struct node *n)
 
 Test(replicas, one_whose_journal_is_damaged_is_whole_again_by_the_others)
 {
-	struct rig *rig = rig_new();
+	struct nodes *rig = nodes_new();
 	struct node *n;
 	int r;
 
-	join_all(rig);
-	put_many(rig, 1, 200);
+	nodes_join_all(rig);
+	nodes_put_many(rig, 1, 200);
 	n = some_follower(rig);
-	kill_it(n);
-	start(n, 0); /* a fresh segment */
-	put_many(rig, 201, 40);
-	kill_it(n);
+	nodes_kill(n);
+	nodes_start(n, 0); /* a fresh segment */
+	nodes_put_many(rig, 201, 40);
+	nodes_kill(n);
 	flip_journal(n);
-	put_many(rig, 241, 10);
-	start(n, 0);
-	run_for(rig, 10 * SECOND);
-	check_all(rig, 250);
+	nodes_put_many(rig, 241, 10);
+	nodes_start(n, 0);
+	nodes_run_for(rig, 10 * SECOND);
+	nodes_check_all(rig, 250);
 	/* It counts again: without another one the group goes on. */
 	for (int i = 0; i < N_NODES; i++)
-		if (&rig->nodes[i] != n && &rig->nodes[i] != leader_of(rig, 0))
-			kill_it(&rig->nodes[i]);
-	put_many(rig, 251, 10);
-	cr_assert_eq(newest(rig, leader_of(rig, 0), &r), 260);
+		if (&rig->nodes[i] != n && &rig->nodes[i] != nodes_leader(rig))
+			nodes_kill(&rig->nodes[i]);
+	nodes_put_many(rig, 251, 10);
+	cr_assert_eq(nodes_newest(rig, nodes_leader(rig), &r), 260);
 }
 
 Test(replicas, two_of_three_damaged_do_not_elect_a_leader_that_lacks_something)
 {
-	struct rig *rig = rig_new();
+	struct nodes *rig = nodes_new();
 	struct store_group g;
 	struct node *whole;
 
-	join_all(rig);
-	put_many(rig, 1, 100);
-	whole = leader_of(rig, 0);
+	nodes_join_all(rig);
+	nodes_put_many(rig, 1, 100);
+	whole = nodes_leader(rig);
 	for (int i = 0; i < N_NODES; i++) {
 		struct node *n = &rig->nodes[i];
 
-		kill_it(n);
-		start(n, i == 0);
+		nodes_kill(n);
+		nodes_start(n, i == 0);
 	}
-	put_many(rig, 101, 30);
+	nodes_put_many(rig, 101, 30);
 	for (int i = 0; i < N_NODES; i++) {
 		struct node *n = &rig->nodes[i];
 
-		kill_it(n);
+		nodes_kill(n);
 		if (n != whole)
 			flip_journal(n);
 	}
 	for (int i = 0; i < N_NODES; i++)
 		if (&rig->nodes[i] != whole)
-			start(&rig->nodes[i], i == 0);
-	run_for(rig, 20 * SECOND);
+			nodes_start(&rig->nodes[i], i == 0);
+	nodes_run_for(rig, 20 * SECOND);
 	for (int i = 0; i < N_NODES; i++) {
 		if (&rig->nodes[i] == whole)
 			continue;
@@ -244,7 +245,7 @@ Test(replicas, two_of_three_damaged_do_not_elect_a_leader_that_lacks_something)
 
 Test(replicas, alone_with_a_damaged_journal_a_node_refuses_to_start)
 {
-	struct rig *rig = rig_new();
+	struct nodes *rig = nodes_new();
 	struct node *n = &rig->nodes[0];
 	struct store_config c = {.env = simenv_env(n->sim),
 	    .dir = "c",
@@ -255,8 +256,8 @@ Test(replicas, alone_with_a_damaged_journal_a_node_refuses_to_start)
 	    .journal_max_bytes = 8 * SEGMENT};
 	char why[512];
 
-	put_many(rig, 1, 6); /* all in one segment, which is needed */
-	kill_it(n);
+	nodes_put_many(rig, 1, 6); /* all in one segment, which is needed */
+	nodes_kill(n);
 	flip_journal(n);
 	memcpy(c.node_id, n->id, 16);
 	cr_assert_eq(store_open(&n->store, &c, why, sizeof(why)), -ERR_CORRUPT);
