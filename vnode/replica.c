@@ -462,6 +462,19 @@ replica_effects(struct store_worker *w, struct vnode *v)
 
 /* --- events --------------------------------------------------------------- */
 
+/* So that not all campaign at once; until the ring says who is preferred, the
+ * oldest replica is the first. */
+static uint32_t
+rank_of(const struct vnode *v)
+{
+	const struct raft_members *m = raft_members(v->group.raft);
+	uint32_t rank = 0;
+
+	for (uint32_t i = 0; i < m->n; i++)
+		rank += m->at[i].voter && m->at[i].id < v->group.generation;
+	return rank;
+}
+
 void
 replica_tick(struct store_worker *w, struct vnode *v)
 {
@@ -471,6 +484,7 @@ replica_tick(struct store_worker *w, struct vnode *v)
 		retire_tick(w, v);
 		return;
 	}
+	raft_set_rank(v->group.raft, rank_of(v));
 	raft_tick(v->group.raft, c->mono(c->ctx).us, &w->fx);
 	if (w->fx.n)
 		replica_effects(w, v);
