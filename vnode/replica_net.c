@@ -410,6 +410,29 @@ for_core(struct store_worker *w, struct vnode *v, struct net_frame *f,
 	w->asker_node = NULL;
 }
 
+/* M comes from where its sender lives, as far as that is known here. */
+static int
+is_at_home(const struct vnode *v, const struct net_frame *f,
+    const struct wire_message *m)
+{
+	const struct raft_member *from =
+	    v->group.raft ? raft_member(v->group.raft, m->from) : NULL;
+
+	return !from || memcmp(from->node, f->from, 16) == 0;
+}
+
+/* A member says that this replica was removed by an entry that it has not got.
+ * One that hears from a leader is none that was removed. */
+static void
+was_removed(struct vnode *v, const struct wire_message *m)
+{
+	const struct raft *r = v->group.raft;
+
+	if (m->index > v->group.generation && m->index > raft_commit(r) &&
+	    raft_member(r, m->from) && !raft_leader(r))
+		retire_removed(v);
+}
+
 static void
 asked_to_fill(struct store_worker *w, struct vnode *v,
     const struct wire_message *m, const struct fill_message *fm, int here)
@@ -427,6 +450,8 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 		   !retire_is_under_way(v);
 	struct fill_message fm;
 
+	if (!is_at_home(v, f, m))
+		return;
 	if (m->type < RAFT_MSG_TYPES && m->type > 0) {
 		if (m->to > g->generation || !g->raft)
 			no_replica(w, m, f->from);
@@ -436,8 +461,8 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 			for_core(w, v, f, m);
 		return;
 	}
-	if (m->type == WIRE_REMOVED && here && m->index > g->generation)
-		retire_removed(v);
+	if (m->type == WIRE_REMOVED && here && !g->failed)
+		was_removed(v, m);
 	if (m->type == WIRE_NO_REPLICA && here && !g->failed) {
 		raft_fill_needed(g->raft, m->from, &w->fx);
 		replica_effects(w, v);
