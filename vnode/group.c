@@ -77,6 +77,7 @@ group_init(struct group *g, uint16_t id, uint64_t generation)
 	list_init(&g->touched);
 	list_init(&g->in_flight);
 	g->last_waiting = &g->waiting;
+	g->last_asked = &g->asked;
 	g->last_reads = &g->reads;
 	g->last_held = &g->held;
 }
@@ -95,7 +96,7 @@ void
 group_deinit(struct group *g)
 {
 	ASSERT(
-	    !g->open && list_empty(&g->in_flight) && !g->waiting && !g->reads);
+	    !g->open && list_empty(&g->in_flight) && !g->waiting && !g->asked && !g->reads);
 	g->raft = raft_free(g->raft);
 	mem_free(g->read_index);
 }

@@ -64,6 +64,7 @@ struct group {
 	uint8_t leader_node[16];
 	struct msg *waiting, **last_waiting; /* until it is known who leads */
 	struct mono waiting_since;
+	struct msg *asked, **last_asked; /* reads that the core has */
 	struct msg *reads, **last_reads; /* until read_index is applied */
 	uint64_t *read_index;            /* of each, in their order */
 	uint32_t n_reads, cap_reads;

@@ -418,11 +418,10 @@ carry_out(struct store_worker *w, struct vnode *v, const struct raft_effect *e)
 		role_changed(w, v);
 		break;
 	case RAFT_READ_READY:
-		request_confirmed(
-		    w, v, (struct msg *)(uintptr_t)e->ctx, e->last);
+		request_confirmed(w, v, e->ctx, e->last);
 		break;
 	case RAFT_READ_LOST:
-		request_take(w, v, (struct msg *)(uintptr_t)e->ctx);
+		request_lost(w, v, e->ctx);
 		break;
 	case RAFT_FILL:
 		fill_begin(w, v, e->peer);

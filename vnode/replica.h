@@ -85,9 +85,11 @@ int retire_is_under_way(const struct vnode *v);
 void request_take(struct store_worker *w, struct vnode *v, struct msg *m);
 /* Role or leader have changed, or time has passed. */
 void request_retry(struct store_worker *w, struct vnode *v);
-/* A read that the core has confirmed: done once INDEX is applied. */
+/* The core has confirmed the read CTX: done once INDEX is applied. */
 void request_confirmed(
-    struct store_worker *w, struct vnode *v, struct msg *m, uint64_t index);
+    struct store_worker *w, struct vnode *v, uint64_t ctx, uint64_t index);
+/* The core leads no more: the read CTX looks for who does. */
+void request_lost(struct store_worker *w, struct vnode *v, uint64_t ctx);
 void request_applied(struct store_worker *w, struct vnode *v);
 /* M is answered with R. */
 void request_refuse(

@@ -88,27 +88,59 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 	store_answer(w->store, m);
 }
 
+/* The read that the core knows as CTX; NULL: it was answered already. */
+static struct msg *
+take_asked(struct group *g, uint64_t ctx)
+{
+	struct msg **at = &g->asked, *m;
+
+	while ((m = *at) && (uint64_t)(uintptr_t)m != ctx)
+		at = &m->next;
+	if (!m)
+		return NULL;
+	*at = m->next;
+	if (!*at)
+		g->last_asked = at;
+	return m;
+}
+
 static void
 read_fresh(struct store_worker *w, struct vnode *v, struct msg *m)
 {
+	struct group *g = &v->group;
 	int r;
 
 	if (replica_is_alone(v)) {
 		read_now(w, v, m);
 		return;
 	}
-	r = raft_read(v->group.raft, (uint64_t)(uintptr_t)m, &w->fx);
-	if (r)
+	m->next = NULL;
+	*g->last_asked = m;
+	g->last_asked = &m->next;
+	r = raft_read(g->raft, (uint64_t)(uintptr_t)m, &w->fx);
+	if (r && take_asked(g, (uint64_t)(uintptr_t)m))
 		request_refuse(w, v, m, r);
 	replica_effects(w, v);
 }
 
 void
+request_lost(struct store_worker *w, struct vnode *v, uint64_t ctx)
+{
+	struct msg *m = take_asked(&v->group, ctx);
+
+	if (m)
+		request_take(w, v, m);
+}
+
+void
 request_confirmed(
-    struct store_worker *w, struct vnode *v, struct msg *m, uint64_t index)
+    struct store_worker *w, struct vnode *v, uint64_t ctx, uint64_t index)
 {
 	struct group *g = &v->group;
+	struct msg *m = take_asked(g, ctx);
 
+	if (!m)
+		return;
 	if (index <= g->applied_index) {
 		read_now(w, v, m);
 		return;
@@ -286,12 +318,16 @@ request_fail_all(struct store_worker *w, struct vnode *v, int r)
 		next = m->next;
 		request_refuse(w, v, m, r);
 	}
-	m = g->reads;
-	g->reads = NULL;
-	g->last_reads = &g->reads;
-	g->n_reads = 0;
-	for (; m; m = next) {
+	for (m = g->asked; m; m = next) {
 		next = m->next;
 		request_refuse(w, v, m, r);
 	}
+	for (m = g->reads; m; m = next) {
+		next = m->next;
+		request_refuse(w, v, m, r);
+	}
+	g->asked = g->reads = NULL;
+	g->last_asked = &g->asked;
+	g->last_reads = &g->reads;
+	g->n_reads = 0;
 }

@@ -11,6 +11,12 @@
 
 TestSuite(replicas, .timeout = 120);
 
+static void
+on_stopped(void *arg)
+{
+	*(int *)arg = 1;
+}
+
 Test(replicas, learners_are_filled_promoted_and_get_what_is_written)
 {
 	struct nodes *rig = nodes_new();
@@ -136,6 +142,35 @@ Test(replicas, leadership_is_handed_over)
 		nodes_put_many(rig, 1 + 10 * i, 10);
 	}
 	nodes_check_all(rig, 60);
+}
+
+/* What nobody can confirm any more is answered all the same. */
+Test(replicas, reads_under_way_are_answered_when_the_node_stops)
+{
+	struct nodes *rig = nodes_new();
+	struct ask *a = mem_zalloc(sizeof(*a));
+	struct node *n;
+	int stopped = 0;
+
+	nodes_join_all(rig);
+	nodes_put_many(rig, 1, 10);
+	n = nodes_leader(rig);
+	n->cut = 1;
+	a->read = (struct vnode_read){.msg = {.kind = MSG_READ},
+	    .bucket = SLICE_LIT("b"),
+	    .stream = SLICE_LIT("s"),
+	    .to = UINT64_MAX,
+	    .limit = 1000,
+	    .max_bytes = 1u << 20};
+	nodes_post(n, 0, &a->read.msg);
+	nodes_run_for(rig, 10000);
+	cr_assert_not(a->done);
+	store_stop(n->store, on_stopped, &stopped);
+	nodes_run_for(rig, 10 * SECOND);
+	cr_assert(stopped);
+	cr_assert(a->done);
+	cr_assert_lt(a->read.r, 0);
+	mem_free(a);
 }
 
 /* --- damage --------------------------------------------------------------- */
