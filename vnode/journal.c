@@ -236,6 +236,19 @@ journal_retry(struct journal *j)
 		journal_schedule(j);
 }
 
+int
+journal_has_room(const struct journal *j)
+{
+	return !atomic_load_explicit(&j->no_room, memory_order_relaxed);
+}
+
+void
+journal_give_up(struct journal *j)
+{
+	atomic_store(&j->given_up, 1);
+	journal_schedule(j);
+}
+
 void
 journal_stats(const struct journal *j, struct journal_stats *out)
 {

@@ -73,7 +73,9 @@ struct journal_append {
 /* What a worker hears after a sync: its records of that sync, in order. */
 struct journal_done {
 	struct msg msg; /* MSG_JOURNAL_DONE */
-	int r;          /* 0, or why none of LIST is durable */
+	int r;          /* 0, or why none of LIST is durable; after
+			   journal_give_up perhaps -ERR_NOSPC, which is no
+			   failure */
 	struct journal_append *list;
 	lsn_t durable; /* all records up to and with this LSN are durable */
 };
@@ -139,6 +141,11 @@ void journal_submit(struct journal *j, struct journal_append *list);
 /* Tries again to write what had no room on the disk; any worker, from time to
  * time. */
 void journal_retry(struct journal *j);
+/* 0: the disk has no room for what was handed over.  Any thread. */
+int journal_has_room(const struct journal *j);
+/* The node stops: when something finds no room from now on, it and all that
+ * comes behind it come back with -ERR_NOSPC instead of waiting.  Any worker. */
+void journal_give_up(struct journal *j);
 
 /*
  * Records below FLOOR are needed no more; whole segments below it are recycled.

@@ -41,6 +41,7 @@ segment_prepare(struct journal *j, uint32_t generation, uint32_t recycle)
 	const struct env_disk *d = &j->env->disk;
 	char path[JOURNAL_PATH], old[JOURNAL_PATH];
 	struct disk_file *file;
+	uint64_t room;
 	int r;
 
 	segment_path(j, generation, path);
@@ -49,6 +50,9 @@ segment_prepare(struct journal *j, uint32_t generation, uint32_t recycle)
 		r = d->rename(d->ctx, old, path);
 		return r ? r : d->sync_dir(d->ctx, j->dir);
 	}
+	/* Not to try, time and again, what takes the last byte from others. */
+	if (d->free_bytes(d->ctx, &room) == 0 && room < j->config.segment_bytes)
+		return -ERR_NOSPC;
 	r = d->open(d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
 	if (r)
 		return r;

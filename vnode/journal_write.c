@@ -216,6 +216,13 @@ die(struct journal *j, int r)
 }
 
 static int
+no_room(struct journal *j)
+{
+	atomic_store(&j->no_room, 1);
+	return 1;
+}
+
+static int
 run_batch(struct journal *j)
 {
 	uint64_t room = j->generation ? j->config.segment_bytes - j->offset : 0;
@@ -225,13 +232,16 @@ run_batch(struct journal *j)
 	choose(j, room, &b);
 	if (b.n_records == 0) {
 		r = segment_advance(j);
-		return r == 1 || r == -ERR_NOSPC ? 1 : r;
+		return r == -ERR_NOSPC ? no_room(j) : r;
 	}
 	r = write_batch(j, &b);
+	if (r == -ERR_NOSPC)
+		return no_room(j); /* not synced: it can be written again */
 	if (r == 0)
 		r = sync_batch(j, &b);
 	if (r)
 		return r;
+	atomic_store(&j->no_room, 0);
 	j->offset += b.bytes;
 	j->written = b.last;
 	journal_lock(j);
@@ -267,8 +277,10 @@ journal_run(struct env_job *job)
 		take_inbox(j);
 	}
 	atomic_store(&j->stalled, r == 1);
-	if (r < 0 && r != -ERR_NOMEM)
-		die(j, r);
-	else if (r == -ERR_NOMEM)
+	if (r == 1 && atomic_load(&j->given_up) && atomic_load(&j->no_room))
+		r = -ERR_NOSPC;
+	if (r == -ERR_NOMEM)
 		journal_schedule(j);
+	else if (r < 0)
+		die(j, r);
 }

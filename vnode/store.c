@@ -74,7 +74,8 @@ refusal(const struct store *s)
 		return -ERR_STOPPING;
 	if (atomic_load_explicit(&s->dead, memory_order_relaxed))
 		return -ERR_UNAVAILABLE;
-	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed))
+	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed) ||
+	    !journal_has_room(s->journal))
 		return -ERR_NOSPC;
 	return 0;
 }
@@ -181,7 +182,12 @@ journal_failed(struct store_worker *w, int r)
 {
 	struct store *s = w->store;
 
-	store_fatal(s, "the journal cannot be written", r);
+	if (r == -ERR_NOSPC)
+		store_report(s, 1,
+		    "the disk is full: what was not acknowledged yet was not "
+		    "written");
+	else
+		store_fatal(s, "the journal cannot be written", r);
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
 		struct vnode *v = &s->vnodes[g];
 

@@ -13,13 +13,16 @@ static void
 check_space(struct store *s)
 {
 	const struct env_disk *d = &s->env->disk;
-	uint64_t free_bytes = 0;
-	int full;
+	uint64_t free_bytes = 0, need = s->config.disk_reserve_bytes;
+	int full = atomic_load(&s->disk_full) || !journal_has_room(s->journal);
 
 	if (d->free_bytes(d->ctx, &free_bytes))
 		return;
 	atomic_store(&s->free_bytes, free_bytes);
-	full = free_bytes < s->config.disk_reserve_bytes;
+	/* Once something found no room: until the journal's next file does. */
+	if (full && need < s->config.segment_bytes)
+		need = s->config.segment_bytes;
+	full = free_bytes < need;
 	if (full == atomic_load(&s->disk_full))
 		return;
 	atomic_store(&s->disk_full, full);
@@ -224,6 +227,7 @@ store_stop(struct store *s, void (*done)(void *arg), void *arg)
 
 	if (atomic_exchange(&s->stopping, 1))
 		return;
+	journal_give_up(s->journal);
 	st = mem_zalloc(sizeof(*st));
 	if (!st) { /* the journal has it all: only the next start is slower */
 		done(arg);

@@ -114,7 +114,8 @@ struct env_disk {
 	    uint64_t offset, size_t *got);
 	int (*size)(void *ctx, struct disk_file *f, uint64_t *out);
 	int (*truncate)(void *ctx, struct disk_file *f, uint64_t size);
-	/* fdatasync.  After a failure the content is unknown: never retried. */
+	/* fdatasync.  After a failure, of whatever kind, the content is
+	 * unknown: -ERR_IO, and never retried.  So for the next two. */
 	int (*sync)(void *ctx, struct disk_file *f);
 	/* Everything written to any file or directory so far (syncfs). */
 	int (*sync_all)(void *ctx);

@@ -175,11 +175,18 @@ disk_truncate(void *ctx, struct disk_file *f, uint64_t size)
 	return ftruncate(f->fd, (off_t)size) ? failed() : 0;
 }
 
+/* Also for want of room: what was written before is as lost as after EIO. */
+static int
+sync_result(int r)
+{
+	return r ? -ERR_IO : 0;
+}
+
 static int
 disk_sync(void *ctx, struct disk_file *f)
 {
 	(void)ctx;
-	return fdatasync(f->fd) ? failed() : 0;
+	return sync_result(fdatasync(f->fd));
 }
 
 static int
@@ -187,7 +194,7 @@ disk_sync_all(void *ctx)
 {
 	struct os *os = ctx;
 
-	return syncfs(os->root_fd) ? failed() : 0;
+	return sync_result(syncfs(os->root_fd));
 }
 
 static int
@@ -200,15 +207,14 @@ open_dir(const struct os *os, const char *path)
 static int
 disk_sync_dir(void *ctx, const char *path)
 {
-	int r = 0, fd;
+	int r, fd;
 
 	if (path[0] && !safe(path))
 		return -ERR_INVAL;
 	fd = open_dir(ctx, path);
 	if (fd < 0)
 		return failed();
-	if (fsync(fd))
-		r = failed();
+	r = sync_result(fsync(fd));
 	close(fd);
 	return r;
 }

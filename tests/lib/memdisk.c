@@ -341,6 +341,13 @@ lose_some(struct memdisk *md, struct node *node)
 	node_decide(node, MEMDISK_RANDOM, md->config.sector_bytes, md->n_calls);
 }
 
+/* env.h: a sync fails with nothing but -ERR_IO. */
+static int
+leave_sync(struct memdisk *md, enum memdisk_fault fault)
+{
+	return leave(md, fault == MEMDISK_ENOSPC ? MEMDISK_EIO : fault);
+}
+
 static int
 md_sync(void *ctx, struct disk_file *f)
 {
@@ -356,7 +363,7 @@ md_sync(void *ctx, struct disk_file *f)
 		node_sync(f->node);
 	else if (fault == MEMDISK_EIO || fault == MEMDISK_ENOSPC)
 		lose_some(md, f->node);
-	return leave(md, fault);
+	return leave_sync(md, fault);
 }
 
 static int
@@ -378,7 +385,7 @@ md_sync_all(void *ctx)
 	}
 	if (fault == MEMDISK_OK)
 		names_sync(md, NULL);
-	return leave(md, fault);
+	return leave_sync(md, fault);
 }
 
 static int
@@ -395,7 +402,7 @@ md_sync_dir(void *ctx, const char *path)
 		return r;
 	if (fault == MEMDISK_OK)
 		names_sync(md, dir);
-	return leave(md, fault);
+	return leave_sync(md, fault);
 }
 
 /* --- names ---------------------------------------------------------------- */

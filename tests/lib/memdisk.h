@@ -104,7 +104,8 @@ enum memdisk_fault {
 	MEMDISK_CRASH_MIDDLE, /* it was issued: any part of it may survive */
 	MEMDISK_CRASH_SHORT,  /* pwritev: issued up to some byte; else MIDDLE */
 	MEMDISK_EIO,          /* -ERR_IO; pwritev has written some bytes */
-	MEMDISK_ENOSPC,       /* -ERR_NOSPC; pwritev has written some bytes */
+	MEMDISK_ENOSPC,       /* -ERR_NOSPC, of a sync -ERR_IO; pwritev has
+				 written some bytes */
 };
 
 /* Counted calls so far; calls on a disk that is down are not. */
