@@ -99,7 +99,8 @@ class Node:
 
     @property
     def token(self):
-        with open(f"{self.root}/data/admin.token") as f:
+        data = self.options.get("paths.data", f"{self.root}/data")
+        with open(f"{data}/admin.token") as f:
             return f.read().strip()
 
     def connect(self, timeout=30):
