@@ -22,6 +22,7 @@ struct recovery {
 	struct journal *j;
 	struct found *files; /* ascending by name */
 	uint32_t n_files;
+	uint32_t too_many; /* name of a file that had no room in FILES */
 	journal_replay_fn fn;
 	void *arg;
 	struct journal_damage *damage;
@@ -65,8 +66,12 @@ note_name(void *arg, const char *name)
 	if (sscanf(name, "%8x.journal", &g) != 1 || g == 0)
 		return;
 	snprintf(again, sizeof(again), "%08x.journal", g);
-	if (strcmp(again, name) == 0 && rc->n_files < JOURNAL_SEGMENTS_MAX)
+	if (strcmp(again, name) != 0)
+		return;
+	if (rc->n_files < JOURNAL_SEGMENTS_MAX)
 		rc->files[rc->n_files++].name = g;
+	else
+		rc->too_many = g;
 }
 
 static int
@@ -234,10 +239,14 @@ replay_segment(struct recovery *rc, uint32_t name, uint64_t *end)
 	size_t n = 0;
 	int r = read_segment(rc, name, &n);
 
+	/* It had its full size before its header was written. */
+	if (r == 0 && n < find(rc, name)->header.bytes)
+		return damaged(rc, name, n, "file too short", -ERR_CORRUPT);
 	while (r == 0 && at < (*end ? *end : n)) {
+		size_t left = at < n ? n - at : 0;
 		lsn_t lsn = lsn_make(name, at);
 
-		r = journal_record_decode(SLICE(rc->bytes + at, n - at),
+		r = journal_record_decode(SLICE(rc->bytes + at, left),
 		    rc->j->config.cluster_id, lsn, &rec);
 		if (r == 0) {
 			r = rc->fn(rc->arg, &rec.head, lsn, rec.payload);
@@ -297,6 +306,12 @@ build_chain(struct recovery *rc, const struct found *newest)
 	while (f->name > newest->header.oldest && f->header.previous) {
 		const struct found *p = find(rc, f->header.previous);
 
+		if (f->header.previous >= f->name ||
+		    lsn_generation(f->header.previous_end) !=
+			f->header.previous ||
+		    lsn_offset(f->header.previous_end) < JOURNAL_BLOCK)
+			return damaged(rc, f->name, 0,
+			    "segment header makes no sense", -ERR_CORRUPT);
 		if (!p)
 			rc->recycled =
 			    what_became_of(rc, f->header.previous, newest);
@@ -379,18 +394,32 @@ replay_all(struct recovery *rc)
 }
 
 static int
-recover(struct recovery *rc)
+find_files(struct recovery *rc)
 {
 	struct journal *j = rc->j;
 	const struct env_disk *d = &j->env->disk;
 	int r = d->mkdir(d->ctx, j->dir);
 
-	if (r == -ERR_EXISTS)
-		r = 0;
-	if (r == 0)
+	if (r == 0 || r == -ERR_EXISTS)
 		r = d->list(d->ctx, j->dir, note_name, rc);
-	if (rc->n_files)
-		qsort(rc->files, rc->n_files, sizeof(*rc->files), by_name);
+	if (r || rc->n_files == 0)
+		return r;
+	if (rc->too_many)
+		return damaged(
+		    rc, rc->too_many, 0, "too many segments", -ERR_LIMIT);
+	qsort(rc->files, rc->n_files, sizeof(*rc->files), by_name);
+	if (rc->files[rc->n_files - 1].name == UINT32_MAX)
+		return damaged(rc, UINT32_MAX, 0,
+		    "no generation is left behind it", -ERR_LIMIT);
+	return 0;
+}
+
+static int
+recover(struct recovery *rc)
+{
+	struct journal *j = rc->j;
+	int r = find_files(rc);
+
 	for (uint32_t i = 0; r == 0 && i < rc->n_files; i++)
 		r = read_header(rc, &rc->files[i]);
 	if (r == 0)

@@ -216,13 +216,18 @@ segment_advance(struct journal *j)
 
 	if (r)
 		return r;
+	/* The next header will say that everything up to here is intact. */
+	if (j->file && atomic_load(&j->durable) < j->written)
+		r = d->sync(d->ctx, j->file);
 	if (j->file)
 		d->close(d->ctx, j->file);
 	j->file = NULL;
 	segment_path(j, generation, path);
-	r = d->open(d->ctx, path, DISK_WRITE, &j->file);
+	if (r == 0)
+		r = d->open(d->ctx, path, DISK_WRITE, &j->file);
 	if (r)
 		return r;
+	atomic_store(&j->durable, j->written);
 	j->generation = generation;
 	j->offset = JOURNAL_BLOCK;
 	journal_lock(j);

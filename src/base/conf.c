@@ -434,6 +434,9 @@ conf_check(const struct conf *c, char why[CONF_WHY_BYTES])
 		snprintf(why, CONF_WHY_BYTES,
 		    "journal.max: must be at least four times "
 		    "journal.segment");
+	else if (c->nums[CONF_journal_max] > 2048 * segment)
+		snprintf(why, CONF_WHY_BYTES,
+		    "journal.max: must be at most 2048 times journal.segment");
 	return why[0] ? -ERR_INVAL : 0;
 }
 

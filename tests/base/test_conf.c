@@ -156,9 +156,9 @@ Test(conf, keys_must_fit_together)
 {
 	static const char *const bad[][2] = {{"ring_size", "100"},
 	    {"nodename", "iorio"}, {"journal.segment", "16MB"},
-	    {"journal.max", "128MB"}};
+	    {"journal.max", "128MB"}, {"journal.max", "129GB"}};
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		struct conf *c = conf_new();
 		char why[CONF_WHY_BYTES];
 

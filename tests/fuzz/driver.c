@@ -3,8 +3,8 @@
  * driver FOLDER... - runs a fuzz target over every file of these folders, and
  * over some variants of each, always the same ones.
  *
- * The input that a target died of is left in the working directory, named
- * crash-<program>: with its fix it goes to the regression folder.  A folder may
+ * The input that a target died of is left beside the program, named
+ * <program>.crash: with its fix it goes to the regression folder.  A folder may
  * be missing or empty, but not all of them: a test that has nothing to run says
  * nothing.
  */
@@ -161,11 +161,9 @@ run_folder(const char *folder)
 int
 main(int argc, char **argv)
 {
-	const char *slash = strrchr(argv[0], '/');
 	int n_all = 0;
 
-	snprintf(current.path, sizeof(current.path), "crash-%s",
-	    slash ? slash + 1 : argv[0]);
+	snprintf(current.path, sizeof(current.path), "%s.crash", argv[0]);
 	signal(SIGABRT, leave_input);
 	signal(SIGSEGV, leave_input);
 	for (int i = 1; i < argc; i++) {

@@ -110,10 +110,12 @@ add_file(struct rig_files *files, const struct item *item)
 static int
 lies_inside(const struct rig_files *files, const struct item *item)
 {
-	const struct rig_file *f = &files->v[files->n - 1];
+	const struct rig_file *f;
 
-	return files->n && item->offset <= f->n &&
-	       item->bytes.n <= f->n - item->offset;
+	if (files->n == 0)
+		return 0;
+	f = &files->v[files->n - 1];
+	return item->offset <= f->n && item->bytes.n <= f->n - item->offset;
 }
 
 void
