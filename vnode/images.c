@@ -40,10 +40,98 @@
 
 #define IMAGES_MAGIC  0x4d494f49u /* "IOIM" */
 #define IMAGES_FORMAT 1
-#define BLOCK         4096u
 #define BATCH_HEADER  32
 #define IMAGE_HEADER  32
-#define FILE_MAX      (1ull << 31)
+#define BATCH_MAX     (1u << 30)
+
+/* --- codec ---------------------------------------------------------------- */
+
+void
+images_begin(struct buf *b)
+{
+	ASSERT(b->n == 0);
+	if (buf_reserve(b, BATCH_HEADER))
+		b->n = BATCH_HEADER;
+}
+
+uint8_t *
+images_add(struct buf *b, const struct image *im, uint32_t n)
+{
+	uint8_t *p = buf_reserve(b, IMAGE_HEADER + n);
+
+	ASSERT(n <= IMAGES_BLOCK);
+	if (!p)
+		return NULL;
+	p = le_put16(p, im->group);
+	p = le_put16(p, (uint16_t)n);
+	p = le_put32(p, im->offset);
+	p = le_put64(p, im->generation);
+	p = le_put64(p, im->stream_id);
+	p = le_put64(p, im->first);
+	b->n += IMAGE_HEADER + n;
+	return p;
+}
+
+void
+images_end(struct buf *b, const uint8_t cluster_id[16])
+{
+	uint8_t *p = b->p;
+
+	ASSERT(b->n >= BATCH_HEADER);
+	p = le_put32(p, IMAGES_MAGIC);
+	p = le_put32(p, IMAGES_FORMAT);
+	p = le_put32(p, (uint32_t)b->n);
+	memcpy(p + 4, cluster_id, 16);
+	le_put32(p, crc32c(0, b->p + 16, b->n - 16));
+}
+
+uint32_t
+images_batch_bytes(const uint8_t head[IMAGES_HEAD])
+{
+	uint32_t n = le_get32(head + 8);
+
+	if (le_get32(head) != IMAGES_MAGIC ||
+	    le_get32(head + 4) != IMAGES_FORMAT || n < BATCH_HEADER ||
+	    n > BATCH_MAX)
+		return 0;
+	return n;
+}
+
+int
+images_open(struct slice batch, const uint8_t cluster_id[16], struct slice *out)
+{
+	if (batch.n < BATCH_HEADER || images_batch_bytes(batch.p) != batch.n ||
+	    le_get32(batch.p + 12) != crc32c(0, batch.p + 16, batch.n - 16) ||
+	    memcmp(batch.p + 16, cluster_id, 16) != 0)
+		return IMAGES_E_NONE;
+	*out = SLICE(batch.p + BATCH_HEADER, batch.n - BATCH_HEADER);
+	return 0;
+}
+
+int
+images_next(struct slice *in, struct image *out)
+{
+	const uint8_t *p = in->p;
+	uint32_t n;
+
+	if (in->n == 0)
+		return 0;
+	if (in->n < IMAGE_HEADER)
+		return -ERR_CORRUPT;
+	n = le_get16(p + 2);
+	if (n > IMAGES_BLOCK || n > in->n - IMAGE_HEADER)
+		return -ERR_CORRUPT;
+	out->group = le_get16(p);
+	out->offset = le_get32(p + 4);
+	out->generation = le_get64(p + 8);
+	out->stream_id = le_get64(p + 16);
+	out->first = le_get64(p + 24);
+	out->bytes = SLICE(p + IMAGE_HEADER, n);
+	*in = SLICE(p + IMAGE_HEADER + n, in->n - IMAGE_HEADER - n);
+	return 1;
+}
+
+/* --- saving: LANE_FLUSH --------------------------------------------------- */
 
 static void
 images_path(const struct store *s, char out[FILES_PATH_BYTES])
@@ -54,16 +142,21 @@ images_path(const struct store *s, char out[FILES_PATH_BYTES])
 static uint64_t
 round_up(uint64_t n)
 {
-	return (n + BLOCK - 1) / BLOCK * BLOCK;
+	return (n + IMAGES_BLOCK - 1) / IMAGES_BLOCK * IMAGES_BLOCK;
 }
-
-/* --- saving: LANE_FLUSH --------------------------------------------------- */
 
 static int
 add_image(struct flush *f, const struct flush_chunk *c, struct buf *b)
 {
 	const struct env_disk *d = &f->store->env->disk;
-	uint32_t n = c->offset % BLOCK, at = c->offset - n;
+	uint32_t n = c->offset % IMAGES_BLOCK, before = (uint32_t)b->n;
+	struct image im = {
+	    .group = c->vnode->group.id,
+	    .offset = c->offset - n,
+	    .generation = c->vnode->group.generation,
+	    .stream_id = c->stream->id,
+	    .first = c->info.first,
+	};
 	char path[FILES_PATH_BYTES];
 	struct disk_file *file;
 	size_t got = 0;
@@ -72,25 +165,18 @@ add_image(struct flush *f, const struct flush_chunk *c, struct buf *b)
 
 	if (c->create || n == 0)
 		return 0;
-	p = buf_reserve(b, IMAGE_HEADER + n);
+	p = images_add(b, &im, n);
 	if (!p)
 		return buf_error(b);
 	flush_chunk_path(c, path);
 	r = d->open(d->ctx, path, DISK_READ, &file);
 	if (r)
 		return r;
-	r = d->pread(d->ctx, file, p + IMAGE_HEADER, n, at, &got);
+	r = d->pread(d->ctx, file, p, n, im.offset, &got);
 	d->close(d->ctx, file);
-	if (r || got < n)
-		return r; /* shorter than it should be: nothing to keep */
-	p = le_put16(p, c->vnode->group.id);
-	p = le_put16(p, (uint16_t)n);
-	p = le_put32(p, at);
-	p = le_put64(p, c->vnode->group.generation);
-	p = le_put64(p, c->stream->id);
-	le_put64(p, c->info.first);
-	b->n += IMAGE_HEADER + n;
-	return 0;
+	if (got < n)
+		b->n = before; /* shorter than it should be: nothing to keep */
+	return r;
 }
 
 static int
@@ -102,11 +188,7 @@ write_batch(struct store *s, struct buf *b)
 	struct disk_file *file;
 	int r;
 
-	le_put32(b->p, IMAGES_MAGIC);
-	le_put32(b->p + 4, IMAGES_FORMAT);
-	le_put32(b->p + 8, (uint32_t)b->n);
-	memcpy(b->p + 16, s->config.cluster_id, 16);
-	le_put32(b->p + 12, crc32c(0, b->p + 16, b->n - 16));
+	images_end(b, s->config.cluster_id);
 	images_path(s, path);
 	r = d->open(d->ctx, path, DISK_WRITE | DISK_CREATE, &file);
 	if (r)
@@ -130,12 +212,11 @@ int
 images_save(struct flush *f)
 {
 	struct buf b;
-	int r = 0;
+	int r;
 
-	buf_init(&b, 1u << 30);
-	if (!buf_reserve(&b, BATCH_HEADER))
-		return -ERR_NOMEM;
-	b.n = BATCH_HEADER;
+	buf_init(&b, BATCH_MAX);
+	images_begin(&b);
+	r = buf_error(&b);
 	for (uint32_t i = 0; r == 0 && i < f->n_chunks; i++)
 		r = add_image(f, &f->chunks[i], &b);
 	if (r == 0 && b.n > BATCH_HEADER)
@@ -153,29 +234,27 @@ images_reset(struct store *s)
 /* --- restoring: before the workers run ------------------------------------ */
 
 static int
-restore_image(struct store *s, const uint8_t *p, uint32_t *n_restored)
+restore_image(struct store *s, const struct image *im, uint32_t *n_restored)
 {
 	const struct env_disk *d = &s->env->disk;
-	uint32_t group = le_get16(p), n = le_get16(p + 2);
 	char path[FILES_PATH_BYTES], name[CHUNK_NAME_BYTES];
-	struct iovec iov = {(void *)(uintptr_t)(p + IMAGE_HEADER), n};
-	uint8_t now[BLOCK];
+	struct iovec iov = {(void *)(uintptr_t)im->bytes.p, im->bytes.n};
+	uint8_t now[IMAGES_BLOCK];
 	struct disk_file *file;
-	uint64_t at = le_get32(p + 4);
 	size_t got = 0;
 	int r;
 
-	if (group >= s->config.n_groups ||
-	    le_get64(p + 8) != s->vnodes[group].group.generation)
+	if (im->group >= s->config.n_groups ||
+	    im->generation != s->vnodes[im->group].group.generation)
 		return 0; /* of another life */
-	chunk_file_name(name, le_get64(p + 16), le_get64(p + 24));
-	snprintf(path, sizeof(path), "%s/%s", s->vnodes[group].dir, name);
+	chunk_file_name(name, im->stream_id, im->first);
+	snprintf(path, sizeof(path), "%s/%s", s->vnodes[im->group].dir, name);
 	r = d->open(d->ctx, path, DISK_WRITE | DISK_FRESH, &file);
 	if (r)
 		return r == -ERR_NOTFOUND ? 0 : r;
-	r = d->pread(d->ctx, file, now, n, at, &got);
-	if (r == 0 && (got < n || memcmp(now, p + IMAGE_HEADER, n) != 0)) {
-		r = d->pwritev(d->ctx, file, &iov, 1, at);
+	r = d->pread(d->ctx, file, now, im->bytes.n, im->offset, &got);
+	if (r == 0 && !slice_equal(SLICE(now, got), im->bytes)) {
+		r = d->pwritev(d->ctx, file, &iov, 1, im->offset);
 		if (r == 0)
 			r = d->sync(d->ctx, file);
 		(*n_restored)++;
@@ -184,61 +263,75 @@ restore_image(struct store *s, const uint8_t *p, uint32_t *n_restored)
 	return r;
 }
 
-/* Bytes of the batch at P, 0 when there is none. */
-static uint32_t
-check_batch(const struct store *s, const uint8_t *p, uint64_t left)
+static int
+restore_batch(struct store *s, struct slice batch, uint32_t *n_restored)
 {
-	uint32_t n;
+	struct slice in = {NULL, 0};
+	struct image im;
+	int r = images_open(batch, s->config.cluster_id, &in);
 
-	if (left < BATCH_HEADER || le_get32(p) != IMAGES_MAGIC ||
-	    le_get32(p + 4) != IMAGES_FORMAT)
-		return 0;
-	n = le_get32(p + 8);
-	if (n < BATCH_HEADER || n > left ||
-	    le_get32(p + 12) != crc32c(0, p + 16, n - 16) ||
-	    memcmp(p + 16, s->config.cluster_id, 16) != 0)
-		return 0;
-	return n;
+	if (r)
+		return r;
+	while ((r = images_next(&in, &im)) == 1) {
+		r = restore_image(s, &im, n_restored);
+		if (r)
+			return r;
+	}
+	return r;
 }
 
+/* The bytes of the batch at AT, mem_alloc'd; IMAGES_E_NONE: there is none. */
 static int
-restore_batch(
-    struct store *s, const uint8_t *p, uint32_t n, uint32_t *n_restored)
+read_batch(const struct env_disk *d, struct disk_file *file, uint64_t at,
+    struct slice *out)
 {
-	uint32_t at = BATCH_HEADER;
-	int r = 0;
+	uint8_t head[IMAGES_HEAD], *p;
+	size_t got = 0;
+	uint32_t n;
+	int r = d->pread(d->ctx, file, head, sizeof(head), at, &got);
 
-	while (r == 0 && n - at >= IMAGE_HEADER) {
-		uint32_t k = le_get16(p + at + 2);
-
-		if (k > BLOCK || k > n - at - IMAGE_HEADER)
-			return -ERR_CORRUPT;
-		r = restore_image(s, p + at, n_restored);
-		at += IMAGE_HEADER + k;
-	}
+	if (r)
+		return r;
+	n = got == sizeof(head) ? images_batch_bytes(head) : 0;
+	if (n == 0)
+		return IMAGES_E_NONE;
+	p = mem_alloc(n);
+	if (!p)
+		return -ERR_NOMEM;
+	r = d->pread(d->ctx, file, p, n, at, &got);
+	if (r == 0 && got < n)
+		r = IMAGES_E_NONE;
+	if (r)
+		mem_free(p);
+	else
+		*out = SLICE(p, n);
 	return r;
 }
 
 int
 images_restore(struct store *s, uint32_t *n_restored)
 {
+	const struct env_disk *d = &s->env->disk;
 	char path[FILES_PATH_BYTES];
-	uint8_t *bytes = NULL;
+	struct disk_file *file;
+	struct slice batch;
 	uint64_t at = 0;
-	size_t size = 0;
-	uint32_t n;
 	int r;
 
 	*n_restored = 0;
 	images_path(s, path);
-	r = store_read_file(&s->env->disk, path, FILE_MAX, &bytes, &size);
+	r = d->open(d->ctx, path, DISK_READ | DISK_FRESH, &file);
 	if (r)
 		return r == -ERR_NOTFOUND ? 0 : r;
-	while (r == 0 && at < size &&
-	       (n = check_batch(s, bytes + at, size - at))) {
-		r = restore_batch(s, bytes + at, n, n_restored);
-		at = round_up(at + n);
+	/* Batch by batch: with many small streams a checkpoint's may come to
+	 * gigabytes, which must not keep the node from starting. */
+	while ((r = read_batch(d, file, at, &batch)) == 0) {
+		r = restore_batch(s, batch, n_restored);
+		mem_free((void *)(uintptr_t)batch.p);
+		if (r)
+			break;
+		at = round_up(at + batch.n);
 	}
-	mem_free(bytes);
-	return r;
+	d->close(d->ctx, file);
+	return r == IMAGES_E_NONE ? 0 : r;
 }
