@@ -91,18 +91,23 @@ raft_wants_fill(const struct raft *r, const struct raft_fill *fill)
 }
 
 /* [paper] figure 13: what follows an equal entry stays; it may have been
- * acknowledged. */
+ * acknowledged.  Unless that entry is not durable: then nothing behind it is, and
+ * what the disk has there may be something else. */
+int
+raft_keeps_tail(const struct raft *r, const struct raft_fill *fill)
+{
+	return log_term(r, fill->index) == fill->term &&
+	       r->stable >= fill->index && !MUTANT(r, FILL_DROPS_TAIL);
+}
+
 static int
 adopt(struct raft *r, const struct raft_fill *fill)
 {
 	const struct raft_members *copy;
 
-	if (log_term(r, fill->index) == fill->term &&
-	    !MUTANT(r, FILL_DROPS_TAIL)) {
+	if (raft_keeps_tail(r, fill)) {
 		r->commit = r->applied = fill->index;
 		log_compact(r, fill->index);
-		if (r->stable < fill->index)
-			r->stable = fill->index;
 		return 0;
 	}
 	copy = members_copy(
@@ -120,8 +125,6 @@ void
 raft_filled(
     struct raft *r, const struct raft_fill *fill, struct raft_effects *fx)
 {
-	int is_in_log = log_term(r, fill->index) == fill->term;
-
 	if (r->failed ||
 	    (fill->index <= r->commit && !MUTANT(r, FILL_GOES_BACK)))
 		return;
@@ -132,18 +135,13 @@ raft_filled(
 	/* A leader of an older term must not be told of it. */
 	if (fill->leader_term > r->term && !MUTANT(r, FILL_KEEPS_TERM))
 		become_follower(r, fill->leader_term, 0, fx);
-	if (!is_in_log && r->role == RAFT_LEADER) {
-		fail(r, fx, "a leader lacks what is committed");
-		return;
-	}
-	if (r->role != RAFT_FOLLOWER && r->role != RAFT_LEADER)
-		become_follower(r, r->term, 0, fx); /* votes are for a log */
+	if (r->role != RAFT_FOLLOWER) /* votes were for another log */
+		become_follower(r, r->term, 0, fx);
 	if (adopt(r, fill) || members_refresh(r)) {
 		fail(r, fx, "out of memory");
 		return;
 	}
 	if (r->verified < fill->index)
 		r->verified = fill->index;
-	if (r->role == RAFT_FOLLOWER)
-		send_ack(r, fx);
+	send_ack(r, fx);
 }

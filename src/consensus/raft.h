@@ -232,13 +232,16 @@ struct raft_fill {
 
 /* Is FILL worth adopting?  Not when its data are here already. */
 int raft_wants_fill(const struct raft *r, const struct raft_fill *fill);
+/* Do entries above INDEX stay when FILL is adopted?  From asking until
+ * raft_filled the group gets no other event (messages may be lost). */
+int raft_keeps_tail(const struct raft *r, const struct raft_fill *fill);
 /*
  * Here: the group's data up to INDEX were adopted; nothing happens when they
  * were here before.  By now are durable, and have replaced the old at once:
  *  - the data, and INDEX, TERM, MEMBERS as the base for the next raft_new;
- *  - if raft_term_at(INDEX) == TERM: entries above INDEX stay, in the journal
- *    too.  Else: nothing counts any more that the journal was given of this
- *    group until now, be it still on its way.
+ *  - if raft_keeps_tail: entries above INDEX stay, in the journal too.  Else:
+ *    no entry counts any more that the journal was given of this group until
+ *    now, be it still on its way.
  * No RAFT_APPLY names the entries up to INDEX.  A replica that was removed from
  * a node is never created there again under its id or a lower one, whatever
  * fill comes late.

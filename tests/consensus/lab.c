@@ -390,7 +390,7 @@ adopt(struct lab *l, uint32_t i, const struct raft_fill *fill,
 
 	if (!raft_wants_fill(n->raft, fill))
 		return;
-	if (raft_term_at(n->raft, fill->index) != fill->term) {
+	if (!raft_keeps_tail(n->raft, fill)) {
 		forget_writes(n);
 		n->last = fill->index;
 	}
