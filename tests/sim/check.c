@@ -9,10 +9,16 @@
  *	4. what is applied is durable where it is applied, and in order
  *	5. what is acknowledged is durable on a majority of the voters
  *	6. a read sees what was acknowledged before it began
- *	7. who is removed leads no longer; who is promoted has the log
+ *	7. who is removed leads no longer; who is promoted has the log; who is
+ *	   created was added by a committed entry
  *	8. what the newest leader believes of others' logs is so
- *	9. once faults end: one leader, all members equal, new writes go through
+ *	9. two logs that have an equal entry are equal up to it
+ *	10. no word leaves before what it rests on is durable, and nobody votes
+ *	    for two in a term
+ *	11. once faults end: one leader, all members equal, new writes go through
  */
+#include <string.h>
+
 #include "tests/sim/sim.h"
 
 static int
@@ -29,6 +35,8 @@ entry_at(const struct sim_node *n, uint64_t index)
 	return (struct sim_entry){
 	    .term = e->term, .id = disk_body(n, index), .kind = e->kind};
 }
+
+/* --- leaders -------------------------------------------------------------- */
 
 /* [paper] 5.4.3.  One that slept may still win an older term than that in which
  * the newest entries were committed; it cannot commit anything. */
@@ -57,8 +65,6 @@ check_role(struct sim *s, struct sim_node *n)
 {
 	uint64_t term = raft_term(n->raft);
 
-	sim_trace(s, "n%d is %d in term %d, leader n%d", (int)n->id,
-	    (int)raft_role(n->raft), (int)term, (int)raft_leader(n->raft));
 	if (raft_role(n->raft) != RAFT_LEADER)
 		return;
 	if (term >= SIM_TERMS)
@@ -70,84 +76,6 @@ check_role(struct sim *s, struct sim_node *n)
 		s->n_elections++;
 	s->leaders[term] = n->id;
 	check_complete(s, n);
-}
-
-static int
-on_a_majority(struct sim *s, const struct raft_members *m, uint64_t index)
-{
-	uint32_t voters = 0, have = 0;
-
-	for (uint32_t i = 0; i < m->n; i++) {
-		struct sim_node *peer = sim_find(s, m->at[i].id);
-
-		if (!m->at[i].voter)
-			continue;
-		voters++;
-		if (!peer)
-			continue;
-		/* What it answered before the damage was true. */
-		have += peer->disk.damaged
-			    ? index <= peer->disk.lost
-			    : disk_has(peer, index, &s->history[index]);
-	}
-	return have > voters / 2;
-}
-
-/* The leader answers its clients when it applies.  The members in force count;
- * between commit and apply others may have come into force. */
-static void
-acknowledge(struct sim *s, struct sim_node *n, uint64_t index)
-{
-	if (raft_role(n->raft) != RAFT_LEADER ||
-	    raft_term_at(n->raft, index) != raft_term(n->raft))
-		return;
-	if (!on_a_majority(s, raft_members(n->raft), index) &&
-	    !on_a_majority(s, raft_members_at(n->raft, index), index))
-		sim_fail(s, "entry %d is acknowledged without a majority",
-		    (int)index);
-	s->n_acked++;
-	if (index > s->acked)
-		s->acked = index;
-}
-
-void
-check_apply(struct sim *s, struct sim_node *n, uint64_t to)
-{
-	for (uint64_t i = n->applied + 1; i <= to; i++) {
-		struct sim_entry e = entry_at(n, i);
-
-		if (i > s->n_history) {
-			if (i >= SIM_ENTRIES)
-				sim_fail(s, "too many entries");
-			s->history[i] = e;
-			s->committed_in[i] = raft_term(n->raft);
-			s->n_history = i;
-		} else if (!same(&e, &s->history[i])) {
-			sim_fail(s, "n%d applies another entry %d", (int)n->id,
-			    (int)i);
-		}
-		if (!disk_has(n, i, &e))
-			sim_fail(s,
-			    "n%d applies entry %d, which is not on "
-			    "its disk",
-			    (int)n->id, (int)i);
-		acknowledge(s, n, i);
-	}
-	n->applied = to;
-}
-
-void
-check_read(struct sim *s, uint64_t ctx, uint64_t index)
-{
-	struct sim_read *rd = &s->reads[ctx % 256];
-
-	if (rd->ctx != ctx)
-		return;
-	rd->ctx = 0;
-	s->n_reads++;
-	if (index < rd->floor)
-		sim_fail(s, "a read at %d misses entry %d", (int)index,
-		    (int)rd->floor);
 }
 
 /* One that is removed leads no longer than until it knows that to be committed.
@@ -195,26 +123,233 @@ check_match(struct sim *s, struct sim_node *leader, const struct sim_node *n)
 		    (int)leader->id, (int)n->id, (int)match);
 }
 
-void
-check_tick(struct sim *s, struct sim_node *n)
-{
-	if (raft_role(n->raft) != RAFT_LEADER)
-		return;
-	check_steps_down(s, n);
-	for (uint32_t i = 0; i < SIM_NODES && is_newest(s, n); i++)
-		if (s->nodes[i].id)
-			check_match(s, n, &s->nodes[i]);
-}
-
 /* A vote is for those who have the log: else a change can stop the group. */
 void
 check_promoted(struct sim *s, struct sim_node *leader, raft_id id)
 {
-	const struct sim_node *n = sim_find(s, id);
+	const struct sim_node *n = node_with(s, id);
 
 	if (n && !n->disk.damaged && n->disk.last + 200 < s->acked)
 		sim_fail(s, "n%d makes n%d a voter, which has %d of %d",
 		    (int)leader->id, (int)id, (int)n->disk.last, (int)s->acked);
+}
+
+/* --- commit --------------------------------------------------------------- */
+
+static int
+on_a_majority(struct sim *s, const struct raft_members *m, uint64_t index,
+    const struct sim_entry *e)
+{
+	uint32_t voters = 0, have = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		struct sim_node *peer = node_with(s, m->at[i].id);
+
+		if (!m->at[i].voter)
+			continue;
+		voters++;
+		/* What it answered before it was lost or damaged was true. */
+		if (!peer)
+			have += !node_named(s, m->at[i].node);
+		else
+			have += peer->disk.damaged ? index <= peer->disk.lost
+						   : disk_has(peer, index, e);
+	}
+	return have > voters / 2;
+}
+
+/* The leader answers its clients when it applies.  The members in force count;
+ * between commit and apply others may have come into force. */
+static void
+acknowledge(struct sim *s, struct sim_node *n, uint64_t index)
+{
+	const struct sim_entry *e = &s->history[index];
+
+	if (raft_role(n->raft) != RAFT_LEADER ||
+	    raft_term_at(n->raft, index) != raft_term(n->raft))
+		return;
+	if (!on_a_majority(s, raft_members(n->raft), index, e) &&
+	    !on_a_majority(s, raft_members_at(n->raft, index), index, e))
+		sim_fail(s, "entry %d is acknowledged without a majority",
+		    (int)index);
+	s->n_acked++;
+	if (index > s->acked)
+		s->acked = index;
+}
+
+/* A learner is created once the entry that adds it is committed; nobody may
+ * have applied that yet. */
+void
+check_fill(struct sim *s, struct sim_node *leader, raft_id id)
+{
+	const struct raft_members *m;
+	struct sim_entry e;
+
+	if (id <= raft_base(leader->raft) || node_with(s, id))
+		return;
+	e = entry_at(leader, id);
+	m = raft_members_at(leader->raft, id);
+	if (e.kind != RAFT_MEMBERS || !members_have(m, id) ||
+	    (id <= s->n_history ? !same(&e, &s->history[id])
+				: !on_a_majority(s, m, id, &e)))
+		sim_fail(s, "n%d creates n%d, which nobody has added",
+		    (int)leader->id, (int)id);
+}
+
+static void
+remember(struct sim *s, struct sim_node *n, uint64_t index)
+{
+	const struct raft_members *m = raft_entry_at(n->raft, index)->members;
+
+	if (index >= SIM_ENTRIES)
+		sim_fail(s, "too many entries");
+	s->history[index] = entry_at(n, index);
+	if (m)
+		s->history[index].members = members_keep(s, m);
+	s->committed_in[index] = raft_term(n->raft);
+	s->n_history = index;
+}
+
+void
+check_apply(struct sim *s, struct sim_node *n, uint64_t to)
+{
+	for (uint64_t i = n->applied + 1; i <= to; i++) {
+		struct sim_entry e = entry_at(n, i);
+
+		if (i > s->n_history)
+			remember(s, n, i);
+		else if (!same(&e, &s->history[i]))
+			sim_fail(s, "n%d applies another entry %d", (int)n->id,
+			    (int)i);
+		if (!disk_has(n, i, &e))
+			sim_fail(s,
+			    "n%d applies entry %d, which is not on its disk",
+			    (int)n->id, (int)i);
+		acknowledge(s, n, i);
+	}
+	n->applied = to;
+}
+
+void
+check_read(struct sim *s, uint64_t ctx, uint64_t index)
+{
+	struct sim_read *rd = &s->reads[ctx % 256];
+
+	if (rd->ctx != ctx)
+		return;
+	rd->ctx = 0;
+	s->n_reads++;
+	if (index < rd->floor)
+		sim_fail(s, "a read at %d misses entry %d", (int)index,
+		    (int)rd->floor);
+}
+
+/* --- words ---------------------------------------------------------------- */
+
+/* A damaged journal may have lost some; so has a new replica on a machine. */
+void
+check_forgets_votes(struct sim *s, const struct sim_node *n)
+{
+	memset(s->votes[sim_slot(s, n)], 0, sizeof(s->votes[0]));
+}
+
+static void
+check_vote(struct sim *s, struct sim_node *n, uint64_t term, raft_id to)
+{
+	uint16_t *vote = &s->votes[sim_slot(s, n)][term % SIM_TERMS];
+
+	if (n->disk.term != term || n->disk.vote != to)
+		sim_fail(s,
+		    "n%d votes for n%d in term %d before that is durable",
+		    (int)n->id, (int)to, (int)term);
+	if (*vote && *vote != to)
+		sim_fail(s, "n%d votes for n%d and n%d in term %d", (int)n->id,
+		    (int)*vote, (int)to, (int)term);
+	*vote = (uint16_t)to;
+}
+
+/* The newest term that N knows of after a crash: the log tells it too. */
+static uint64_t
+durable_term(const struct sim_node *n)
+{
+	const struct sim_disk *d = &n->disk;
+	uint64_t last =
+	    d->last > d->base ? d->entries[d->last].term : d->base_term;
+
+	return last > d->term ? last : d->term;
+}
+
+/* cluster.md 6.3 */
+void
+check_send(struct sim *s, struct sim_node *n, const struct raft_msg *m)
+{
+	switch (m->type) {
+	case RAFT_VOTE:
+		check_vote(s, n, m->term, n->id);
+		break;
+	case RAFT_VOTE_ANSWER:
+		if (!m->reject)
+			check_vote(s, n, m->term, m->to);
+		break;
+	case RAFT_APPEND:
+	case RAFT_APPEND_ANSWER:
+		if (durable_term(n) < m->term && !m->reject)
+			sim_fail(s,
+			    "n%d speaks in term %d, which is not durable",
+			    (int)n->id, (int)m->term);
+		if (m->type == RAFT_APPEND_ANSWER && !m->reject &&
+		    m->index > n->disk.last)
+			sim_fail(s, "n%d answers for entry %d, has %d",
+			    (int)n->id, (int)m->index, (int)n->disk.last);
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- now and then --------------------------------------------------------- */
+
+/* [paper] 5.3, log matching. */
+static void
+check_logs(struct sim *s, const struct sim_node *a, const struct sim_node *b)
+{
+	uint64_t from = raft_base(a->raft), to = raft_last(a->raft), i;
+
+	if (raft_base(b->raft) > from)
+		from = raft_base(b->raft);
+	if (raft_last(b->raft) < to)
+		to = raft_last(b->raft);
+	for (i = to; i > from; i--)
+		if (raft_term_at(a->raft, i) == raft_term_at(b->raft, i))
+			break;
+	for (; i > from; i--) {
+		struct sim_entry x = entry_at(a, i), y = entry_at(b, i);
+
+		if (!same(&x, &y))
+			sim_fail(s,
+			    "n%d and n%d differ at entry %d, and agree "
+			    "behind it",
+			    (int)a->id, (int)b->id, (int)i);
+	}
+}
+
+void
+check_tick(struct sim *s)
+{
+	struct sim_node *a = node_any(s), *b = node_any(s);
+
+	if (a != b && a->up && b->up)
+		check_logs(s, a, b);
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[i];
+
+		if (!n->up || n->stopped || raft_role(n->raft) != RAFT_LEADER)
+			continue;
+		check_steps_down(s, n);
+		for (uint32_t k = 0; k < SIM_NODES && is_newest(s, n); k++)
+			if (s->nodes[k].id)
+				check_match(s, n, &s->nodes[k]);
+	}
 }
 
 void
@@ -237,11 +372,13 @@ check_converged(struct sim *s)
 		    (int)raft_last(leader->raft));
 	m = raft_members(leader->raft);
 	for (uint32_t i = 0; i < m->n; i++) {
-		struct sim_node *n = sim_find(s, m->at[i].id);
+		struct sim_node *n = node_with(s, m->at[i].id);
 
 		if (!n || n->applied != leader->applied)
 			sim_fail(s, "n%d has applied %d of %d at the end",
 			    (int)m->at[i].id, n ? (int)n->applied : -1,
 			    (int)leader->applied);
+		if (n->disk.damaged)
+			sim_fail(s, "n%d is not whole at the end", (int)n->id);
 	}
 }

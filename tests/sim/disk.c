@@ -1,71 +1,74 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* disk - the journal of a simulated node: synced in order, lost from any point.
- */
+/* disk - the journal of a machine: synced in order, lost from any point. */
+#include <string.h>
+
 #include "src/base/assert.h"
 #include "src/base/mem.h"
 #include "tests/sim/sim.h"
 
 #define BODIES (UINT64_C(1) << 40) /* of what the core makes itself */
 
+/* --- writing -------------------------------------------------------------- */
+
 static struct sim_op *
-add_op(struct sim_node *n)
+add_op(struct sim_node *n, uint64_t seq, uint32_t n_records)
 {
+	struct sim_op *op;
+
 	if (n->n_ops == n->cap_ops) {
 		n->cap_ops = n->cap_ops ? n->cap_ops * 2 : 16;
 		n->ops = mem_realloc(n->ops, n->cap_ops * sizeof(*n->ops));
 		ASSERT(n->ops);
 	}
-	n->ops[n->n_ops] = (struct sim_op){0};
-	return &n->ops[n->n_ops++];
+	op = &n->ops[n->n_ops++];
+	*op = (struct sim_op){.seq = seq, .n = n_records};
+	op->records = mem_calloc(n_records, sizeof(*op->records));
+	ASSERT(op->records);
+	return op;
 }
 
-static struct sim_entry
-entry_of(struct sim *s, const struct raft_entry *e)
+/* The host has encoded it by now. */
+static struct sim_record
+record(struct sim *s, struct sim_node *n, uint64_t index)
 {
-	struct sim_entry out = {.term = e->term,
+	const struct raft_entry *e = raft_entry_at(n->raft, index);
+	struct sim_record rec = {.index = index};
+
+	if (!e->body) {
+		raft_set_body(n->raft, index,
+		    (void *)(uintptr_t)(BODIES + ++s->next_body), 100);
+		n->n_bodies++;
+	}
+	raft_set_position(n->raft, index, ++n->position);
+	rec.entry = (struct sim_entry){.term = e->term,
 	    .id = (uintptr_t)e->body,
 	    .position = e->position,
 	    .kind = e->kind};
-
 	if (e->members)
-		out.members = sim_members(s, e->members);
-	return out;
+		rec.entry.members = members_keep(s, e->members);
+	return rec;
 }
 
 void
 disk_persist(struct sim *s, struct sim_node *n, const struct raft_effect *e)
 {
-	struct sim_op *op = add_op(n);
+	int hard = e->type == RAFT_PERSIST_HARD;
+	struct sim_op *op =
+	    add_op(n, e->seq, hard ? 1 : (uint32_t)(e->last - e->first + 1));
 
-	op->seq = e->seq;
-	if (e->type == RAFT_PERSIST_HARD) {
-		op->type = OP_HARD;
-		op->term = e->term;
-		op->vote = e->vote;
-		return;
-	}
-	op->type = OP_ENTRIES;
-	op->first = e->first;
-	op->n = (uint32_t)(e->last - e->first + 1);
-	op->entries = mem_calloc(op->n, sizeof(*op->entries));
-	ASSERT(op->entries);
-	for (uint32_t i = 0; i < op->n; i++) {
-		uint64_t index = e->first + i;
-
-		if (raft_entry_at(n->raft, index)->kind != RAFT_DATA &&
-		    !raft_entry_at(n->raft, index)->body)
-			raft_set_body(n->raft, index,
-			    (void *)(uintptr_t)(BODIES + ++s->next_body), 100);
-		raft_set_position(n->raft, index, ++n->position);
-		op->entries[i] = entry_of(s, raft_entry_at(n->raft, index));
-	}
+	if (hard)
+		op->records[0].entry =
+		    (struct sim_entry){.term = e->term, .id = e->vote};
+	for (uint32_t i = 0; !hard && i < op->n; i++)
+		op->records[i] = record(s, n, e->first + i);
 }
 
 /* Group commit: one sync for all that is there when it begins. */
 void
 disk_start_sync(struct sim *s, struct sim_node *n)
 {
-	uint64_t us = 100 + sim_below(s, s->o.hostile ? 8000 : 1000);
+	uint64_t us =
+	    100 + sim_below(s, s->o.hostile && !s->quiet ? 8000 : 1000);
 
 	if (!n->up || n->syncing || n->n_ops == 0 || n->full)
 		return;
@@ -73,11 +76,11 @@ disk_start_sync(struct sim *s, struct sim_node *n)
 		us += 100000;
 	n->syncing = 1;
 	n->n_syncing = n->n_ops;
-	sim_schedule(s, EV_SYNC, (uint32_t)(n - s->nodes), us);
+	sim_schedule(s, EV_SYNC, sim_slot(s, n), us);
 }
 
 static void
-add_record(struct sim_disk *d, uint64_t index, const struct sim_entry *e)
+add_record(struct sim_disk *d, const struct sim_record *rec)
 {
 	if (d->n_records == d->cap_records) {
 		d->cap_records = d->cap_records ? d->cap_records * 2 : 256;
@@ -85,69 +88,73 @@ add_record(struct sim_disk *d, uint64_t index, const struct sim_entry *e)
 		    d->records, d->cap_records * sizeof(*d->records));
 		ASSERT(d->records);
 	}
-	d->records[d->n_records++] =
-	    (struct sim_record){.index = index, .entry = *e};
+	d->records[d->n_records++] = *rec;
 }
 
 static void
-put_entries(struct sim_disk *d, const struct sim_op *op)
+put(struct sim_disk *d, const struct sim_record *rec)
 {
-	for (uint32_t i = 0; i < op->n; i++) {
-		uint64_t index = op->first + i;
-
-		ASSERT(index < SIM_ENTRIES);
-		add_record(d, index, &op->entries[i]);
-		if (index > d->base)
-			d->entries[index] = op->entries[i];
+	add_record(d, rec);
+	if (rec->index == 0) {
+		d->term = rec->entry.term;
+		d->vote = rec->entry.id;
+		return;
 	}
-	d->last = op->first + op->n - 1;
-	if (d->last < d->base)
-		d->last = d->base;
+	ASSERT(rec->index < SIM_ENTRIES);
+	d->last = rec->index < d->base ? d->base : rec->index;
+	if (rec->index > d->base)
+		d->entries[rec->index] = rec->entry;
 }
 
+/* The first K writes, and of the next the first RECORDS, are on the disk. */
 static void
-put(struct sim_disk *d, const struct sim_op *op)
-{
-	switch (op->type) {
-	case OP_HARD:
-		d->term = op->term;
-		d->vote = op->vote;
-		break;
-	case OP_ENTRIES:
-		put_entries(d, op);
-		break;
-	case OP_BASE: /* a fill: what was here before is replaced */
-		d->base = d->last = op->index;
-		d->base_term = op->term;
-		d->base_members = op->members;
-		break;
-	}
-}
-
-static void
-take_ops(struct sim_node *n, uint32_t k)
+take_ops(struct sim_node *n, uint32_t k, uint32_t records)
 {
 	for (uint32_t i = 0; i < k; i++) {
-		put(&n->disk, &n->ops[i]);
-		mem_free(n->ops[i].entries);
+		for (uint32_t j = 0; j < n->ops[i].n; j++)
+			put(&n->disk, &n->ops[i].records[j]);
+		mem_free(n->ops[i].records);
 	}
+	for (uint32_t j = 0; j < records; j++)
+		put(&n->disk, &n->ops[k].records[j]);
 	n->n_ops -= k;
 	if (n->n_ops && k)
 		memmove(n->ops, n->ops + k, n->n_ops * sizeof(*n->ops));
 }
 
+/* An error of the disk stops the process; a sync is never tried again. */
 void
 disk_synced(struct sim *s, struct sim_node *n)
 {
-	struct raft_effects fx = {0};
 	uint32_t k = n->n_syncing;
-	uint64_t seq = n->ops[k - 1].seq;
+	struct raft_effects fx = {0};
+	uint64_t seq;
 
 	n->syncing = 0;
-	take_ops(n, k);
-	raft_persisted(n->raft, seq, &fx);
-	sim_effects(s, n, &fx);
-	raft_effects_deinit(&fx);
+	if (n->full)
+		return; /* there was no room after all */
+	if (s->o.hostile && !s->quiet && sim_below(s, 20000) == 0) {
+		sim_trace(s, "n%d: input/output error", (int)n->id);
+		chaos_crash(s, n);
+		return;
+	}
+	seq = n->ops[k - 1].seq;
+	take_ops(n, k, 0);
+	raft_persisted(sim_core(s, n), seq, &fx);
+	sim_done(s, n, &fx);
+}
+
+/* --- manifests ------------------------------------------------------------ */
+
+static void
+save(struct sim_disk *d, uint64_t index, uint64_t term,
+    const struct raft_members *members)
+{
+	d->base = index;
+	d->base_term = term;
+	d->base_members = members;
+	d->saved_term = d->term;
+	d->saved_vote = d->vote;
 }
 
 /* Segments are recycled whole: often more is left than is needed. */
@@ -172,60 +179,93 @@ disk_compact(struct sim *s, struct sim_node *n, uint64_t index)
 
 	if (index <= d->base || index > d->last)
 		return;
-	d->base_members = sim_members(s, raft_members_at(n->raft, index));
-	d->base_term = raft_term_at(n->raft, index);
-	d->base = index;
+	save(d, index, raft_term_at(n->raft, index),
+	    members_keep(s, raft_members_at(n->raft, index)));
 	raft_compact(n->raft, index);
 	recycle(s, d);
 }
 
-static int
-restore(struct sim_node *n, const struct sim_record *rec)
+/* Unless entries that follow are kept, nothing of the old journal counts, be it
+ * still on its way; but for the hard state. */
+void
+disk_adopt(struct sim *s, struct sim_node *n, const struct raft_fill *fill)
 {
-	struct raft_entry e = {.term = rec->entry.term,
-	    .position = rec->entry.position,
-	    .kind = rec->entry.kind,
-	    .bytes = 100,
-	    .body = (void *)(uintptr_t)rec->entry.id,
-	    .members = rec->entry.members};
+	struct sim_disk *d = &n->disk;
+	int keep = raft_keeps_tail(n->raft, fill);
 
-	return raft_restore(n->raft, &e, rec->index);
+	for (uint32_t i = 0; i < n->n_ops && !keep; i++)
+		if (n->ops[i].records[0].index)
+			n->ops[i].n = 0;
+	save(d, fill->index, fill->term, members_keep(s, &fill->members));
+	if (!keep) {
+		d->last = fill->index;
+		d->cut = d->n_records;
+	}
 }
 
-/* What a damaged journal still has is all that there is now. */
-static void
-accept(struct sim_node *n, uint32_t n_records)
+/* --- misfortune ----------------------------------------------------------- */
+
+/* Half the time the write at which it ends is there in part. */
+void
+disk_crash(struct sim *s, struct sim_node *n)
+{
+	uint32_t keep = (uint32_t)sim_below(s, n->n_ops + 1);
+	uint32_t part = 0;
+
+	if (keep < n->n_ops && n->ops[keep].n > 1 && sim_chance(s, 500))
+		part = (uint32_t)sim_below(s, n->ops[keep].n);
+	take_ops(n, keep, part);
+	for (uint32_t i = 0; i < n->n_ops; i++)
+		mem_free(n->ops[i].records);
+	n->n_ops = 0;
+	n->syncing = 0;
+}
+
+/* With the entries goes what was voted since. */
+void
+disk_damage(struct sim *s, struct sim_node *n)
 {
 	struct sim_disk *d = &n->disk;
 
-	d->n_records = n_records;
-	d->last = raft_last(n->raft);
+	if (d->cut == d->n_records)
+		return;
+	d->lost = d->last;
+	d->n_records = d->cut + (uint32_t)sim_below(s, d->n_records - d->cut);
+	d->damaged = 1;
+	d->term = d->saved_term;
+	d->vote = d->saved_vote;
 	for (uint32_t i = d->cut; i < d->n_records; i++)
-		if (d->records[i].index > d->base)
-			d->entries[d->records[i].index] = d->records[i].entry;
+		if (d->records[i].index == 0) {
+			d->term = d->records[i].entry.term;
+			d->vote = d->records[i].entry.id;
+		}
+	check_forgets_votes(s, n);
+	sim_trace(s, "n%d: the journal is damaged", (int)n->id);
 }
 
 void
-disk_restore(struct sim *s, struct sim_node *n)
+disk_forget(struct sim_node *n)
 {
-	struct sim_disk *d = &n->disk;
-	uint32_t i = d->cut;
+	for (uint32_t i = 0; i < n->n_ops; i++)
+		mem_free(n->ops[i].records);
+	n->ops = mem_free(n->ops);
+	n->n_ops = n->cap_ops = 0;
+	mem_free(n->disk.entries);
+	mem_free(n->disk.records);
+	n->disk = (struct sim_disk){0};
+}
 
-	while (i < d->n_records && restore(n, &d->records[i]) == 0)
-		i++;
-	if (d->damaged)
-		accept(n, i);
-	if (i < d->n_records)
-		sim_fail(s, "n%d cannot restore entry %d", (int)n->id,
-		    (int)d->records[i].index);
-	if (raft_last(n->raft) != d->last)
-		sim_fail(s, "n%d has restored %d entries of %d", (int)n->id,
-		    (int)raft_last(n->raft), (int)d->last);
-	for (uint64_t k = d->base + 1; k <= d->last; k++)
-		if (raft_entry_at(n->raft, k)->body !=
-		    (void *)(uintptr_t)d->entries[k].id)
-			sim_fail(s, "n%d has restored another entry %d",
-			    (int)n->id, (int)k);
+/* --- reading -------------------------------------------------------------- */
+
+int
+disk_has(const struct sim_node *n, uint64_t index, const struct sim_entry *e)
+{
+	const struct sim_disk *d = &n->disk;
+
+	if (index <= d->base)
+		return 1; /* applied, so compared with the history before */
+	return index <= d->last && d->entries[index].term == e->term &&
+	       d->entries[index].id == e->id;
 }
 
 static const struct sim_entry *
@@ -233,10 +273,10 @@ find_entry(const struct sim_node *n, uint64_t index)
 {
 	for (uint32_t i = n->n_ops; i-- > 0;) {
 		const struct sim_op *op = &n->ops[i];
+		uint64_t first = op->records[0].index;
 
-		if (op->type == OP_ENTRIES && index >= op->first &&
-		    index < op->first + op->n)
-			return &op->entries[index - op->first];
+		if (first && index >= first && index < first + op->n)
+			return &op->records[index - first].entry;
 	}
 	return &n->disk.entries[index];
 }
@@ -252,53 +292,4 @@ disk_body(const struct sim_node *n, uint64_t index)
 	there = find_entry(n, index);
 	ASSERT(there->position == e->position && e->position);
 	return there->id;
-}
-
-void
-disk_crash(struct sim *s, struct sim_node *n)
-{
-	uint32_t keep = (uint32_t)sim_below(s, n->n_ops + 1);
-
-	/* Half the time the last record that is there is there in part. */
-	take_ops(n, keep);
-	for (uint32_t i = 0; i < n->n_ops; i++)
-		mem_free(n->ops[i].entries);
-	n->n_ops = 0;
-	n->syncing = 0;
-}
-
-void
-disk_damage(struct sim *s, struct sim_node *n)
-{
-	struct sim_disk *d = &n->disk;
-
-	if (d->last == d->base || d->cut == d->n_records)
-		return;
-	d->lost = d->last;
-	d->n_records = d->cut + (uint32_t)sim_below(s, d->n_records - d->cut);
-	d->damaged = 1;
-	sim_trace(s, "n%d: the journal is damaged", (int)n->id);
-}
-
-int
-disk_has(const struct sim_node *n, uint64_t index, const struct sim_entry *e)
-{
-	const struct sim_disk *d = &n->disk;
-
-	if (index <= d->base)
-		return 1; /* applied, so compared with the history before */
-	return index <= d->last && d->entries[index].term == e->term &&
-	       d->entries[index].id == e->id;
-}
-
-void
-disk_deinit(struct sim_node *n)
-{
-	for (uint32_t i = 0; i < n->n_ops; i++)
-		mem_free(n->ops[i].entries);
-	n->ops = mem_free(n->ops);
-	n->n_ops = n->cap_ops = 0;
-	mem_free(n->disk.entries);
-	mem_free(n->disk.records);
-	n->disk = (struct sim_disk){0};
 }

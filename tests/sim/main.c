@@ -2,58 +2,119 @@
 /*
  * main - the simulator's command line.
  *
- *	sim_raft [-n SEEDS] [-f FIRST] [-t TICKS] [-m MUTANT]
- *	sim_raft -r SEED [-t TICKS]		replays one, with its trace
+ *	sim_raft [-f FIRST] [-n SEEDS] [-t TICKS] [-s SECONDS] [-m MUTANT]
+ *	sim_raft -r SEED [-t TICKS] [-m MUTANT]	one, with its trace
  *
  * Three seeds in four are hostile; each hundredth runs twice, and must be the
- * same.  Prints what it found; exit code 1 with a violation.
+ * same.  Prints what it found, and how to see it again; exit code 1 with a
+ * violation.
  */
 #include <getopt.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "src/base/assert.h"
 #include "src/base/mem.h"
 #include "src/consensus/mutants.h"
 #include "tests/sim/sim.h"
 
-struct totals {
-	uint64_t acked, reads, elections, fills, changes;
+/* Shared with the process that simulates: it may end by an assertion. */
+struct run {
+	struct sim_options o;
+	uint64_t first, n, seconds;
+	uint64_t seed, done;
+	uint64_t acked, reads, elections, fills, changes, healed;
 };
 
+static void
+choose(struct sim_options *o, uint64_t seed)
+{
+	o->seed = seed;
+	o->hostile = seed % 4 != 0;
+	o->n_voters = seed % 3 == 0 ? 5 : 3;
+	if (seed % 16 == 7)
+		o->n_voters = 1;
+}
+
 static int
-one(struct sim *s, struct sim_options *o, uint64_t seed, struct totals *t)
+one(struct sim *s, struct run *run, uint64_t seed)
 {
 	int r;
 
-	o->seed = seed;
-	o->hostile = seed % 4 != 0;
-	if (!(seed & 2))
-		o->n_voters = seed % 3 == 0 ? 5 : 3;
-	else
-		o->n_voters = seed % 5 == 0 ? 5 : 3;
-	r = sim_run(s, o);
-	t->acked += s->n_acked;
-	t->reads += s->n_reads;
-	t->elections += s->n_elections;
-	t->fills += s->n_fills;
-	t->changes += s->n_changes;
+	choose(&run->o, seed);
+	r = sim_run(s, &run->o);
+	run->acked += s->n_acked;
+	run->reads += s->n_reads;
+	run->elections += s->n_elections;
+	run->fills += s->n_fills;
+	run->changes += s->n_changes;
+	run->healed += s->n_healed;
 	if (r)
 		printf("seed %llu: %s\n", (unsigned long long)seed, s->failure);
 	return r;
 }
 
 static int
-same_twice(struct sim *s, struct sim_options *o, uint64_t seed)
+run_seed(struct sim *s, struct run *run, uint64_t seed)
 {
-	struct totals t = {0};
 	uint64_t hash;
+	int r = one(s, run, seed);
 
-	one(s, o, seed, &t);
 	hash = s->trace_hash;
 	sim_free(s);
-	one(s, o, seed, &t);
-	return hash == s->trace_hash;
+	if (r || run->o.trace || run->o.mutant || seed % 100)
+		return r;
+	r = one(s, run, seed);
+	sim_free(s);
+	if (r || hash == s->trace_hash)
+		return r;
+	printf("seed %llu: differs from itself\n", (unsigned long long)seed);
+	return 1;
+}
+
+static int
+run_all(struct run *run)
+{
+	struct sim *s = mem_zalloc(sizeof(*s));
+	time_t end = time(NULL) + (time_t)run->seconds;
+	int bad = 0;
+
+	ASSERT(s);
+	for (run->seed = run->first; run->done < run->n && !bad; run->seed++) {
+		if (run->seconds && time(NULL) >= end)
+			break;
+		bad = run_seed(s, run, run->seed);
+		run->done++;
+	}
+	run->seed--;
+	mem_free(s);
+	return bad;
+}
+
+/* In a process of its own: some bugs are stopped by an assertion. */
+static int
+run_apart(struct run *run)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (run->o.mutant && !freopen("/dev/null", "w", stderr))
+			_exit(2);
+		status = run_all(run);
+		fflush(stdout);
+		_exit(status);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 1;
+	if (WIFSIGNALED(status) || WEXITSTATUS(status) > 1)
+		printf("seed %llu: stopped by an assertion\n",
+		    (unsigned long long)run->seed);
+	return status != 0;
 }
 
 static int
@@ -73,88 +134,70 @@ mutant_of(const char *name)
 	exit(2);
 }
 
-/* In a process of its own: some bugs are stopped by an assertion. */
-static int
-one_apart(struct sim *s, struct sim_options *o, uint64_t seed, struct totals *t)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(2);
-		status = one(s, o, seed, t);
-		fflush(stdout);
-		_exit(status);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return 1;
-	if (WIFSIGNALED(status))
-		printf("seed %llu: stopped by an assertion\n",
-		    (unsigned long long)seed);
-	return status != 0;
-}
-
-static int
-run_seed(struct sim *s, struct sim_options *o, uint64_t seed, struct totals *t)
-{
-	int r = o->mutant ? one_apart(s, o, seed, t) : one(s, o, seed, t);
-
-	sim_free(s);
-	if (r || o->trace || o->mutant || seed % 100)
-		return r;
-	r = !same_twice(s, o, seed);
-	sim_free(s);
-	if (r)
-		printf("seed %llu: differs from itself\n",
-		    (unsigned long long)seed);
-	return r;
-}
-
 static void
-parse(
-    int argc, char **argv, struct sim_options *o, uint64_t *first, uint64_t *n)
+parse(int argc, char **argv, struct run *run)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "n:f:t:m:r:")) != -1) {
-		if (c == 'n')
-			*n = strtoull(optarg, NULL, 10);
-		else if (c == 'f' || c == 'r')
-			*first = strtoull(optarg, NULL, 10);
-		else if (c == 't')
-			o->n_ticks = (uint32_t)strtoul(optarg, NULL, 10);
-		else if (c == 'm')
-			o->mutant = mutant_of(optarg);
-		else
+	while ((c = getopt(argc, argv, "n:f:t:s:m:r:")) != -1) {
+		uint64_t n = optarg ? strtoull(optarg, NULL, 10) : 0;
+
+		switch (c) {
+		case 'n':
+			run->n = n;
+			break;
+		case 'r':
+			run->o.trace = stdout;
+			run->n = 1;
+			run->first = n;
+			break;
+		case 'f':
+			run->first = n;
+			break;
+		case 't':
+			run->o.n_ticks = (uint32_t)n;
+			break;
+		case 's':
+			run->n = UINT64_MAX;
+			run->seconds = n;
+			break;
+		case 'm':
+			run->o.mutant = mutant_of(optarg);
+			break;
+		default:
 			exit(2);
-		if (c == 'r') {
-			*n = 1;
-			o->trace = stdout;
 		}
 	}
+}
+
+static void
+report(const struct run *run, int bad)
+{
+	if (bad && !run->o.trace && !run->o.mutant)
+		printf("scripts/sim-replay %llu shows it\n",
+		    (unsigned long long)run->seed);
+	printf("%llu seeds: %llu elections, %llu entries acknowledged, %llu "
+	       "reads, %llu fills, %llu changes of members, %llu repairs; %s\n",
+	    (unsigned long long)run->done, (unsigned long long)run->elections,
+	    (unsigned long long)run->acked, (unsigned long long)run->reads,
+	    (unsigned long long)run->fills, (unsigned long long)run->changes,
+	    (unsigned long long)run->healed,
+	    bad ? "VIOLATION" : "no violation");
 }
 
 int
 main(int argc, char **argv)
 {
-	struct sim_options o = {.n_ticks = 2000};
-	uint64_t first = 0, n = 100, seed;
-	struct totals t = {0};
-	struct sim *s = mem_zalloc(sizeof(*s));
-	int bad = 0;
+	struct run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int bad;
 
-	parse(argc, argv, &o, &first, &n);
-	for (seed = first; seed < first + n && !bad; seed++) {
-		fflush(stdout);
-		bad = run_seed(s, &o, seed, &t);
-	}
-	printf("%llu seeds: %llu elections, %llu entries acknowledged, %llu "
-	       "reads, %llu fills, %llu changes of members; %s\n",
-	    (unsigned long long)(seed - first), (unsigned long long)t.elections,
-	    (unsigned long long)t.acked, (unsigned long long)t.reads,
-	    (unsigned long long)t.fills, (unsigned long long)t.changes,
-	    bad ? "VIOLATION" : "no violation");
-	mem_free(s);
+	ASSERT(run != MAP_FAILED);
+	run->o.n_ticks = 2000;
+	run->n = 100;
+	parse(argc, argv, run);
+	fflush(stdout);
+	bad = run->o.trace ? run_all(run) : run_apart(run);
+	report(run, bad);
 	return bad;
 }

@@ -7,7 +7,7 @@
 static const char *const names[] = {"", "prevote", "prevote answer", "vote",
     "vote answer", "append", "append answer", "timeout now"};
 
-/* Bodies are numbers here: copying is harmless, dropping nothing. */
+/* Bodies are numbers here: copying is harmless. */
 static void
 copy_entries(struct sim *s, const struct sim_node *from,
     const struct raft_msg *m, struct sim_event *ev)
@@ -22,7 +22,7 @@ copy_entries(struct sim *s, const struct sim_node *from,
 		*e = *raft_entry_at(from->raft, m->index + 1 + i);
 		e->body = (void *)(uintptr_t)disk_body(from, m->index + 1 + i);
 		if (e->members)
-			e->members = sim_members(s, e->members);
+			e->members = members_keep(s, e->members);
 	}
 }
 
@@ -31,36 +31,51 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
     const struct raft_msg *m)
 {
 	uint64_t us = 50 + sim_below(s, s->delay_max);
+	uint32_t late = s->straggling;
 	struct sim_event *ev;
 
-	if (!s->quiet &&
-	    sim_chance(s, m->type == RAFT_VOTE_ANSWER ? 3 * s->straggling
-						      : s->straggling))
+	if (m->type == RAFT_VOTE_ANSWER)
+		late *= 3;
+	if (!s->quiet && sim_chance(s, late))
 		us += sim_below(s, s->straggling_us);
-	ev = sim_schedule(s, EV_MSG, (uint32_t)(to - s->nodes), us);
+	ev = sim_schedule(s, EV_MSG, sim_slot(s, to), us);
 	ev->msg = *m;
 	copy_entries(s, from, m, ev);
+}
+
+static void
+trace(struct sim *s, const struct raft_msg *m)
+{
+	if (!s->o.trace)
+		return;
+	sim_trace(s, "n%d -> n%d %s term %d index %d/%d n %d commit %d%s%s%s",
+	    (int)m->from, (int)m->to, names[m->type], (int)m->term,
+	    (int)m->index, (int)m->log_term, (int)m->n, (int)m->commit,
+	    m->reject ? " reject" : "", m->uncounted ? " uncounted" : "",
+	    m->heal ? " heal" : "");
+}
+
+/* Who has given its word and forgets it: the case to look for. */
+static int
+is_a_word(const struct raft_msg *m)
+{
+	return m->type != RAFT_APPEND && m->type != RAFT_PREVOTE &&
+	       m->type != RAFT_PREVOTE_ANSWER;
 }
 
 void
 net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m)
 {
-	struct sim_node *to = sim_find(s, m->to);
+	struct sim_node *to = node_with(s, m->to);
+	uint32_t slot = sim_slot(s, from);
 
-	sim_trace(s, "n%d -> n%d %s term %d index %d/%d n %d commit %d%s",
-	    (int)from->id, (int)m->to, names[m->type], (int)m->term,
-	    (int)m->index, (int)m->log_term, (int)m->n, (int)m->commit,
-	    m->reject ? " reject" : "");
-	/* Who has given its word and forgets it: the case to look for. */
-	if (!s->quiet && m->type != RAFT_APPEND && m->type != RAFT_PREVOTE &&
-	    m->type != RAFT_PREVOTE_ANSWER && sim_chance(s, s->aimed))
-		sim_schedule(s, EV_CRASH, (uint32_t)(from - s->nodes),
-		    sim_below(s, 300));
+	trace(s, m);
+	check_send(s, from, m);
+	if (!s->quiet && is_a_word(m) && sim_chance(s, s->aimed))
+		sim_schedule(s, EV_CRASH, slot, sim_below(s, 300));
 	if (!to && m->type == RAFT_APPEND && sim_chance(s, 100))
-		sim_schedule(s, EV_UNKNOWN, (uint32_t)(from - s->nodes), 1000)
-		    ->msg.from = m->to;
-	if (!to || s->cut[from - s->nodes][to - s->nodes] ||
-	    sim_chance(s, s->drop))
+		sim_schedule(s, EV_UNKNOWN, slot, 1000)->msg.from = m->to;
+	if (!to || s->cut[slot][sim_slot(s, to)] || sim_chance(s, s->drop))
 		return;
 	send_once(s, from, to, m);
 	if (sim_chance(s, s->dup))
@@ -85,9 +100,9 @@ net_deliver(struct sim *s, struct sim_event *ev)
 		return;
 	}
 	ev->msg.entries = ev->entries;
-	raft_receive(n->raft, &ev->msg, &fx);
-	sim_effects(s, n, &fx);
-	raft_effects_deinit(&fx);
+	n->n_bodies += ev->msg.n;
+	raft_receive(sim_core(s, n), &ev->msg, &fx);
+	sim_done(s, n, &fx);
 }
 
 void

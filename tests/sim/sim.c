@@ -3,12 +3,14 @@
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "src/base/assert.h"
 #include "src/base/mem.h"
 
 #define TICK_US 10000
 
+/* xorshift64* */
 uint64_t
 sim_random(struct sim *s)
 {
@@ -28,6 +30,12 @@ int
 sim_chance(struct sim *s, uint32_t p)
 {
 	return sim_below(s, 1000) < p;
+}
+
+uint32_t
+sim_slot(const struct sim *s, const struct sim_node *n)
+{
+	return (uint32_t)(n - s->nodes);
 }
 
 void
@@ -118,125 +126,51 @@ sim_schedule(
 	return ev;
 }
 
-struct sim_node *
-sim_find(struct sim *s, raft_id id)
-{
-	for (uint32_t i = 0; i < SIM_NODES; i++)
-		if (s->nodes[i].id == id && id)
-			return &s->nodes[i];
-	return NULL;
-}
-
-struct sim_node *
-sim_machine(struct sim *s, const struct sim_node *n, raft_id id)
-{
-	const struct raft_member *m = raft_member(n->raft, id);
-
-	for (uint32_t i = 0; m && i < SIM_NODES; i++)
-		if (memcmp(s->nodes[i].name, m->node, sizeof(m->node)) == 0)
-			return &s->nodes[i];
-	return NULL;
-}
-
-const struct raft_members *
-sim_members(struct sim *s, const struct raft_members *m)
-{
-	struct raft_members *copy;
-	size_t bytes = m->n * sizeof(*m->at);
-
-	for (uint32_t i = s->n_pool; i-- > 0;)
-		if (s->pool[i]->n == m->n &&
-		    (m->n == 0 || memcmp(s->pool[i]->at, m->at, bytes) == 0))
-			return s->pool[i];
-	ASSERT(s->n_pool < SIM_MEMBERS);
-	copy = mem_zalloc(sizeof(*copy) + bytes);
-	ASSERT(copy);
-	copy->n = m->n;
-	copy->at = (struct raft_member *)(copy + 1);
-	if (m->n)
-		memcpy(copy + 1, m->at, bytes);
-	return s->pool[s->n_pool++] = copy;
-}
-
-/* --- effects -------------------------------------------------------------- */
-
-static void
-carry_out(struct sim *s, struct sim_node *n, const struct raft_effect *e)
-{
-	switch (e->type) {
-	case RAFT_SEND:
-		net_send(s, n, &e->msg);
-		break;
-	case RAFT_PERSIST_HARD:
-	case RAFT_PERSIST_ENTRIES:
-		disk_persist(s, n, e);
-		break;
-	case RAFT_APPLY:
-		check_apply(s, n, e->last);
-		break;
-	case RAFT_ROLE:
-		check_role(s, n);
-		if (raft_role(n->raft) == RAFT_LEADER && s->operators > 2 &&
-		    !s->quiet && sim_chance(s, 500))
-			sim_schedule(s, EV_CHANGE, (uint32_t)(n - s->nodes),
-			    sim_below(s, 500));
-		break;
-	case RAFT_READ_READY:
-		check_read(s, e->ctx, e->last);
-		break;
-	case RAFT_READ_LOST:
-		break;
-	case RAFT_FILL:
-		chaos_fill(s, n, e->peer);
-		break;
-	case RAFT_HEALED:
-		sim_trace(s, "n%d is whole again", (int)n->id);
-		n->disk.damaged = 0;
-		break;
-	case RAFT_FAILED:
-		sim_fail(s, "n%d has failed: %s", (int)n->id, e->why);
-	}
-}
-
-void
-sim_effects(struct sim *s, struct sim_node *n, struct raft_effects *fx)
-{
-	for (uint32_t i = 0; i < fx->n; i++) {
-		s->trace_hash = (s->trace_hash ^
-				    (fx->items[i].type + fx->items[i].seq * 31 +
-					fx->items[i].last * 131 + n->id)) *
-				0x100000001b3u;
-		carry_out(s, n, &fx->items[i]);
-	}
-	fx->n = 0;
-	disk_start_sync(s, n);
-}
-
 /* --- the loop ------------------------------------------------------------- */
+
+/* For a process that still is what it was when EV was scheduled. */
+static void
+handle_live(struct sim *s, struct sim_event *ev)
+{
+	struct sim_node *n = &s->nodes[ev->slot];
+
+	switch (ev->type) {
+	case EV_MSG:
+		net_deliver(s, ev);
+		break;
+	case EV_SYNC:
+		disk_synced(s, n);
+		break;
+	case EV_UNKNOWN:
+		fill_unknown(s, ev);
+		break;
+	case EV_CRASH:
+		chaos_crash(s, n);
+		break;
+	case EV_OPERATOR:
+		people_watch(s, n);
+		break;
+	case EV_RESUME:
+		n->stopped = 0;
+		break;
+	case EV_FILL:
+	case EV_START:
+		ASSERT_UNREACHED();
+	}
+}
 
 static void
 handle(struct sim *s, struct sim_event *ev)
 {
 	struct sim_node *n = &s->nodes[ev->slot];
 
-	if (ev->type == EV_START) {
+	if (ev->type == EV_FILL) {
+		fill_arrives(s, ev);
+	} else if (ev->type == EV_START) {
 		if (!n->up && n->life == ev->life && n->id)
 			node_start(s, n);
-	} else if (ev->type == EV_RESUME) {
-		n->stopped = 0;
-	} else if (ev->type == EV_FILL) {
-		chaos_fill_arrives(s, ev);
 	} else if (n->up && n->life == ev->life) {
-		if (ev->type == EV_MSG)
-			net_deliver(s, ev);
-		else if (ev->type == EV_SYNC)
-			disk_synced(s, n);
-		else if (ev->type == EV_UNKNOWN)
-			chaos_unknown(s, ev);
-		else if (ev->type == EV_CRASH)
-			chaos_crash(s, n);
-		else if (ev->type == EV_CHANGE)
-			chaos_change(s, n);
+		handle_live(s, ev);
 	}
 }
 
@@ -259,17 +193,19 @@ run(struct sim *s)
 	uint32_t calm = s->o.n_ticks * 3 / 4;
 
 	chaos_begin(s);
+	people_found_group(s);
 	for (uint32_t tick = 0; tick < s->o.n_ticks; tick++) {
 		run_until(s, s->now + TICK_US);
 		for (uint32_t i = 0; i < SIM_NODES; i++)
-			if (s->nodes[i].up && !s->nodes[i].stopped) {
+			if (s->nodes[i].up && !s->nodes[i].stopped)
 				node_tick(s, &s->nodes[i]);
-				check_tick(s, &s->nodes[i]);
-			}
+		check_tick(s);
 		if (tick == calm)
 			chaos_end(s);
 		s->last_ticks = tick + 100 > s->o.n_ticks;
-		chaos_tick(s);
+		people_tick(s);
+		if (!s->quiet)
+			chaos_tick(s);
 	}
 	check_converged(s);
 }
@@ -284,6 +220,7 @@ sim_run(struct sim *s, const struct sim_options *o)
 	s->trace_hash = 0xcbf29ce484222325u;
 	for (int i = 0; i < 8; i++)
 		sim_random(s);
+	mem_set_hook(sim_refuses, s);
 	if (setjmp(s->out))
 		return 1;
 	run(s);
@@ -293,11 +230,14 @@ sim_run(struct sim *s, const struct sim_options *o)
 void
 sim_free(struct sim *s)
 {
+	mem_set_hook(NULL, NULL);
 	while (s->n_heap)
 		net_event_free(s->heap[--s->n_heap]);
 	s->heap = mem_free(s->heap);
-	for (uint32_t i = 0; i < SIM_NODES; i++)
-		node_remove(&s->nodes[i]);
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		s->nodes[i].raft = raft_free(s->nodes[i].raft);
+		disk_forget(&s->nodes[i]);
+	}
 	while (s->n_pool)
 		mem_free(s->pool[--s->n_pool]);
 }

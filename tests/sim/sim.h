@@ -2,10 +2,10 @@
 /*
  * sim - a consensus group on virtual time, under faults from a seed.
  *
- * Nodes have a journal on a disk of their own: what is not synced is lost in a
- * crash but for any prefix of it.  The net delays, drops, doubles, reorders and
- * is cut, one way or both.  After each event the invariants of check.c hold, or
- * `failure` says which does not.
+ * Machines have a journal on a disk of their own: what is not synced is lost in
+ * a crash but for any prefix of it.  The net delays, drops, doubles, reorders
+ * and is cut, one way or both.  After each event the invariants of check.c hold,
+ * or `failure` says which does not.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -17,9 +17,9 @@
 #include "src/consensus/raft.h"
 
 #define SIM_NODES   8    /* machines; a replica is a life on one of them */
-#define SIM_ENTRIES 8192 /* of the committed history */
+#define SIM_ENTRIES 4096 /* of the committed history */
 #define SIM_TERMS   8192
-#define SIM_MEMBERS 1024
+#define SIM_MEMBERS 1024 /* kinds of configuration */
 
 struct sim_options {
 	uint64_t seed;
@@ -37,32 +37,33 @@ struct sim_entry {
 	const struct raft_members *members;
 };
 
-enum sim_op_type { OP_HARD = 1, OP_ENTRIES, OP_BASE };
-
-struct sim_op {
-	enum sim_op_type type;
-	uint64_t seq, term, first, index;
-	raft_id vote;
-	uint32_t n;
-	struct sim_entry *entries;
-	const struct raft_members *members;
+/* What is written, in order: hard state, or an entry. */
+struct sim_record {
+	uint64_t
+	    index; /* 0: hard state, in `entry`: its term, the vote as id */
+	struct sim_entry entry;
 };
 
-struct sim_record {
-	uint64_t index;
-	struct sim_entry entry;
+struct sim_op {
+	uint64_t seq;
+	uint32_t n;
+	struct sim_record *records;
 };
 
 /* What a disk holds, after the operations that are on it. */
 struct sim_disk {
 	uint64_t term;
 	raft_id vote;
-	uint64_t base, base_term;
+	/* the manifest */
+	uint64_t base, base_term, saved_term;
+	raft_id saved_vote;
 	const struct raft_members *base_members;
-	uint64_t last; /* entries base + 1 .. last, by index */
-	struct sim_entry *entries;
-	struct sim_record *records; /* as written; those from `cut` on count */
+	/* the journal: records from `cut` on count */
+	struct sim_record *records;
 	uint32_t n_records, cap_records, cut;
+	/* what it comes to: entries base + 1 .. last, by index */
+	uint64_t last;
+	struct sim_entry *entries;
 	int damaged;
 	uint64_t lost; /* damaged: it had entries up to here */
 };
@@ -76,10 +77,11 @@ struct sim_node {
 	struct sim_disk disk;
 	struct sim_op *ops; /* not synced yet */
 	uint32_t n_ops, cap_ops, n_syncing;
-	int syncing, full; /* full: the disk has no room for entries */
+	int syncing, full; /* full: the disk has no room */
 	uint64_t life;     /* of the process: events for older ones are void */
 	uint64_t applied, position;
-	int64_t clock_skew;
+	uint64_t ahead_us; /* its clock has jumped */
+	int64_t n_bodies;  /* that the core owns */
 };
 
 enum sim_event_type {
@@ -90,7 +92,7 @@ enum sim_event_type {
 	EV_START,
 	EV_RESUME,
 	EV_CRASH,
-	EV_CHANGE,
+	EV_OPERATOR, /* somebody watches who becomes leader */
 };
 
 struct sim_event {
@@ -101,6 +103,7 @@ struct sim_event {
 	struct raft_msg msg;
 	struct raft_entry *entries;
 	/* a fill */
+	uint8_t name[16];
 	uint32_t from_slot;
 	uint64_t from_life;
 	struct raft_fill fill;
@@ -112,17 +115,20 @@ struct sim {
 	struct sim_node nodes[SIM_NODES];
 	struct sim_event **heap;
 	uint32_t n_heap, cap_heap;
-	uint8_t cut[SIM_NODES][SIM_NODES]; /* from, to */
-	uint32_t drop, dup;                /* in 1000 */
-	uint64_t delay_max;
-	uint32_t straggling; /* in 1000: messages that come much later */
-	uint32_t aimed;      /* in 1000: a crash just after a word was given */
-	uint64_t jitter_us, straggling_us;
-	uint32_t operators; /* how busy they are */
-	int quiet;          /* no more faults: it must converge */
-	int last_ticks;     /* nor writes */
 	struct raft_members *pool[SIM_MEMBERS]; /* one of each kind */
 	uint32_t n_pool;
+
+	/* how bad the world is; of 1000 where nothing else is said */
+	uint8_t cut[SIM_NODES][SIM_NODES]; /* from, to */
+	uint32_t drop, dup;
+	uint32_t straggling; /* messages that come much later */
+	uint32_t aimed;      /* a crash just after a word was given */
+	uint32_t no_memory;  /* of 100,000 allocations of a core */
+	uint32_t harm, operators;
+	uint64_t delay_max, jitter_us, straggling_us;
+	int quiet;      /* no more faults: it must converge */
+	int last_ticks; /* nor writes */
+	int in_core, starved;
 
 	/* what must never change */
 	struct sim_entry history[SIM_ENTRIES]; /* by index */
@@ -130,8 +136,9 @@ struct sim {
 	    committed_in[SIM_ENTRIES]; /* in this term, or an earlier one */
 	uint64_t n_history;
 	raft_id leaders[SIM_TERMS];
+	uint16_t votes[SIM_NODES][SIM_TERMS];
 	uint64_t acked; /* the highest index that was acknowledged */
-	uint64_t n_acked, n_reads, n_elections, n_fills, n_changes;
+	uint64_t n_acked, n_reads, n_elections, n_fills, n_changes, n_healed;
 
 	/* proposals and reads on their way */
 	uint64_t next_command, next_body, next_read;
@@ -159,15 +166,16 @@ void sim_fail(struct sim *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 struct sim_event *sim_schedule(
     struct sim *s, enum sim_event_type type, uint32_t slot, uint64_t in_us);
-struct sim_node *sim_find(struct sim *s, raft_id id);
-/* The machine on which member ID of N's group is, or is to be; may be NULL. */
-struct sim_node *sim_machine(
-    struct sim *s, const struct sim_node *n, raft_id id);
-/* An equal one that stays. */
-const struct raft_members *sim_members(
-    struct sim *s, const struct raft_members *m);
-/* Carries out what the core of N wants. */
-void sim_effects(struct sim *s, struct sim_node *n, struct raft_effects *fx);
+uint32_t sim_slot(const struct sim *s, const struct sim_node *n);
+
+/* --- effects.c ------------------------------------------------------------ */
+
+/* Around each event of a core: what it takes from memory may be refused, and
+ * then it crashes; what it wants is carried out. */
+struct raft *sim_core(struct sim *s, struct sim_node *n);
+void sim_done(struct sim *s, struct sim_node *n, struct raft_effects *fx);
+/* Of mem.h. */
+int sim_refuses(void *sim, size_t n);
 
 /* --- disk.c --------------------------------------------------------------- */
 
@@ -177,32 +185,62 @@ void disk_start_sync(struct sim *s, struct sim_node *n);
 void disk_synced(struct sim *s, struct sim_node *n);
 /* A checkpoint: entries up to INDEX are in chunk files. */
 void disk_compact(struct sim *s, struct sim_node *n, uint64_t index);
+/* A fill takes the place of what there was, by rename. */
+void disk_adopt(
+    struct sim *s, struct sim_node *n, const struct raft_fill *fill);
 /* The power goes: some prefix of what was not synced is there. */
 void disk_crash(struct sim *s, struct sim_node *n);
-/* What the journal says is what the core is given, and nothing else. */
-void disk_restore(struct sim *s, struct sim_node *n);
-/* The body of entry INDEX, from memory or from the disk. */
-uint64_t disk_body(const struct sim_node *n, uint64_t index);
-/* Entries behind some point are unreadable. */
+/* Records behind some point are unreadable. */
 void disk_damage(struct sim *s, struct sim_node *n);
-void disk_deinit(struct sim_node *n);
+void disk_forget(struct sim_node *n);
 int disk_has(
     const struct sim_node *n, uint64_t index, const struct sim_entry *e);
+/* The body of entry INDEX, from memory or from the disk. */
+uint64_t disk_body(const struct sim_node *n, uint64_t index);
 
 /* --- node.c --------------------------------------------------------------- */
 
+struct sim_node *node_with(struct sim *s, raft_id id);
+struct sim_node *node_named(struct sim *s, const uint8_t name[16]);
+/* NULL: nobody is. */
+struct sim_node *node_leader(struct sim *s);
+struct sim_node *node_any(struct sim *s);
+/* A replica without anything. */
 void node_create(struct sim *s, struct sim_node *n, raft_id id);
-/* The replica goes, and what it had. */
-void node_remove(struct sim_node *n);
 void node_start(struct sim *s, struct sim_node *n);
 void node_crash(struct sim *s, struct sim_node *n);
+/* The replica goes, and what it had. */
+void node_remove(struct sim *s, struct sim_node *n);
 void node_tick(struct sim *s, struct sim_node *n);
+/* The journal, as a core is given it. */
+void node_restore(struct sim *s, struct sim_node *n);
+/* An equal one that stays. */
+const struct raft_members *members_keep(
+    struct sim *s, const struct raft_members *m);
+uint32_t members_voters(const struct raft_members *m);
+int members_have(const struct raft_members *m, raft_id id);
+/* One whose machine is there no more; NULL. */
+const struct raft_member *members_lost(
+    struct sim *s, const struct raft_members *m);
 
 /* --- net.c ---------------------------------------------------------------- */
 
 void net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m);
 void net_deliver(struct sim *s, struct sim_event *ev);
 void net_event_free(struct sim_event *ev);
+
+/* --- people.c: clients and operators -------------------------------------- */
+
+void people_tick(struct sim *s);
+/* N was just elected: what can go wrong then? */
+void people_watch(struct sim *s, struct sim_node *n);
+void people_found_group(struct sim *s);
+
+/* --- fills.c -------------------------------------------------------------- */
+
+void fill_begin(struct sim *s, struct sim_node *leader, raft_id peer);
+void fill_arrives(struct sim *s, struct sim_event *ev);
+void fill_unknown(struct sim *s, struct sim_event *ev);
 
 /* --- chaos.c -------------------------------------------------------------- */
 
@@ -211,19 +249,19 @@ void chaos_tick(struct sim *s);
 void chaos_end(struct sim *s);
 /* The process dies, and is back soon. */
 void chaos_crash(struct sim *s, struct sim_node *n);
-/* An operator who does not wait. */
-void chaos_change(struct sim *s, struct sim_node *leader);
-void chaos_fill(struct sim *s, struct sim_node *leader, raft_id peer);
-void chaos_fill_arrives(struct sim *s, struct sim_event *ev);
-void chaos_unknown(struct sim *s, struct sim_event *ev);
+int chaos_any_damaged(const struct sim *s);
 
 /* --- check.c -------------------------------------------------------------- */
 
 void check_role(struct sim *s, struct sim_node *n);
 void check_apply(struct sim *s, struct sim_node *n, uint64_t to);
 void check_read(struct sim *s, uint64_t ctx, uint64_t index);
-void check_tick(struct sim *s, struct sim_node *n);
+/* What may leave N. */
+void check_send(struct sim *s, struct sim_node *n, const struct raft_msg *m);
+void check_tick(struct sim *s);
 void check_promoted(struct sim *s, struct sim_node *leader, raft_id id);
+void check_fill(struct sim *s, struct sim_node *leader, raft_id id);
+void check_forgets_votes(struct sim *s, const struct sim_node *n);
 void check_converged(struct sim *s);
 
 #endif
