@@ -25,7 +25,8 @@ create_learners(struct raft *r, struct raft_effects *fx)
 	for (uint32_t i = 0; i < r->n_peers; i++) {
 		struct peer *p = &r->peers[i];
 
-		if (p->state != PEER_NEW || p->id > r->commit)
+		if (p->state != PEER_NEW ||
+		    (p->id > r->commit && !MUTANT(r, CREATED_BEFORE_COMMIT)))
 			continue;
 		p->heard_us = r->now_us;
 		p->state = PEER_PROBE;
@@ -97,7 +98,9 @@ int
 raft_keeps_tail(const struct raft *r, const struct raft_fill *fill)
 {
 	return log_term(r, fill->index) == fill->term &&
-	       r->stable >= fill->index && !MUTANT(r, FILL_DROPS_TAIL);
+	       (r->stable >= fill->index ||
+		   MUTANT(r, FILL_KEEPS_UNSYNCED_TAIL)) &&
+	       !MUTANT(r, FILL_DROPS_TAIL);
 }
 
 static int

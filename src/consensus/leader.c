@@ -305,7 +305,8 @@ on_reject(struct raft *r, struct peer *p, const struct raft_msg *m,
 		p->match = m->index;
 	if (m->index < r->log.base)
 		next = m->index + 1; /* behind the log: to be filled */
-	if (p->state == PEER_FILL || m->index < p->match)
+	if (p->state == PEER_FILL || m->index < p->match ||
+	    MUTANT(r, REJECTS_IGNORED))
 		return; /* late */
 	back_to_probe(p, next);
 	send_entries(r, p, fx);

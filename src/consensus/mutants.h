@@ -50,6 +50,12 @@
 	X(FILL_KEEPS_TERM)                                                     \
 	X(FILL_GOES_BACK)                                                      \
 	X(FILL_FORGETS_MEMBERS)                                                \
+	X(FILL_KEEPS_UNSYNCED_TAIL)                                            \
+	X(CREATED_BEFORE_COMMIT)                                               \
+	X(RESTORE_KEEPS_REPLACED)                                              \
+	X(OLD_LIFE_ACCEPTED)                                                   \
+	X(SPEAKS_AFTER_FAILURE)                                                \
+	X(REJECTS_IGNORED)                                                     \
 	X(REMOVED_LEADER_STAYS)
 
 enum raft_mutant {

@@ -22,7 +22,8 @@ emit(struct raft *r, struct raft_effects *fx, enum raft_effect_type type)
 {
 	struct raft_effect *e;
 
-	if (r->failed && type != RAFT_FAILED && type != RAFT_READ_LOST)
+	if (r->failed && type != RAFT_FAILED && type != RAFT_READ_LOST &&
+	    !MUTANT(r, SPEAKS_AFTER_FAILURE))
 		return NULL;
 	if (fx->n == fx->cap) {
 		uint32_t cap = fx->cap ? fx->cap * 2 : 32;
@@ -267,8 +268,9 @@ is_sane(const struct raft *r, const struct raft_msg *m)
 {
 	uint64_t term = m->log_term;
 
-	if (m->to != r->config.self || m->from == 0 ||
-	    m->from == r->config.self || (m->n && m->type != RAFT_APPEND))
+	if ((m->to != r->config.self && !MUTANT(r, OLD_LIFE_ACCEPTED)) ||
+	    m->from == 0 || m->from == r->config.self ||
+	    (m->n && m->type != RAFT_APPEND))
 		return 0;
 	if (m->term > TERM_MAX || (m->type == RAFT_APPEND && term > m->term))
 		return 0;
@@ -393,7 +395,7 @@ raft_restore(struct raft *r, const struct raft_entry *e, uint64_t index)
 	uint64_t base = r->log.base;
 	int bad = 0;
 
-	if (index <= r->log.last)
+	if (index <= r->log.last && !MUTANT(r, RESTORE_KEEPS_REPLACED))
 		log_truncate(r, index > base ? index : base + 1);
 	if (is_outdated(r, e, index)) {
 		r->outdated = index > base;

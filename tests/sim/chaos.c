@@ -13,11 +13,24 @@ chaos_any_damaged(const struct sim *s)
 	return 0;
 }
 
-/* A damaged replica has no vote, and one without its disk is no more: the
- * others must be a majority, and agree on who they are, on their disks too, or
- * there may be no leader for good. */
+/* Somebody may still count on a machine that is no more. */
 static int
-may_lose_one(struct sim *s)
+any_lost(struct sim *s)
+{
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		const struct raft *r = s->nodes[i].raft;
+
+		if (s->nodes[i].id &&
+		    (!r || members_lost(s, raft_members(r)) ||
+			members_lost(s, raft_members_at(r, raft_commit(r)))))
+			return 1;
+	}
+	return 0;
+}
+
+/* Everybody is there, and they agree on who they are, on their disks too. */
+static int
+all_agree(struct sim *s)
 {
 	const struct raft_members *first = NULL;
 
@@ -30,12 +43,20 @@ may_lose_one(struct sim *s)
 		if (!n->up || n->n_ops)
 			return 0;
 		m = members_keep(s, raft_members(n->raft));
-		if (members_voters(m) < 3 || (first && m != first) ||
-		    members_lost(s, m))
+		if (first && m != first)
 			return 0;
 		first = m;
 	}
-	return !chaos_any_damaged(s);
+	return first && members_voters(first) > 2;
+}
+
+/* A damaged replica has no vote, and one without its disk is no more: unless
+ * the others are a majority, and agree, there may be no leader for good. */
+static int
+may_lose_one(struct sim *s)
+{
+	return !chaos_any_damaged(s) && !any_lost(s) &&
+	       (s->reckless || all_agree(s));
 }
 
 static struct sim_node *
@@ -49,7 +70,7 @@ victim(struct sim *s)
 static void
 crash_one(struct sim *s)
 {
-	int damage = may_lose_one(s) && sim_chance(s, 300);
+	int damage = may_lose_one(s) && sim_chance(s, s->reckless ? 700 : 300);
 	struct sim_node *n = victim(s);
 
 	if (!n->up)
@@ -73,10 +94,12 @@ replace_disk(struct sim *s)
 {
 	struct sim_node *n = victim(s);
 
-	if (!may_lose_one(s))
+	if (!may_lose_one(s) || !n->up ||
+	    members_voters(raft_members(n->raft)) < 2)
 		return;
 	sim_trace(s, "n%d: the disk is replaced", (int)n->id);
 	node_remove(s, n);
+	n->boot++;
 	n->newest = 0;
 	n->name[1]++;
 }
@@ -171,9 +194,10 @@ chaos_begin(struct sim *s)
 	s->straggling = sim_chance(s, 500) ? 5 : 60;
 	s->jitter_us = sim_chance(s, 500) ? 60000 : 8000;
 	s->straggling_us = sim_chance(s, 500) ? 400000 : 1500000;
-	s->operators = sim_chance(s, 700) ? 2 : 20;
+	s->operators = sim_chance(s, 500) ? 2 : 20 * sim_chance(s, 600);
 	s->aimed = sim_chance(s, 500) ? 0 : 1 + (uint32_t)sim_below(s, 20);
-	s->no_memory = sim_chance(s, 800) ? 0 : (uint32_t)sim_below(s, 300);
+	s->no_memory = sim_chance(s, 800) ? 0 : (uint32_t)sim_below(s, 2000);
+	s->reckless = sim_chance(s, 150);
 }
 
 void

@@ -122,6 +122,14 @@ take_ops(struct sim_node *n, uint32_t k, uint32_t records)
 		memmove(n->ops, n->ops + k, n->n_ops * sizeof(*n->ops));
 }
 
+/* After an error the pages count as clean: they never reach the disk. */
+static void
+lose_records(struct sim_node *n, uint32_t k)
+{
+	for (uint32_t i = 0; i < k; i++)
+		n->ops[i].n = 0;
+}
+
 /* An error of the disk stops the process; a sync is never tried again. */
 void
 disk_synced(struct sim *s, struct sim_node *n)
@@ -135,8 +143,11 @@ disk_synced(struct sim *s, struct sim_node *n)
 		return; /* there was no room after all */
 	if (s->o.hostile && !s->quiet && sim_below(s, 20000) == 0) {
 		sim_trace(s, "n%d: input/output error", (int)n->id);
-		chaos_crash(s, n);
-		return;
+		if (!HAS_MUTANT(s, SYNC_TRIED_AGAIN)) {
+			chaos_crash(s, n);
+			return;
+		}
+		lose_records(n, k);
 	}
 	seq = n->ops[k - 1].seq;
 	take_ops(n, k, 0);
@@ -147,14 +158,14 @@ disk_synced(struct sim *s, struct sim_node *n)
 /* --- manifests ------------------------------------------------------------ */
 
 static void
-save(struct sim_disk *d, uint64_t index, uint64_t term,
+save(struct sim *s, struct sim_disk *d, uint64_t index, uint64_t term,
     const struct raft_members *members)
 {
 	d->base = index;
 	d->base_term = term;
 	d->base_members = members;
 	d->saved_term = d->term;
-	d->saved_vote = d->vote;
+	d->saved_vote = HAS_MUTANT(s, MANIFEST_WITHOUT_VOTE) ? 0 : d->vote;
 }
 
 /* Segments are recycled whole: often more is left than is needed. */
@@ -179,7 +190,7 @@ disk_compact(struct sim *s, struct sim_node *n, uint64_t index)
 
 	if (index <= d->base || index > d->last)
 		return;
-	save(d, index, raft_term_at(n->raft, index),
+	save(s, d, index, raft_term_at(n->raft, index),
 	    members_keep(s, raft_members_at(n->raft, index)));
 	raft_compact(n->raft, index);
 	recycle(s, d);
@@ -196,8 +207,8 @@ disk_adopt(struct sim *s, struct sim_node *n, const struct raft_fill *fill)
 	for (uint32_t i = 0; i < n->n_ops && !keep; i++)
 		if (n->ops[i].records[0].index)
 			n->ops[i].n = 0;
-	save(d, fill->index, fill->term, members_keep(s, &fill->members));
-	if (!keep) {
+	save(s, d, fill->index, fill->term, members_keep(s, &fill->members));
+	if (!keep && !HAS_MUTANT(s, FILL_WITHOUT_CUT)) {
 		d->last = fill->index;
 		d->cut = d->n_records;
 	}
@@ -205,20 +216,41 @@ disk_adopt(struct sim *s, struct sim_node *n, const struct raft_fill *fill)
 
 /* --- misfortune ----------------------------------------------------------- */
 
+/* As a start would find it. */
+static void
+read_hard(struct sim_disk *d)
+{
+	d->term = d->saved_term;
+	d->vote = d->saved_vote;
+	for (uint32_t i = d->cut; i < d->n_records; i++)
+		if (d->records[i].index == 0) {
+			d->term = d->records[i].entry.term;
+			d->vote = d->records[i].entry.id;
+		}
+}
+
 /* Half the time the write at which it ends is there in part. */
 void
 disk_crash(struct sim *s, struct sim_node *n)
 {
 	uint32_t keep = (uint32_t)sim_below(s, n->n_ops + 1);
 	uint32_t part = 0;
+	uint64_t term;
+	raft_id vote;
 
 	if (keep < n->n_ops && n->ops[keep].n > 1 && sim_chance(s, 500))
 		part = (uint32_t)sim_below(s, n->ops[keep].n);
 	take_ops(n, keep, part);
+	term = n->disk.term;
+	vote = n->disk.vote;
 	for (uint32_t i = 0; i < n->n_ops; i++)
 		mem_free(n->ops[i].records);
 	n->n_ops = 0;
 	n->syncing = 0;
+	read_hard(&n->disk);
+	if (n->disk.term != term || n->disk.vote != vote)
+		sim_fail(s, "n%d forgets its term %d, or its vote for n%d",
+		    (int)n->id, (int)term, (int)vote);
 }
 
 /* With the entries goes what was voted since. */
@@ -232,13 +264,7 @@ disk_damage(struct sim *s, struct sim_node *n)
 	d->lost = d->last;
 	d->n_records = d->cut + (uint32_t)sim_below(s, d->n_records - d->cut);
 	d->damaged = 1;
-	d->term = d->saved_term;
-	d->vote = d->saved_vote;
-	for (uint32_t i = d->cut; i < d->n_records; i++)
-		if (d->records[i].index == 0) {
-			d->term = d->records[i].entry.term;
-			d->vote = d->records[i].entry.id;
-		}
+	read_hard(d);
 	check_forgets_votes(s, n);
 	sim_trace(s, "n%d: the journal is damaged", (int)n->id);
 }
@@ -289,7 +315,9 @@ disk_body(const struct sim_node *n, uint64_t index)
 
 	if (e->body)
 		return (uintptr_t)e->body;
+	if (e->position == 0)
+		return 0; /* just made, not written yet */
 	there = find_entry(n, index);
-	ASSERT(there->position == e->position && e->position);
+	ASSERT(there->position == e->position);
 	return there->id;
 }

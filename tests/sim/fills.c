@@ -62,11 +62,13 @@ adopt(struct sim *s, struct sim_node *n, const struct raft_fill *fill)
 {
 	struct raft_effects fx = {0};
 
-	if (!is_wanted(s, n, fill))
+	if (is_wanted(s, n, fill)) {
+		disk_adopt(s, n, fill);
+		n->applied = fill->index;
+		s->n_fills++;
+	} else if (fill->index > raft_commit(n->raft)) {
 		return;
-	disk_adopt(s, n, fill);
-	n->applied = fill->index;
-	s->n_fills++;
+	}
 	raft_filled(sim_core(s, n), fill, &fx);
 	sim_done(s, n, &fx);
 }

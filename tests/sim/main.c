@@ -19,7 +19,6 @@
 
 #include "src/base/assert.h"
 #include "src/base/mem.h"
-#include "src/consensus/mutants.h"
 #include "tests/sim/sim.h"
 
 /* Shared with the process that simulates: it may end by an assertion. */
@@ -122,15 +121,16 @@ mutant_of(const char *name)
 {
 	static const char *const names[] = {"",
 #define NAME(x) #x,
-	    RAFT_MUTANTS(NAME)
+	    RAFT_MUTANTS(NAME) "", SIM_MUTANTS(NAME)
 #undef NAME
 	};
 
-	for (int i = 1; i < RAFT_N_MUTANTS; i++)
-		if (strcmp(names[i], name) == 0)
+	for (int i = 1; i < SIM_N_MUTANTS; i++)
+		if (strcmp(names[i], name) == 0 && i != SIM_NO_MUTANT)
 			return i;
-	for (int i = 1; i < RAFT_N_MUTANTS; i++)
-		puts(names[i]);
+	for (int i = 1; i < SIM_N_MUTANTS; i++)
+		if (i != SIM_NO_MUTANT)
+			puts(names[i]);
 	exit(2);
 }
 

@@ -182,7 +182,6 @@ node_start(struct sim *s, struct sim_node *n)
 static void
 stop(struct sim *s, struct sim_node *n)
 {
-	n->up = n->stopped = 0;
 	n->life++;
 	n->ahead_us = 0;
 	n->raft = raft_free(n->raft);
@@ -199,6 +198,8 @@ node_crash(struct sim *s, struct sim_node *n)
 		return;
 	sim_trace(s, "n%d crashes", (int)n->id);
 	stop(s, n);
+	n->up = n->stopped = 0;
+	n->boot++;
 	disk_crash(s, n);
 }
 
@@ -208,7 +209,7 @@ node_remove(struct sim *s, struct sim_node *n)
 	stop(s, n);
 	disk_forget(n);
 	n->id = 0;
-	n->syncing = 0;
+	n->up = n->stopped = n->syncing = n->full = 0;
 }
 
 void

@@ -28,12 +28,11 @@ propose(struct sim *s)
 }
 
 static void
-read_something(struct sim *s)
+read_something(struct sim *s, struct sim_node *n)
 {
-	struct sim_node *n = node_leader(s);
 	uint32_t k = 1 + (uint32_t)sim_below(s, 3);
 
-	for (uint32_t i = 0; n && n->up && i < k; i++) {
+	for (uint32_t i = 0; n->up && i < k; i++) {
 		struct raft_effects fx = {0};
 		uint64_t ctx = ++s->next_read;
 
@@ -71,16 +70,15 @@ change(struct sim *s, struct sim_node *n, enum change what, raft_id id,
 		: what == PROMOTE ? raft_promote(core, id, &fx)
 				  : raft_remove(core, id, &fx);
 
-	if (r == 0) {
-		sim_trace(s, "n%d %s n%d", (int)n->id, names[what], (int)id);
-		s->n_changes++;
-		if (what == PROMOTE)
-			check_promoted(s, n, id);
-		if (s->operators > 2 && !s->quiet && sim_chance(s, 100))
-			sim_schedule(
-			    s, EV_CRASH, sim_slot(s, n), sim_below(s, 20000));
-	}
 	sim_done(s, n, &fx);
+	if (r)
+		return;
+	sim_trace(s, "n%d %s n%d", (int)n->id, names[what], (int)id);
+	s->n_changes++;
+	if (what == PROMOTE)
+		check_promoted(s, n, id);
+	if (s->operators > 2 && !s->quiet && sim_chance(s, 100))
+		sim_schedule(s, EV_CRASH, sim_slot(s, n), sim_below(s, 20000));
 }
 
 /* A machine without a member; an older life may still be on it. */
@@ -231,8 +229,10 @@ people_tick(struct sim *s)
 
 	if (!s->last_ticks && sim_chance(s, 300))
 		propose(s);
-	if (sim_chance(s, 100))
-		read_something(s);
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		if (s->nodes[i].up && sim_chance(s, 100) &&
+		    raft_role(s->nodes[i].raft) == RAFT_LEADER)
+			read_something(s, &s->nodes[i]);
 	collect(s);
 	if (s->quiet) {
 		remove_lost(s);
@@ -271,7 +271,7 @@ people_found_group(struct sim *s)
 		struct sim_disk *d = &n->disk;
 
 		node_create(s, n, i + 1);
-		d->base_members = members_keep(s, &m);
+		d->base_members = s->founders = members_keep(s, &m);
 		if (m.n > 1) {
 			d->base = d->last = s->n_history = m.n;
 			d->base_term = d->term = d->saved_term = 1;

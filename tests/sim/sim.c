@@ -121,6 +121,7 @@ sim_schedule(
 	ev->tie = s->tie++;
 	ev->type = type;
 	ev->slot = slot;
+	ev->boot = s->nodes[slot].boot;
 	ev->life = s->nodes[slot].life;
 	push(s, ev);
 	return ev;
@@ -169,7 +170,8 @@ handle(struct sim *s, struct sim_event *ev)
 	} else if (ev->type == EV_START) {
 		if (!n->up && n->life == ev->life && n->id)
 			node_start(s, n);
-	} else if (n->up && n->life == ev->life) {
+	} else if (n->up && n->boot == ev->boot &&
+		   (n->life == ev->life || ev->type == EV_MSG)) {
 		handle_live(s, ev);
 	}
 }

@@ -14,12 +14,29 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "src/consensus/mutants.h"
 #include "src/consensus/raft.h"
 
 #define SIM_NODES   8    /* machines; a replica is a life on one of them */
 #define SIM_ENTRIES 4096 /* of the committed history */
 #define SIM_TERMS   8192
 #define SIM_MEMBERS 1024 /* kinds of configuration */
+
+/* Bugs of a host, to have beside those of the core (mutants.h). */
+#define SIM_MUTANTS(X)                                                         \
+	X(MANIFEST_WITHOUT_VOTE)                                               \
+	X(FILL_WITHOUT_CUT)                                                    \
+	X(SYNC_TRIED_AGAIN)
+
+enum sim_mutant {
+	SIM_NO_MUTANT = RAFT_N_MUTANTS,
+#define SIM_MUTANT_ENUM(name) SIM_##name,
+	SIM_MUTANTS(SIM_MUTANT_ENUM)
+#undef SIM_MUTANT_ENUM
+	    SIM_N_MUTANTS
+};
+
+#define HAS_MUTANT(s, name) ((s)->o.mutant == SIM_##name)
 
 struct sim_options {
 	uint64_t seed;
@@ -78,7 +95,8 @@ struct sim_node {
 	struct sim_op *ops; /* not synced yet */
 	uint32_t n_ops, cap_ops, n_syncing;
 	int syncing, full; /* full: the disk has no room */
-	uint64_t life;     /* of the process: events for older ones are void */
+	uint64_t boot; /* of the process: messages for older ones are void */
+	uint64_t life; /* of the replica in it: other events, too */
 	uint64_t applied, position;
 	uint64_t ahead_us; /* its clock has jumped */
 	int64_t n_bodies;  /* that the core owns */
@@ -99,7 +117,7 @@ struct sim_event {
 	uint64_t at, tie;
 	enum sim_event_type type;
 	uint32_t slot;
-	uint64_t life;
+	uint64_t boot, life;
 	struct raft_msg msg;
 	struct raft_entry *entries;
 	/* a fill */
@@ -126,9 +144,11 @@ struct sim {
 	uint32_t no_memory;  /* of 100,000 allocations of a core */
 	uint32_t harm, operators;
 	uint64_t delay_max, jitter_us, straggling_us;
+	int reckless;   /* damage may stop the group, but never make it lie */
 	int quiet;      /* no more faults: it must converge */
 	int last_ticks; /* nor writes */
 	int in_core, starved;
+	const struct raft_members *founders;
 
 	/* what must never change */
 	struct sim_entry history[SIM_ENTRIES]; /* by index */
@@ -188,7 +208,8 @@ void disk_compact(struct sim *s, struct sim_node *n, uint64_t index);
 /* A fill takes the place of what there was, by rename. */
 void disk_adopt(
     struct sim *s, struct sim_node *n, const struct raft_fill *fill);
-/* The power goes: some prefix of what was not synced is there. */
+/* The power goes: some prefix of what was not synced is there, and nothing of
+ * what was synced is lost. */
 void disk_crash(struct sim *s, struct sim_node *n);
 /* Records behind some point are unreadable. */
 void disk_damage(struct sim *s, struct sim_node *n);
