@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "src/base/assert.h"
+#include "src/consensus/raft_impl.h"
 
 #define MS UINT64_C(1000)
 
@@ -42,7 +43,7 @@ send(struct lab *l, uint32_t from, const struct raft_msg *m)
 	uint32_t to = lab_find(l, m->to);
 	struct lab_msg *q = &l->queue[l->n_queue];
 
-	if (to == LAB_NODES || l->cut[from][to])
+	if (to == LAB_NODES || l->cut[from][to] || (l->loses && l->loses(l, m)))
 		return;
 	ASSERT(l->n_queue < sizeof(l->queue) / sizeof(l->queue[0]));
 	*q = (struct lab_msg){.at = l->now + MS, .msg = *m};
@@ -180,7 +181,7 @@ lab_unstick(struct lab *l, uint32_t i)
 /* --- effects -------------------------------------------------------------- */
 
 static void
-apply(struct lab_node *n, const struct raft_effect *e)
+apply_entries(struct lab_node *n, const struct raft_effect *e)
 {
 	for (uint64_t i = e->first; i <= e->last; i++)
 		n->values[i] = (uintptr_t)raft_entry_at(n->raft, i)->body;
@@ -201,7 +202,7 @@ carry_out(struct lab *l, uint32_t i, const struct raft_effect *e)
 		persist(l, n, e);
 		break;
 	case RAFT_APPLY:
-		apply(n, e);
+		apply_entries(n, e);
 		break;
 	case RAFT_ROLE:
 		break;
@@ -444,7 +445,8 @@ lab_run(struct lab *l, uint64_t ms)
 
 			if (!l->nodes[i].raft)
 				continue;
-			raft_tick(l->nodes[i].raft, l->now, &fx);
+			raft_tick(l->nodes[i].raft,
+			    l->now + l->nodes[i].ahead_us, &fx);
 			lab_effects(l, i, &fx);
 			raft_effects_deinit(&fx);
 		}
@@ -492,6 +494,28 @@ lab_make_leader(struct lab *l, uint32_t i)
 	ASSERT(now == (int)i);
 }
 
+int
+lab_campaign(struct lab *l, uint32_t i)
+{
+	uint64_t at = l->now + 2 * l->config.election_us;
+
+	for (int ms = 0; ms < 1000; ms++) {
+		for (uint32_t k = 0; k < LAB_NODES; k++)
+			if (l->nodes[k].raft)
+				l->nodes[k].raft->election_at_us =
+				    l->now + 1000 * MS;
+		if (l->now >= at) {
+			l->nodes[i].raft->election_at_us = l->now;
+			at = l->now + 50 * MS; /* in a newer term */
+		}
+		lab_run(l, 1);
+		if (raft_role(l->nodes[i].raft) == RAFT_LEADER &&
+		    l->now > at - 50 * MS)
+			return 1;
+	}
+	return 0;
+}
+
 uint64_t
 lab_propose(struct lab *l, uint32_t i, uint64_t value)
 {
@@ -512,6 +536,12 @@ lab_isolate(struct lab *l, uint32_t i, int cut)
 {
 	for (uint32_t k = 0; k < LAB_NODES; k++)
 		l->cut[i][k] = l->cut[k][i] = cut;
+}
+
+void
+lab_cut(struct lab *l, uint32_t from, uint32_t to)
+{
+	l->cut[from][to] = 1;
 }
 
 void

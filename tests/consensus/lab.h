@@ -34,6 +34,7 @@ struct lab_node {
 	uint8_t name[16];
 	struct raft *raft; /* NULL: down */
 	int stuck;         /* the disk syncs nothing */
+	uint64_t ahead_us; /* of the time of the others */
 	/* on the disk */
 	uint64_t term, base, base_term, last;
 	raft_id vote;
@@ -62,6 +63,8 @@ struct lab {
 	uint64_t now, next_id;
 	int cut[LAB_NODES][LAB_NODES]; /* from, to */
 	int fills_by_hand;             /* else each RAFT_FILL is carried out */
+	/* Says which messages get lost; NULL: none. */
+	int (*loses)(const struct lab *l, const struct raft_msg *m);
 	struct lab_msg queue[8192];
 	uint32_t n_queue;
 	struct raft_config config;
@@ -75,8 +78,11 @@ void lab_run(struct lab *l, uint64_t ms);
 /* Until a leader of the newest term has applied its no-op; -1: 10 s did not
  * do. */
 int lab_elect(struct lab *l);
-/* Makes node I campaign at once, and win. */
+/* Hands leadership to node I. */
 void lab_make_leader(struct lab *l, uint32_t i);
+/* Node I campaigns when the others have forgotten their leader, and nobody else
+ * does.  0: it did not win within a second. */
+int lab_campaign(struct lab *l, uint32_t i);
 /* Index, or 0: not the leader. */
 uint64_t lab_propose(struct lab *l, uint32_t i, uint64_t value);
 void lab_crash(struct lab *l, uint32_t i);
@@ -89,6 +95,7 @@ void lab_fill(struct lab *l, uint32_t from, raft_id to);
 /* Cuts all links of node I, or mends them. */
 void lab_isolate(struct lab *l, uint32_t i, int cut);
 void lab_mend(struct lab *l);
+void lab_cut(struct lab *l, uint32_t from, uint32_t to);
 void lab_unstick(struct lab *l, uint32_t i);
 /* All nodes that are up have applied the same, up to their leader's last. */
 int lab_agrees(const struct lab *l);
