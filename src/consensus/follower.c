@@ -8,10 +8,10 @@
  */
 #include "src/consensus/raft_impl.h"
 
-static int
-is_uncounted(const struct raft *r)
+static uint64_t
+uncounted(const struct raft *r)
 {
-	return r->damaged && !MUTANT(r, DAMAGED_ACKS);
+	return r->damaged && !MUTANT(r, DAMAGED_ACKS) ? r->run : 0;
 }
 
 static void
@@ -23,7 +23,7 @@ reject(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 	if (!a)
 		return;
 	a->reject = 1;
-	a->uncounted = is_uncounted(r);
+	a->uncounted = uncounted(r);
 	a->index = hint;
 	a->log_term = log_term(r, hint);
 	a->round = m->round;
@@ -48,7 +48,7 @@ send_ack(struct raft *r, struct raft_effects *fx)
 		return;
 	a->index = index;
 	a->round = r->ack_round;
-	a->uncounted = is_uncounted(r);
+	a->uncounted = uncounted(r);
 	r->ack_waits = index < r->verified;
 }
 
@@ -57,17 +57,19 @@ send_ack(struct raft *r, struct raft_effects *fx)
  * and that includes something of the leader's own term (cluster.md 6.3).
  *
  * It may have lost a vote as well, so this is a leader that all other voters
- * have confirmed since it told of the damage (the message says `heal`): none of
- * them can win an election, in this term or in another, with a vote that was
- * given before.  In this term it keeps to this leader.
+ * have confirmed since it told of the damage: none of them can win an election,
+ * in this term or in another, with a vote that was given before.  In this term
+ * it keeps to this leader.  `heal` says both of the leader, to this run of the
+ * replica: between two damages it may have voted.
  */
 static void
 try_heal(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 {
 	uint64_t have = r->verified < r->stable ? r->verified : r->stable;
 
-	if (!r->damaged || !m->heal || m->commit > have ||
-	    (log_term(r, m->commit) != m->term && !MUTANT(r, HEALED_TOO_EARLY)))
+	if (!r->damaged || m->heal == 0 ||
+	    (m->heal != r->run && !MUTANT(r, HEALED_IN_ANOTHER_RUN)) ||
+	    (m->commit > have && !MUTANT(r, HEALED_TOO_EARLY)))
 		return;
 	if (r->vote == 0) {
 		r->vote = m->from;

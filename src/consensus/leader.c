@@ -49,7 +49,7 @@ append_msg(struct raft *r, struct peer *p, struct raft_effects *fx)
 	m->log_term = log_term(r, p->next - 1);
 	m->commit = r->commit;
 	m->round = r->round;
-	m->heal = p->uncounted && may_heal(r, p);
+	m->heal = p->uncounted && may_heal(r, p) ? p->uncounted : 0;
 	return m;
 }
 
@@ -343,13 +343,13 @@ on_uncounted(struct raft *r, struct peer *p, const struct raft_msg *m)
 		p->uncounted = 0;
 		return 1;
 	}
-	if (!p->uncounted) {
+	if (p->uncounted != m->uncounted) {
 		p->match = 0;
 		p->heal_round = ++r->round;
 		if (p->state != PEER_FILL)
 			back_to_probe(p, m->index + 1);
 	}
-	p->uncounted = 1;
+	p->uncounted = m->uncounted;
 	return 1;
 }
 

@@ -361,6 +361,7 @@ raft_new(const struct raft_config *config, const struct raft_state *state)
 		return NULL;
 	r->config = *config;
 	r->rng = config->seed * 2 + 1;
+	r->run = next_random(r) | 1;
 	r->term = state->term;
 	r->vote = state->vote;
 	r->damaged = state->damaged;

@@ -91,9 +91,10 @@ struct raft_msg {
 	const struct raft_entry *entries; /* received: N of them; sent: NULL,
 					     ask raft_entry_at */
 	int reject;
-	int transfer;  /* VOTE: the leader wants it */
-	int uncounted; /* APPEND_ANSWER: of a damaged replica */
-	int heal;      /* APPEND: it may be whole again, see follower.c */
+	int transfer; /* VOTE: the leader wants it */
+	/* APPEND_ANSWER: of a damaged replica: which run of it, else 0.
+	 * APPEND: that one may be whole again, see follower.c */
+	uint64_t uncounted, heal;
 };
 
 /* --- effects -------------------------------------------------------------- */
@@ -145,7 +146,7 @@ enum raft_role {
 
 struct raft_config {
 	raft_id self;
-	uint64_t seed; /* of the jitter */
+	uint64_t seed; /* another at every start */
 	uint64_t heartbeat_us, election_us, rank_us, jitter_us;
 	uint32_t window_entries; /* to a peer, not answered */
 	uint64_t window_bytes;

@@ -31,7 +31,8 @@ struct peer {
 	enum peer_state state;
 	int probing;          /* PROBE: entries are sent, and not answered */
 	int answered;         /* in this term */
-	int uncounted;        /* damaged: what it has counts for nothing */
+	uint64_t uncounted;   /* the run of it that is damaged: what it has
+				 counts for nothing */
 	uint64_t heal_round;  /* uncounted: the round that began then */
 	uint64_t match, next; /* durable and equal there; to be sent next */
 	uint64_t sent_bytes;  /* STREAM: of match + 1 .. next - 1 in the log */
@@ -54,6 +55,7 @@ struct raft {
 	uint64_t term;
 	raft_id vote, leader;
 	int damaged, failed, voter;
+	uint64_t run; /* tells this life of the process from others */
 	int outdated; /* while restoring: replaced by what comes later */
 	struct raft_log log;
 	uint64_t commit, applied;

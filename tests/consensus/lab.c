@@ -317,7 +317,7 @@ lab_start(struct lab *l, uint32_t i)
 	struct raft_effects fx = {0};
 
 	c.self = n->id;
-	c.seed = i;
+	c.seed = ++l->next_id;
 	n->raft = raft_new(&c, &st);
 	ASSERT(n->raft);
 	raft_set_rank(n->raft, i);

@@ -84,7 +84,12 @@ crash_one(struct sim *s)
 void
 chaos_crash(struct sim *s, struct sim_node *n)
 {
+	int damage =
+	    s->reckless && !s->quiet && sim_chance(s, 300) && may_lose_one(s);
+
 	node_crash(s, n);
+	if (damage)
+		disk_damage(s, n);
 	sim_schedule(s, EV_START, sim_slot(s, n), 500 + sim_below(s, 50000));
 }
 
@@ -179,7 +184,7 @@ jump_clock(struct sim *s)
 void
 chaos_begin(struct sim *s)
 {
-	s->harm = 2;
+	s->harm = s->cuts = 2;
 	s->delay_max = 1000;
 	s->drop = s->dup = s->straggling = 5;
 	s->jitter_us = 60000;
@@ -188,6 +193,8 @@ chaos_begin(struct sim *s)
 	if (!s->o.hostile)
 		return;
 	s->harm = 8;
+	s->cuts = sim_chance(s, 700) ? 8 : 30;
+	s->hunted = sim_chance(s, 600) ? 0 : 500;
 	s->delay_max = 200 + sim_below(s, 20000);
 	s->drop = (uint32_t)sim_below(s, 300);
 	s->dup = (uint32_t)sim_below(s, 100);
@@ -197,7 +204,7 @@ chaos_begin(struct sim *s)
 	s->operators = sim_chance(s, 500) ? 2 : 20 * sim_chance(s, 600);
 	s->aimed = sim_chance(s, 500) ? 0 : 1 + (uint32_t)sim_below(s, 20);
 	s->no_memory = sim_chance(s, 800) ? 0 : (uint32_t)sim_below(s, 2000);
-	s->reckless = sim_chance(s, 150);
+	s->reckless = sim_chance(s, 250);
 }
 
 void
@@ -205,7 +212,7 @@ chaos_tick(struct sim *s)
 {
 	if (sim_chance(s, s->harm))
 		crash_one(s);
-	if (sim_chance(s, s->harm))
+	if (sim_chance(s, s->cuts))
 		cut_some(s);
 	if (sim_chance(s, s->harm / 2))
 		stop_one(s);

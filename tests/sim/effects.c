@@ -34,9 +34,12 @@ role(struct sim *s, struct sim_node *n)
 	    names[raft_role(n->raft)], (int)raft_term(n->raft),
 	    (int)raft_leader(n->raft));
 	check_role(s, n);
-	if (raft_role(n->raft) == RAFT_LEADER && s->operators > 2 &&
-	    !s->quiet && sim_chance(s, 500))
+	if (raft_role(n->raft) != RAFT_LEADER || s->quiet)
+		return;
+	if (s->operators > 2 && sim_chance(s, 500))
 		sim_schedule(s, EV_OPERATOR, sim_slot(s, n), sim_below(s, 500));
+	if (sim_chance(s, s->hunted))
+		sim_schedule(s, EV_CRASH, sim_slot(s, n), sim_below(s, 60000));
 }
 
 static void

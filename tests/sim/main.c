@@ -35,8 +35,8 @@ choose(struct sim_options *o, uint64_t seed)
 	o->seed = seed;
 	o->hostile = seed % 4 != 0;
 	o->n_voters = seed % 3 == 0 ? 5 : 3;
-	if (seed % 16 == 7)
-		o->n_voters = 1;
+	if (seed % 8 == 7)
+		o->n_voters = seed % 16 == 7 ? 1 : 4;
 }
 
 static int

@@ -125,6 +125,15 @@ change_members(struct sim *s, struct sim_node *n)
 		change(s, n, REMOVE, who->id, NULL);
 }
 
+static void
+remove_any(struct sim *s, struct sim_node *n)
+{
+	const struct raft_members *m = raft_members(n->raft);
+
+	if (members_voters(m) > 2 && !chaos_any_damaged(s))
+		change(s, n, REMOVE, m->at[sim_below(s, m->n)].id, NULL);
+}
+
 /* Once the faults are over somebody takes away who cannot come back. */
 static void
 remove_lost(struct sim *s)
@@ -217,7 +226,10 @@ people_watch(struct sim *s, struct sim_node *n)
 		return;
 	if (sim_chance(s, 500))
 		fill_again(s, n);
-	change_members(s, n);
+	if (sim_chance(s, 300))
+		remove_any(s, n);
+	else
+		change_members(s, n);
 	if (sim_chance(s, 300))
 		sim_schedule(s, EV_CRASH, sim_slot(s, n), sim_below(s, 20000));
 }

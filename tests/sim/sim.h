@@ -142,7 +142,8 @@ struct sim {
 	uint32_t straggling; /* messages that come much later */
 	uint32_t aimed;      /* a crash just after a word was given */
 	uint32_t no_memory;  /* of 100,000 allocations of a core */
-	uint32_t harm, operators;
+	uint32_t harm, operators, cuts;
+	uint32_t hunted; /* a crash of who was just elected */
 	uint64_t delay_max, jitter_us, straggling_us;
 	int reckless;   /* damage may stop the group, but never make it lie */
 	int quiet;      /* no more faults: it must converge */
