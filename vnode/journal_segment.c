@@ -19,17 +19,17 @@ write_zeros(struct journal *j, struct disk_file *file)
 {
 	const struct env_disk *d = &j->env->disk;
 	uint64_t n = j->config.segment_bytes, at = 0;
-	uint8_t *zeros = mem_zalloc(ZERO_BYTES);
+	uint64_t k = n < ZERO_BYTES ? n : ZERO_BYTES;
+	uint8_t *zeros = mem_zalloc(k);
 	int r = 0;
 
 	if (!zeros)
 		return -ERR_NOMEM;
 	while (r == 0 && at < n) {
-		uint64_t k = n - at < ZERO_BYTES ? n - at : ZERO_BYTES;
-		struct iovec iov = {zeros, k};
+		struct iovec iov = {zeros, n - at < k ? n - at : k};
 
 		r = d->pwritev(d->ctx, file, &iov, 1, at);
-		at += k;
+		at += iov.iov_len;
 	}
 	mem_free(zeros);
 	return r ? r : d->sync(d->ctx, file);

@@ -3,11 +3,14 @@
  * The whole store on a disk that loses power: a history of appends, flushes and
  * checkpoints, cut at every operation of the disk, several times each with
  * other sectors surviving, then recovered and compared with what was
- * acknowledged.
+ * acknowledged.  Each operation has a process of its own: a store that loses
+ * power frees nothing, and there are thousands.
  *
  * IORIO_SEED=N runs one history only.
  */
 #include <criterion/criterion.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -25,6 +28,17 @@ TestSuite(store_crash, .timeout = 300);
 #define N_GROUPS  8
 #define SEGMENT   (64u << 10)
 #define SMALL     (20u << 10) /* recycled all the time */
+
+/* In the process of a history, which cannot fail by way of Criterion. */
+#define CHECK(cond, ...)                                                       \
+	do {                                                                   \
+		if (!(cond)) {                                                 \
+			fprintf(stderr, "%s:%d: ", #cond, __LINE__);           \
+			fprintf(stderr, __VA_ARGS__);                          \
+			fputc('\n', stderr);                                   \
+			_exit(1);                                              \
+		}                                                              \
+	} while (0)
 
 struct put {
 	struct vnode_put req;
@@ -237,8 +251,8 @@ read_page(struct world *w, int stream, uint64_t from, struct check *c)
 	for (int i = 0; i < 10000 && !c->back; i++)
 		if (!simenv_step(w->sim))
 			simenv_skip(w->sim);
-	cr_assert(c->back, "a read was not answered");
-	cr_assert_eq(c->req.r, 0, "stream %d from %llu: %s", stream,
+	CHECK(c->back, "a read was not answered");
+	CHECK(c->req.r == 0, "stream %d from %llu: %s", stream,
 	    (unsigned long long)from, err_text(c->req.r));
 }
 
@@ -276,16 +290,17 @@ check_stream(struct world *w, int stream, const struct put *puts, uint32_t n)
 			while (in.n) {
 				const struct put *p;
 
-				cr_assert_eq(
-				    event_decode(in, 1, &e, &bytes), 0);
-				cr_assert_eq(e.seq, seq);
+				CHECK(event_decode(in, 1, &e, &bytes) == 0,
+				    "a record is damaged");
+				CHECK(e.seq == seq, "a hole");
 				p = find_put(puts, n, stream, e.data);
-				cr_assert_not_null(p, "an event nobody sent");
-				cr_assert_not(seen[p - puts], "twice");
+				CHECK(p, "an event nobody sent");
+				CHECK(!seen[p - puts], "twice");
 				seen[p - puts] = 1;
 				if (p->done == 1)
-					cr_assert(p->req.first == seq &&
-						  p->req.t_ms == e.t_ms);
+					CHECK(p->req.first == seq &&
+						  p->req.t_ms == e.t_ms,
+					    "changed");
 				n_seen++;
 				seq++;
 				in = SLICE(in.p + bytes, in.n - bytes);
@@ -297,10 +312,10 @@ check_stream(struct world *w, int stream, const struct put *puts, uint32_t n)
 		if (puts[i].stream != stream || puts[i].done != 1)
 			continue;
 		n_acked++;
-		cr_assert(seen[i], "event %u of stream %d is lost", puts[i].id,
+		CHECK(seen[i], "event %u of stream %d is lost", puts[i].id,
 		    stream);
 	}
-	cr_assert_geq(n_seen, n_acked);
+	CHECK(n_seen >= n_acked, "too few");
 }
 
 /* Recovers, checks, appends a little, is cut again, recovers, checks. */
@@ -312,8 +327,8 @@ check_state(struct memdisk *md, const struct put *puts, uint32_t n,
 	char why[512];
 	int r = open_store(w, why, sizeof(why));
 
-	cr_assert_eq(r, 0, "seed %llu: %s", (unsigned long long)seed, why);
-	cr_assert_eq(store_start(w->store), 0);
+	CHECK(r == 0, "seed %llu: %s", (unsigned long long)seed, why);
+	CHECK(store_start(w->store) == 0, "no start");
 	for (int s = 0; s < N_STREAMS; s++)
 		check_stream(w, s, puts, n);
 	memcpy(w->puts, puts, n * sizeof(*puts));
@@ -329,9 +344,9 @@ check_state(struct memdisk *md, const struct put *puts, uint32_t n,
 	struct world *again = world_new(md, seed + 2, segment);
 
 	r = open_store(again, why, sizeof(why));
-	cr_assert_eq(
-	    r, 0, "seed %llu, second crash: %s", (unsigned long long)seed, why);
-	cr_assert_eq(store_start(again->store), 0);
+	CHECK(r == 0, "seed %llu, second crash: %s", (unsigned long long)seed,
+	    why);
+	CHECK(store_start(again->store) == 0, "no start");
 	for (int s = 0; s < N_STREAMS; s++)
 		check_stream(again, s, w->puts, w->n_puts);
 	world_kill(again);
@@ -357,31 +372,36 @@ count_recycled(void *arg, enum memdisk_op op, const char *path)
 	return MEMDISK_OK;
 }
 
-/* One history; cut at disk operation OP (or not at all: returns how many). */
-static uint64_t
-history(uint64_t seed, uint64_t op, enum memdisk_fault fault, uint32_t *states,
-    uint64_t *checkpoints)
+/* What the processes of the histories have found, in memory they share. */
+struct found {
+	uint64_t ops, checkpoints;
+	uint32_t states;
+};
+
+/* One history; cut at disk operation OP, or not at all: how many there are. */
+static void
+history(uint64_t seed, uint64_t op, enum memdisk_fault fault, struct found *f)
 {
 	struct memdisk *md = fresh_disk();
 	struct world *w = world_new(md, seed, seed % 2 ? SEGMENT : SMALL);
 	char why[512];
-	uint64_t base, ops;
+	uint64_t base;
 
 	memdisk_set_hook(md, count_recycled, w);
 	base = memdisk_ops(md);
 	if (fault != MEMDISK_OK)
 		memdisk_fail_at(md, base + op, fault);
 	if (open_store(w, why, sizeof(why)) == 0) {
-		cr_assert_eq(store_start(w->store), 0);
+		CHECK(store_start(w->store) == 0, "no start");
 		run_puts(w, 1, w->segment == SMALL ? 2 * N_PUTS : N_PUTS, seed);
 	}
-	ops = memdisk_ops(md) - base;
 	if (fault == MEMDISK_OK) {
 		struct store_stats st;
 
+		f->ops = memdisk_ops(md) - base;
 		store_stats(w->store, &st);
-		*checkpoints += st.n_checkpoints;
-		cr_assert(w->segment != SMALL || w->n_recycled > 1,
+		f->checkpoints += st.n_checkpoints;
+		CHECK(w->segment != SMALL || w->n_recycled > 1,
 		    "%u segments were recycled", w->n_recycled);
 	}
 	for (uint64_t k = 0; k < (fault == MEMDISK_OK ? 1 : 3); k++) {
@@ -397,34 +417,51 @@ history(uint64_t seed, uint64_t op, enum memdisk_fault fault, uint32_t *states,
 		check_state(
 		    state, w->puts, w->n_puts, seed + op + k, w->segment);
 		memdisk_free(state);
-		(*states)++;
+		f->states++;
 	}
 	world_kill(w);
 	memdisk_free(md);
-	return ops;
+}
+
+/* SEED cut before and in its operation OP; not cut with OP UINT64_MAX. */
+static void
+in_a_process(uint64_t seed, uint64_t op, struct found *f)
+{
+	pid_t pid = fork();
+	int status;
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		if (op == UINT64_MAX) {
+			history(seed, 0, MEMDISK_OK, f);
+		} else {
+			history(seed, op, MEMDISK_CRASH_BEFORE, f);
+			history(seed, op, MEMDISK_CRASH_MIDDLE, f);
+		}
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0, "seed %llu, operation %lld",
+	    (unsigned long long)seed, (long long)op);
 }
 
 Test(store_crash, nothing_acknowledged_is_lost_wherever_the_power_is_cut)
 {
 	const char *only = getenv("IORIO_SEED");
 	uint64_t first = only ? strtoull(only, NULL, 10) : 1;
-	uint64_t last = only ? first : 6;
-	uint64_t checkpoints = 0;
-	uint32_t states = 0;
+	uint64_t last = only ? first : 4;
+	struct found *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
+	cr_assert_neq(f, MAP_FAILED);
 	for (uint64_t seed = first; seed <= last; seed++) {
-		uint64_t ops =
-		    history(seed, 0, MEMDISK_OK, &states, &checkpoints);
-
-		cr_assert_gt(ops, 100, "too short a history");
-		for (uint64_t op = 0; op < ops; op++) {
-			history(seed, op, MEMDISK_CRASH_BEFORE, &states,
-			    &checkpoints);
-			history(seed, op, MEMDISK_CRASH_MIDDLE, &states,
-			    &checkpoints);
-		}
+		in_a_process(seed, UINT64_MAX, f);
+		cr_assert_gt(f->ops, 100, "too short a history");
+		for (uint64_t op = 0; op < f->ops; op++)
+			in_a_process(seed, op, f);
 	}
-	fprintf(stderr, "%u crash states\n", states);
-	cr_assert_geq(checkpoints, last - first + 1, "too few checkpoints");
-	cr_assert(only || states >= 5000, "%u states", states);
+	fprintf(stderr, "%u crash states\n", f->states);
+	cr_assert_geq(f->checkpoints, last - first + 1, "too few checkpoints");
+	cr_assert(only || f->states >= 5000, "%u states", f->states);
+	munmap(f, sizeof(*f));
 }
