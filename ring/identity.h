@@ -4,7 +4,7 @@
  * (cluster.md section 2.4).
  *
  * Thread:  before the workers run.
- * Format:  top of identity.c.
+ * Format:  top of identity.c.  Golden bytes: tests/golden/ring/node.id.bin.
  */
 #ifndef RING_IDENTITY_H
 #define RING_IDENTITY_H

@@ -4,7 +4,7 @@
  * cluster (cluster.md section 1.3).
  *
  * Thread:  one at a time; blocks on the disk.
- * Format:  top of ring_file.c.
+ * Format:  top of ring_file.c.  Golden bytes: tests/golden/ring/ring.bin.
  */
 #ifndef RING_RING_FILE_H
 #define RING_RING_FILE_H

@@ -8,7 +8,7 @@
  * Owns:    nothing; this is the codec and the rules, the files are written by
  *          flush and read by chunk_read.
  * Errors:  0; -ERR_CORRUPT, -ERR_FORMAT, -ERR_IDENTITY for what a file says.
- * Format:  top of chunk.c.  Golden bytes: tests/golden/chunk/.
+ * Format:  top of chunk.c.  Golden bytes: tests/golden/vnode/chunk.bin.
  */
 #ifndef VNODE_CHUNK_H
 #define VNODE_CHUNK_H

@@ -5,7 +5,7 @@
  * Owns:    nothing; slices are borrowed.
  * Shape:   at most ENTRY_BYTES_MAX, or one command (cluster.md 6.2).
  * Errors:  0; -ERR_CORRUPT or -ERR_FORMAT for bytes that are no entry.
- * Format:  top of entry.c.  Golden bytes: tests/golden/entry/.
+ * Format:  top of entry.c.  Golden bytes: tests/golden/vnode/entry.bin.
  */
 #ifndef VNODE_ENTRY_H
 #define VNODE_ENTRY_H

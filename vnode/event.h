@@ -9,7 +9,7 @@
  *
  * Owns:    nothing; all slices are borrowed from the caller's bytes.
  * Errors:  0, EVENT_E_* (handle it).
- * Format:  top of event.c.  Golden bytes: tests/golden/event/.
+ * Format:  top of event.c.  Golden bytes: tests/golden/vnode/event.bin.
  */
 #ifndef VNODE_EVENT_H
 #define VNODE_EVENT_H

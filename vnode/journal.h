@@ -12,7 +12,7 @@
  *          is dead, all that waits fails with it, and the node stops
  *          (cluster.md 6.10).  Without room for a new segment records wait:
  *          the store admits no writes then.
- * Format:  top of journal.c.  Golden bytes: tests/golden/journal/.
+ * Format:  top of journal.c.  Golden bytes: tests/golden/vnode/segment.bin.
  */
 #ifndef VNODE_JOURNAL_H
 #define VNODE_JOURNAL_H

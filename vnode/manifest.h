@@ -7,7 +7,7 @@
  * Shape:   a snapshot, then one delta per checkpoint, each ended by a COMMIT
  *          record; what no COMMIT follows does not count.
  * Errors:  0; -ERR_CORRUPT, -ERR_FORMAT, -ERR_IDENTITY.
- * Format:  top of manifest.c.  Golden bytes: tests/golden/manifest/.
+ * Format:  top of manifest.c.  Golden bytes: tests/golden/vnode/manifest.bin.
  */
 #ifndef VNODE_MANIFEST_H
 #define VNODE_MANIFEST_H

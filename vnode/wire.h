@@ -4,7 +4,7 @@
  *
  * Owns:    nothing; slices are borrowed.
  * Errors:  0; -ERR_CORRUPT or -ERR_FORMAT for bytes that are no message.
- * Format:  top of wire.c.  Golden bytes: tests/golden/wire/.
+ * Format:  top of wire.c.  Golden bytes: tests/golden/vnode/frame.bin.
  */
 #ifndef VNODE_WIRE_H
 #define VNODE_WIRE_H

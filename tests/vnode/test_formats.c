@@ -1,39 +1,19 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * Golden bytes and hostile bytes for event, entry, chunk and manifest.
- * IORIO_GOLDEN_WRITE=1 writes the golden files anew.
+ * Golden bytes and hostile bytes for event, entry, chunk, manifest and images.
  */
 #include <criterion/criterion.h>
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/golden/golden.h"
 #include "vnode/chunk.h"
 #include "vnode/entry.h"
 #include "vnode/event.h"
+#include "vnode/images.h"
 #include "vnode/manifest.h"
 
 TestSuite(formats);
-
-static void
-golden(const char *name, struct slice got)
-{
-	char path[256];
-	uint8_t want[8192];
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", GOLDEN_DIR, name);
-	if (getenv("IORIO_GOLDEN_WRITE")) {
-		f = fopen(path, "wb");
-		cr_assert(f && fwrite(got.p, 1, got.n, f) == got.n);
-		fclose(f);
-	}
-	f = fopen(path, "rb");
-	cr_assert_not_null(f, "%s is missing", path);
-	n = fread(want, 1, sizeof(want), f);
-	fclose(f);
-	cr_assert(slice_equal(got, SLICE(want, n)), "%s differs", name);
-}
 
 static void
 add_event(struct buf *b, const struct event *e)
@@ -145,6 +125,38 @@ make_manifest(struct buf *b, uint32_t *first_commit)
 	cr_assert_eq(buf_error(b), 0);
 }
 
+static void
+make_images(struct buf *b)
+{
+	struct image im = {.group = 19,
+	    .offset = 4096,
+	    .generation = 1,
+	    .stream_id = 5,
+	    .first = 1};
+
+	images_begin(b);
+	memcpy(images_add(b, &im, 7), "records", 7);
+	im.offset = 0;
+	im.stream_id = 6;
+	memcpy(images_add(b, &im, 3), "abc", 3);
+	images_end(b, an_id.cluster_id);
+	cr_assert_eq(buf_error(b), 0);
+}
+
+static void
+make_members(struct buf *b)
+{
+	struct raft_member at[] = {{.id = 1, .voter = 1, .node = "node a"},
+	    {.id = 9, .voter = 0, .node = "node b"}};
+	struct raft_members members = {2, at};
+	uint8_t header[ENTRY_HEADER_BYTES];
+
+	entry_put_header(header, 1, 1700000000123);
+	buf_add(b, header, sizeof(header));
+	entry_add_members(b, &members);
+	cr_assert_eq(buf_error(b), 0);
+}
+
 Test(formats, golden_bytes)
 {
 	struct event key = sample(4);
@@ -173,6 +185,14 @@ Test(formats, golden_bytes)
 	entry_add_append(&b, 1, 1, 1, event_bytes(&key));
 	add_event(&b, &key);
 	golden("entry.bin", buf_slice(&b));
+
+	buf_reset(&b);
+	make_members(&b);
+	golden("members.bin", buf_slice(&b));
+
+	buf_reset(&b);
+	make_images(&b);
+	golden("images.bin", buf_slice(&b));
 	buf_deinit(&b);
 
 	make_chunk(&b, 3, &info);
@@ -188,26 +208,77 @@ Test(formats, golden_bytes)
 	buf_deinit(&b);
 }
 
-Test(formats, every_flipped_bit_of_an_event_is_seen)
+/* --- what guards them ----------------------------------------------------- */
+
+static int
+read_event(void *arg, struct slice in)
+{
+	struct event e;
+	uint32_t n;
+	int r = event_decode(in, 1, &e, &n);
+
+	(void)arg;
+	return r ? r : n != in.n;
+}
+
+/* All of a sealed chunk, as whoever trusts nothing in it. */
+static int
+read_chunk(void *arg, struct slice in)
+{
+	const struct chunk_info *info = arg;
+	struct chunk_footer f;
+	struct chunk_id id;
+	struct event e;
+	uint32_t at, n;
+
+	if (chunk_decode_header(in, &id, &at) || chunk_same(&id, &an_id))
+		return 1;
+	for (uint64_t seq = info->first; seq <= info->last; seq++, at += n)
+		if (event_decode(SLICE(in.p + at, in.n - at), 1, &e, &n) ||
+		    e.seq != seq)
+			return 1;
+	if (in.n - at < CHUNK_FOOTER_TAIL ||
+	    chunk_footer_bytes(in.p + in.n - CHUNK_FOOTER_TAIL, &n) ||
+	    n != in.n - at)
+		return 1;
+	return chunk_decode_footer(SLICE(in.p + at, n), &f);
+}
+
+static int
+read_images(void *arg, struct slice in)
+{
+	struct slice images;
+	struct image im;
+	int r = images_open(in, an_id.cluster_id, &images);
+
+	(void)arg;
+	while (r == 0)
+		r = images_next(&images, &im) == 1 ? 0 : 2;
+	return r == 2 ? 0 : r;
+}
+
+Test(formats, every_flipped_bit_and_every_cut_is_seen)
 {
 	struct event e = sample(2), got;
+	struct chunk_info info;
 	struct buf b;
 	uint32_t n;
 
-	buf_init(&b, 4096);
+	buf_init(&b, 1 << 20);
 	add_event(&b, &e);
 	cr_assert_eq(event_decode(buf_slice(&b), 1, &got, &n), 0);
-	cr_assert_eq(n, b.n);
 	cr_assert(slice_equal(got.data, e.data));
 	cr_assert(slice_equal(got.type, e.type));
-	for (size_t bit = 0; bit < 8 * b.n; bit++) {
-		b.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		cr_assert_neq(event_decode(buf_slice(&b), 1, &got, &n), 0);
-		b.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
-	}
+	golden_is_guarded(buf_slice(&b), read_event, NULL);
 	for (size_t cut = 0; cut < b.n; cut++)
 		cr_assert_eq(
 		    event_decode(SLICE(b.p, cut), 1, &got, &n), EVENT_E_SHORT);
+	buf_reset(&b);
+	make_images(&b);
+	golden_is_guarded(buf_slice(&b), read_images, NULL);
+	buf_deinit(&b);
+	make_chunk(&b, 3, &info);
+	golden_is_guarded(buf_slice(&b), read_chunk, &info);
 	buf_deinit(&b);
 }
 

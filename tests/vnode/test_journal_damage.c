@@ -8,6 +8,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/golden/golden.h"
 #include "tests/vnode/journal_rig.h"
 #include "vnode/journal_impl.h"
 
@@ -158,5 +159,97 @@ Test(journal_damage, files_that_are_too_many_are_not_left_out)
 	}
 	cr_assert_eq(jr_open(&jr), -ERR_LIMIT);
 	cr_assert_not_null(strstr(jr.damage.what, "too many"));
+	jr_deinit(&jr);
+}
+
+/* --- bits that turned ----------------------------------------------------- */
+
+#define FIRST  JR_DIR "/00000001.journal"
+#define SECOND JR_DIR "/00000003.journal" /* the file of the second */
+
+/* Two segments, the second behind a start; how many records there are. */
+static uint32_t
+make_two_segments(void)
+{
+	jr_init(&jr, 8 * JR_SEGMENT);
+	cr_assert_eq(jr_open(&jr), 0);
+	jr_append(&jr, 1, 40);
+	jr_put(&jr, JOURNAL_HARDSTATE, 0, 8);
+	jr_put(&jr, JOURNAL_ENTRY, 2, 33);
+	jr_put(&jr, JOURNAL_CHECKPOINT, 0, 32);
+	jr_submit(&jr);
+	jr_append(&jr, 3, 0);
+	jr_kill(&jr);
+	cr_assert_eq(jr_open(&jr), 0);
+	jr_append(&jr, 4, 100);
+	jr_append(&jr, 5, 1);
+	jr_kill(&jr);
+	return 7;
+}
+
+/* A start is refused, or replays all that was written, but for at most LOST
+ * records at the end. */
+static void
+check_what_is_left(uint32_t n, uint32_t lost, const char *path, uint64_t at)
+{
+	struct list *node = jr.records.next;
+	int r = jr_open(&jr);
+
+	if (r) {
+		cr_assert(r == -ERR_CORRUPT && jr.damage.what[0],
+		    "%s: %d at %llu", path, r, (unsigned long long)at);
+		return;
+	}
+	cr_assert(jr.n_seen <= n && jr.n_seen >= n - lost,
+	    "%s, byte %llu: %u of %u", path, (unsigned long long)at, jr.n_seen,
+	    n);
+	for (uint32_t i = 0; i < jr.n_seen; i++, node = node->next)
+		cr_assert(
+		    jr_is(&jr, i, LIST_ENTRY(node, struct jr_record, all)));
+	jr_kill(&jr);
+}
+
+static void
+flip_bits(const char *path, uint32_t n, uint32_t lost)
+{
+	struct buf b;
+
+	buf_init(&b, JR_SEGMENT);
+	cr_assert_eq(memdisk_read_all(jr.md, path, &b), 0);
+	for (uint64_t at = 0; at < b.n; at++) {
+		/* Where there are zeros, now and then is enough. */
+		if (b.p[at] == 0 && at % 4096 > 600 && at % 64)
+			continue;
+		for (unsigned bit = at % 3; bit < 8; bit += 3) {
+			cr_assert_eq(memdisk_flip(jr.md, path, at, bit), 0);
+			check_what_is_left(n, lost, path, at);
+			cr_assert_eq(memdisk_flip(jr.md, path, at, bit), 0);
+		}
+	}
+	buf_deinit(&b);
+}
+
+Test(journal_damage, no_flipped_bit_changes_or_hides_what_was_acknowledged)
+{
+	uint32_t n = make_two_segments();
+
+	flip_bits(FIRST, n, 0);
+	flip_bits(SECOND, n, 1); /* the newest batch may look torn */
+	check_what_is_left(n, 0, SECOND, 0);
+	jr_deinit(&jr);
+}
+
+Test(journal_damage, a_segment_is_the_same_for_good)
+{
+	struct buf b;
+
+	make_two_segments();
+	buf_init(&b, JR_SEGMENT);
+	cr_assert_eq(memdisk_read_all(jr.md, FIRST, &b), 0);
+	cr_assert_eq(b.n, JR_SEGMENT);
+	while (b.n && b.p[b.n - 1] == 0)
+		b.n--;
+	golden("segment.bin", buf_slice(&b));
+	buf_deinit(&b);
 	jr_deinit(&jr);
 }
