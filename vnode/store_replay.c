@@ -189,6 +189,23 @@ apply(struct store *s, struct vnode *v, uint64_t index)
 	return 0;
 }
 
+/* An entry that cannot be applied came from a leader: the group can do without
+ * this replica, and the node without the group. */
+static int
+quarantine(struct replay *rp, struct vnode *v, int r)
+{
+	if ((r != -ERR_CORRUPT && r != -ERR_FORMAT) || !has_peers(v))
+		return r;
+	v->group.failed = 1;
+	store_report(rp->store, 1,
+	    "group %u: entry %llu cannot be applied: %s; the group is out of "
+	    "service on this node: remove this replica from it, then add it "
+	    "again",
+	    v->group.id, (unsigned long long)(v->group.applied_index + 1),
+	    err_text(r));
+	return 0;
+}
+
 static int
 replay_entry(struct replay *rp, struct vnode *v,
     const struct journal_head *head, lsn_t lsn, struct slice payload)
@@ -198,8 +215,11 @@ replay_entry(struct replay *rp, struct vnode *v,
 		    ? 0
 		    : take_entry(v, head, lsn, payload);
 
-	if (r == 0)
+	if (r == 0 && !v->group.failed) {
 		r = apply(rp->store, v, head->commit);
+		if (r)
+			r = quarantine(rp, v, r);
+	}
 	if (r && !rp->why[0])
 		snprintf(rp->why, rp->why_bytes,
 		    "journal: entry %llu of group %u does not follow %llu: %s",

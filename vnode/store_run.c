@@ -109,7 +109,7 @@ store_start(struct store *s)
 	s->checkpoint.last_bytes = 0 - js.used_bytes;
 	check_space(s);
 	for (uint32_t g = 0; g < s->n_vnodes; g++)
-		if (s->vnodes[g].group.raft)
+		if (s->vnodes[g].group.raft && !s->vnodes[g].group.failed)
 			replica_start(store_worker_of(s, g), &s->vnodes[g]);
 	for (uint32_t i = 0; i < s->n_workers; i++) {
 		struct store_worker *w = &s->workers[i];

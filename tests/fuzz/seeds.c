@@ -283,5 +283,6 @@ main(int argc, char **argv)
 	seed_ring();
 	seed_identity();
 	seed_journals();
+	seed_frames();
 	return 0;
 }

@@ -10,5 +10,6 @@
 void seed_write(const char *target, const char *name, struct slice bytes,
     void (*reseal)(uint8_t *p, size_t n));
 void seed_journals(void);
+void seed_frames(void);
 
 #endif
