@@ -173,6 +173,7 @@ end_worker(struct store_worker *w)
 		struct vnode *v = &s->vnodes[g];
 
 		fill_receive_end(w, v);
+		fill_send_end_all(w, v);
 		v->group.failed = 1; /* says nothing any more */
 		replica_abandon(w, v);
 		replica_let_go(w, v);
