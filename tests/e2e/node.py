@@ -2,9 +2,11 @@
 """A real node in a directory of its own, and a plain HTTP client for it."""
 import atexit
 import ctypes
+import fcntl
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,10 +23,37 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def held_ports():
+    """Ports that are ours until this process ends, whoever else runs tests
+    here: below those that the kernel gives to outgoing connections, each with
+    a lock."""
+    directory = f"{tempfile.gettempdir()}/iorio-e2e-ports-{os.getuid()}"
+    os.makedirs(directory, exist_ok=True)
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        end = min(int(f.read().split()[0]), 32768)
+    ports = list(range(12000, end))
+    random.Random().shuffle(ports)
+    for port in ports:
+        lock = open(f"{directory}/{port}", "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        yield port, lock
+
+
+ports = held_ports()
+locks = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    port, lock = next(ports)
+    locks.append(lock)
+    return port
 
 
 class Node:
