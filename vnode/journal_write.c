@@ -88,7 +88,8 @@ add_record(struct journal *j, struct journal_append *a, uint64_t at,
 	    atomic_load(&j->durable), a->payload_bytes, a->payload_crc, left);
 	j->heads.n += JOURNAL_RECORD_BYTES;
 	j->iov[n++] = (struct iovec){head, JOURNAL_RECORD_BYTES};
-	memcpy(j->iov + n, a->iov, (size_t)a->n_iov * sizeof(*a->iov));
+	if (a->n_iov)
+		memcpy(j->iov + n, a->iov, (size_t)a->n_iov * sizeof(*a->iov));
 	n += a->n_iov;
 	if (pad)
 		j->iov[n++] = (struct iovec){j->zeros, pad};
