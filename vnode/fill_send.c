@@ -26,7 +26,7 @@ struct fill_out {
 	uint8_t *manifest; /* the file's bytes, once they are read */
 	size_t n;
 	uint32_t number;
-	int reading;
+	int reading; /* one page, or the manifest */
 };
 
 static struct mono
@@ -212,13 +212,14 @@ was_read(struct msg *m)
 				 : NULL;
 
 	w->n_reading--;
+	if (f)
+		f->reading = 0;
 	if (f && rd->r) {
 		store_report(s, 1, "group %u: cannot fill a replica: %s: %s",
 		    rd->group, rd->path, err_text(rd->r));
 		say(w, v, f, (struct fill_message){.op = FILL_FAILED});
 		end_and_tell(w, v, f);
 	} else if (f && rd->whole) {
-		f->reading = 0;
 		f->manifest = rd->bytes;
 		f->n = rd->n;
 		f->number = rd->number;
@@ -252,14 +253,15 @@ run(struct env_job *job)
 }
 
 static void
-start(struct store_worker *w, struct vnode *v, const struct fill_message *m,
-    int whole, const char *name, uint64_t limit)
+start(struct store_worker *w, struct vnode *v, struct fill_out *f,
+    const struct fill_message *m, int whole, const char *name, uint64_t limit)
 {
 	const struct env_post *post = &w->store->env->post;
 	struct reading *rd = mem_zalloc(sizeof(*rd));
 
 	if (!rd)
 		return; /* it asks again */
+	f->reading = 1;
 	rd->store = w->store;
 	rd->group = v->group.id;
 	rd->generation = v->group.generation;
@@ -288,19 +290,21 @@ get_manifest(struct store_worker *w, struct vnode *v, struct fill_out *f,
 	}
 	if (f->reading || f->manifest)
 		return;
-	f->reading = 1;
 	f->index = v->manifest.saved_index;
 	manifest_file_name(name, v->manifest.number);
-	start(w, v, m, 1, name, v->manifest.bytes);
+	start(w, v, f, m, 1, name, v->manifest.bytes);
 }
 
 static void
-get_chunk(struct store_worker *w, struct vnode *v, const struct fill_message *m)
+get_chunk(struct store_worker *w, struct vnode *v, struct fill_out *f,
+    const struct fill_message *m)
 {
 	char name[CHUNK_NAME_BYTES];
 
+	if (f->reading)
+		return;
 	chunk_file_name(name, m->a, m->b);
-	start(w, v, m, 0, name, m->d);
+	start(w, v, f, m, 0, name, m->d);
 }
 
 void
@@ -318,7 +322,7 @@ fill_send_message(struct store_worker *w, struct vnode *v,
 		get_manifest(w, v, f, fm);
 		break;
 	case FILL_GET_CHUNK:
-		get_chunk(w, v, fm);
+		get_chunk(w, v, f, fm);
 		break;
 	case FILL_DONE:
 	case FILL_FAILED:
