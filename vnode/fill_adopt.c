@@ -175,6 +175,7 @@ fresh_core(struct fill *f, struct vnode *v)
 
 	v->group.persisted = 0;
 	v->group.failed = 0;
+	v->group.retiring = 0; /* that was the one before */
 	return replica_open(f->store, v, &st);
 }
 
@@ -229,6 +230,16 @@ fill_try_adopt(struct fill *f)
 
 	if (v->group.n_in_journal || w->flush || w->chain)
 		return;
+	if (f->generation <= v->group.removed ||
+	    (v->group.generation == f->generation && v->group.retiring)) {
+		fill_abort(f, "the replica was removed");
+		return;
+	}
+	if (v->group.raft && v->group.generation == f->generation &&
+	    raft_role(v->group.raft) == RAFT_LEADER) {
+		fill_abort(f, "the replica leads");
+		return;
+	}
 	if (v->group.raft && v->group.generation == f->generation &&
 	    v->group.applied_index >= f->shadow->group.applied_index) {
 		fill_abort(f, "it is not needed any more");

@@ -75,6 +75,8 @@ void fill_free(struct fill *f);
 struct fill *fill_came_back(struct msg *m);
 /* LANE_FLUSH removes the files in DIR. */
 void fill_remove_dir(struct store_worker *w, const char *dir);
+/* The same, of a replica that has retired. */
+void fill_remove_replica(struct store_worker *w, const char *dir);
 /* All chunks are written. */
 void fill_sync(struct fill *f);
 /* At each beat while WAITING. */

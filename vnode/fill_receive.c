@@ -13,6 +13,7 @@
 
 #define MANIFEST_MAX (1ull << 31)
 #define CHUNK_MAX    (24u << 20)
+#define FILLS_MAX    2 /* that come in, of a node */
 
 static struct mono
 now(const struct fill *f)
@@ -86,6 +87,7 @@ next_chunk(struct fill *f)
 void
 fill_free(struct fill *f)
 {
+	atomic_fetch_sub(&f->store->n_fills, 1);
 	buf_deinit(&f->manifest);
 	buf_deinit(&f->chunk);
 	buf_deinit(&f->rows);
@@ -102,6 +104,7 @@ struct cleanup {
 	struct msg msg;
 	struct store *store;
 	uint32_t worker;
+	int retired;
 	char dir[VNODE_DIR_BYTES];
 };
 
@@ -119,12 +122,19 @@ clean(struct env_job *job)
 {
 	struct cleanup *c = CONTAINER_OF(job, struct cleanup, job);
 
-	store_remove_files(c->store, c->dir);
+	int r = 0;
+
+	if (c->retired)
+		r = store_remove_replica(c->store, c->dir);
+	else
+		store_remove_files(c->store, c->dir);
+	if (r == -ERR_IO)
+		store_fatal(c->store, "files of a removed replica", r);
 	store_call(c->store, c->worker, &c->msg, cleaned);
 }
 
-void
-fill_remove_dir(struct store_worker *w, const char *dir)
+static void
+start_cleaning(struct store_worker *w, const char *dir, int retired)
 {
 	const struct env_post *post = &w->store->env->post;
 	struct cleanup *c = mem_zalloc(sizeof(*c));
@@ -133,10 +143,23 @@ fill_remove_dir(struct store_worker *w, const char *dir)
 		return; /* the next start does it */
 	c->store = w->store;
 	c->worker = w->id;
+	c->retired = retired;
 	snprintf(c->dir, sizeof(c->dir), "%s", dir);
 	c->job.run = clean;
 	w->n_reading++;
 	post->to_lane(post->ctx, LANE_FLUSH, &c->job);
+}
+
+void
+fill_remove_dir(struct store_worker *w, const char *dir)
+{
+	start_cleaning(w, dir, 0);
+}
+
+void
+fill_remove_replica(struct store_worker *w, const char *dir)
+{
+	start_cleaning(w, dir, 1);
 }
 
 void
@@ -239,6 +262,16 @@ made_dir(struct msg *m)
 		next_chunk(f);
 }
 
+/* A page M came, and it is not the last. */
+static void
+go_on(struct fill *f, const struct fill_message *m)
+{
+	if (m->bytes.n)
+		ask(f);
+	else
+		fill_abort(f, "an empty page");
+}
+
 static void
 take_manifest(struct fill *f, const struct fill_message *m)
 {
@@ -255,7 +288,7 @@ take_manifest(struct fill *f, const struct fill_message *m)
 		return;
 	}
 	if (f->manifest.n < f->manifest_bytes) {
-		ask(f);
+		go_on(f, m);
 		return;
 	}
 	f->stage = FILL_STAGE_WRITING;
@@ -347,7 +380,7 @@ take_chunk(struct fill *f, const struct fill_message *m)
 	if (buf_error(&f->chunk)) {
 		fill_abort(f, "out of memory");
 	} else if (f->chunk.n < f->chunk_bytes) {
-		ask(f);
+		go_on(f, m);
 	} else {
 		f->stage = FILL_STAGE_WRITING;
 		fill_job(f, run_chunk, chunk_written);
@@ -374,8 +407,11 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 {
 	struct fill *f = v->group.fill;
 
-	if (m->to < v->group.generation || m->to == 0)
+	if (m->to < v->group.generation || m->to <= v->group.removed)
 		return; /* a life that is over */
+	if (m->to == v->group.generation && v->group.raft &&
+	    (v->group.retiring || raft_role(v->group.raft) == RAFT_LEADER))
+		return;
 	if (f && f->transfer == fm->transfer)
 		return;
 	if (v->group.raft && m->to == v->group.generation &&
@@ -387,9 +423,11 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 		return; /* offered again when that is over */
 	if (f)
 		fill_abort(f, "another one is offered");
-	f = mem_zalloc(sizeof(*f));
-	if (!f)
-		return;
+	if (atomic_fetch_add(&w->store->n_fills, 1) >= FILLS_MAX ||
+	    !(f = mem_zalloc(sizeof(*f)))) {
+		atomic_fetch_sub(&w->store->n_fills, 1);
+		return; /* offered again */
+	}
 	f->store = w->store;
 	f->group = v->group.id;
 	f->generation = m->to;

@@ -95,8 +95,8 @@ proposal_free(struct proposal *p)
 void
 group_deinit(struct group *g)
 {
-	ASSERT(
-	    !g->open && list_empty(&g->in_flight) && !g->waiting && !g->asked && !g->reads);
+	ASSERT(!g->open && list_empty(&g->in_flight) && !g->waiting &&
+	       !g->asked && !g->reads);
 	g->raft = raft_free(g->raft);
 	mem_free(g->read_index);
 }

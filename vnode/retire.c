@@ -7,8 +7,10 @@
  *
  * Crash argument.  The record comes first: a start that finds the directory
  * still there drops it, and one that finds only marks of it in the journal knows
- * that nothing is missing (store_replay.c).  A replica of this group that is
- * made here later has a higher generation.
+ * that nothing is missing (store_replay.c).  Before its files go a mark takes
+ * their place (store_load.c), so that no fill that comes late makes it again,
+ * when the journal has forgotten it too.  A replica of this group that is made
+ * here later has a higher generation.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -59,8 +61,12 @@ static void
 finish(struct store_worker *w, struct vnode *v)
 {
 	char dir[VNODE_DIR_BYTES];
-	struct fill *fill = v->group.fill;
+	uint64_t generation = v->group.generation;
+	struct fill *fill;
 
+	if (v->group.fill && v->group.fill->generation == generation)
+		fill_abort(v->group.fill, "the replica was removed");
+	fill = v->group.fill;
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		if (!list_empty(&v->by_id[i]->dirty))
 			dirty_remove(&w->dirty, v->by_id[i]);
@@ -68,7 +74,8 @@ finish(struct store_worker *w, struct vnode *v)
 	replica_close(w, v);
 	store_drop_vnode(w->store, v->group.id);
 	v->group.fill = fill;
-	fill_remove_dir(w, dir);
+	v->group.removed = generation;
+	fill_remove_replica(w, dir);
 }
 
 void

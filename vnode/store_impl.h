@@ -84,6 +84,7 @@ struct store {
 	struct hash128_stream *chain; /* LANE_FLUSH: to compute chains in */
 	struct checkpoint checkpoint;
 	atomic_int stopping, disk_full, dead;
+	atomic_uint n_fills; /* that come in */
 	atomic_ullong n_checkpoints, free_bytes;
 	char dir[64];
 };

@@ -5,7 +5,9 @@
  * A replica is a directory <group>-<generation>.<life> with a manifest in it;
  * each fill begins a new life.  Of several of a group the newest counts, the
  * others were replaced.  A directory without a manifest is of a creation or fill
- * that was cut short.  What does not count is removed.
+ * that was cut short.  What does not count is removed.  In the directory of a
+ * replica that has retired a file `removed` stays: it never comes back, whoever
+ * offers it.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -261,6 +263,7 @@ note_dir(void *arg, const char *name)
 struct removal {
 	struct store *store;
 	const char *dir;
+	const char *but; /* this name stays, or NULL */
 };
 
 static void
@@ -270,18 +273,77 @@ remove_one(void *arg, const char *name)
 	const struct env_disk *d = &rm->store->env->disk;
 	char path[FILES_PATH_BYTES * 2];
 
+	if (rm->but && strcmp(name, rm->but) == 0)
+		return;
 	snprintf(path, sizeof(path), "%s/%s", rm->dir, name);
 	d->unlink(d->ctx, path);
+}
+
+static void
+remove_files(struct store *s, const char *dir, const char *but)
+{
+	const struct env_disk *d = &s->env->disk;
+	struct removal rm = {s, dir, but};
+
+	d->list(d->ctx, dir, remove_one, &rm);
 }
 
 /* The files; the empty directory stays, and its name is used again. */
 void
 store_remove_files(struct store *s, const char *dir)
 {
-	const struct env_disk *d = &s->env->disk;
-	struct removal rm = {s, dir};
+	remove_files(s, dir, NULL);
+}
 
-	d->list(d->ctx, dir, remove_one, &rm);
+#define REMOVED "removed"
+
+static void
+removed_path(const char *dir, char out[FILES_PATH_BYTES])
+{
+	snprintf(out, FILES_PATH_BYTES, "%s/" REMOVED, dir);
+}
+
+static int
+is_removed(const struct store *s, const char *dir)
+{
+	const struct env_disk *d = &s->env->disk;
+	char path[FILES_PATH_BYTES];
+	struct disk_file *file;
+
+	removed_path(dir, path);
+	if (d->open(d->ctx, path, DISK_READ, &file))
+		return 0;
+	d->close(d->ctx, file);
+	return 1;
+}
+
+static int
+mark_removed(struct store *s, const char *dir)
+{
+	const struct env_disk *d = &s->env->disk;
+	char path[FILES_PATH_BYTES];
+	struct disk_file *file;
+	int r;
+
+	removed_path(dir, path);
+	r = d->open(d->ctx, path, DISK_WRITE | DISK_CREATE, &file);
+	if (r)
+		return r;
+	r = d->sync(d->ctx, file);
+	d->close(d->ctx, file);
+	return r ? r : d->sync_dir(d->ctx, dir);
+}
+
+/* The mark comes first: what a crash leaves behind is of a replica that has
+ * retired. */
+int
+store_remove_replica(struct store *s, const char *dir)
+{
+	int r = mark_removed(s, dir);
+
+	if (r == 0)
+		remove_files(s, dir, REMOVED);
+	return r;
 }
 
 static int
@@ -291,6 +353,13 @@ open_replica(
 	struct vnode *v = &s->vnodes[d->group];
 	int r = store_add_vnode(s, d->group, d->generation, d->life);
 
+	if (r == 0 && is_removed(s, v->dir)) {
+		remove_files(s, v->dir, REMOVED);
+		if (v->group.removed < d->generation)
+			v->group.removed = d->generation;
+		store_drop_vnode(s, d->group);
+		return 0;
+	}
 	if (r == 0)
 		r = load_vnode(s, v, why, why_bytes);
 	if (r == -ERR_NOTFOUND) {

@@ -56,12 +56,14 @@ void
 store_drop_vnode(struct store *s, uint32_t group)
 {
 	struct vnode *v = &s->vnodes[group];
+	uint64_t removed = v->group.removed;
 
 	if (v->dir[0]) {
 		recovered_free(v);
 		vnode_deinit(v, &store_worker_of(s, group)->cache);
 	}
 	vnode_init(v, (uint16_t)group, 0, 0, s->dir, s->config.seed);
+	v->group.removed = removed;
 }
 
 static int

@@ -36,6 +36,8 @@ int store_load_nothing(struct store *s);
 int store_load_manifest(struct store *s, struct vnode *v, uint32_t number,
     uint64_t generation, struct slice file);
 void store_remove_files(struct store *s, const char *dir);
+/* Of a replica that has retired: it cannot be made again.  Blocks. */
+int store_remove_replica(struct store *s, const char *dir);
 
 /* store_replay.c: the journal over it, then the cores. */
 int store_replay(struct store *s, char *why, size_t why_bytes);

@@ -247,20 +247,28 @@ take_hardstate(struct vnode *v, uint64_t term, struct slice payload)
 static void
 note_absent(struct replay *rp, const struct journal_head *head)
 {
+	struct vnode *v = &rp->store->vnodes[head->group];
 	uint64_t *at = &rp->absent[head->group];
 
 	if (head->type == JOURNAL_CHECKPOINT && head->generation > *at)
 		*at = head->generation;
-	if (head->type == JOURNAL_DROPPED && head->generation >= *at)
+	if (head->type != JOURNAL_DROPPED)
+		return;
+	if (head->generation >= *at)
 		*at = 0;
+	if (head->generation > v->group.removed)
+		v->group.removed = head->generation;
 }
 
 /* It was dropped, and a crash came before its files went. */
-static void
+static int
 take_dropped(struct replay *rp, struct vnode *v)
 {
-	store_remove_files(rp->store, v->dir);
+	int r = store_remove_replica(rp->store, v->dir);
+
+	v->group.removed = v->group.generation;
 	store_drop_vnode(rp->store, v->group.id);
+	return r;
 }
 
 static int
@@ -269,7 +277,8 @@ check_absent(struct replay *rp)
 	for (uint32_t g = 0; g < rp->store->n_vnodes; g++) {
 		const struct vnode *v = &rp->store->vnodes[g];
 
-		if (!rp->absent[g] || v->group.generation >= rp->absent[g])
+		if (!rp->absent[g] || v->group.generation >= rp->absent[g] ||
+		    v->group.removed >= rp->absent[g])
 			continue;
 		snprintf(rp->why, rp->why_bytes,
 		    "%s/vnodes/%u-%llu.*: the files of a replica are missing: "
@@ -302,8 +311,7 @@ replay_record(
 	case JOURNAL_CHECKPOINT:
 		return check_mark(rp, v, payload);
 	case JOURNAL_DROPPED:
-		take_dropped(rp, v);
-		return 0;
+		return take_dropped(rp, v);
 	}
 	return -ERR_FORMAT;
 }

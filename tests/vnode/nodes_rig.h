@@ -15,7 +15,7 @@
 #include "vnode/vnode_msg.h"
 
 #define N_NODES  3
-#define N_GROUPS 2
+#define N_GROUPS 5
 #define SEGMENT  (64u << 10) /* of the journals */
 #define SECOND   1000000ull
 

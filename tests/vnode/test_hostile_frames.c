@@ -10,6 +10,7 @@
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
+#include "vnode/fill.h"
 #include "vnode/wire.h"
 
 TestSuite(hostile_frames, .timeout = 240);
@@ -103,11 +104,11 @@ follower(struct nodes *rig)
 	return leader == &rig->nodes[2] ? &rig->nodes[1] : &rig->nodes[2];
 }
 
-/* All groups, with events in them; of group 1 N1 and of group 0 N0. */
+/* N0 events in group 0, and N1 in group 1. */
 static void
 live(struct nodes *rig, uint32_t n0, uint32_t n1)
 {
-	for (rig->group = 0; rig->group < N_GROUPS; rig->group++) {
+	for (rig->group = 0; rig->group < 2; rig->group++) {
 		nodes_join_all(rig);
 		nodes_put_many(rig, 1, rig->group ? n1 : n0);
 	}
@@ -123,6 +124,13 @@ check_both(struct nodes *rig, uint32_t n0, uint32_t n1)
 	rig->group = 0;
 	nodes_check_all(rig, n0);
 	nodes_check_events(rig, n0);
+}
+
+static void
+check_alive(struct nodes *rig)
+{
+	for (int i = 0; i < N_NODES; i++)
+		cr_assert_not(rig->nodes[i].fatal, "node %d", i + 1);
 }
 
 static void
@@ -172,6 +180,176 @@ Test(hostile_frames, of_a_life_that_is_over_do_not_bring_it_back)
 	check_both(rig, 40, 10);
 }
 
+/* All that a replica was once filled with, at the pace of a fill. */
+static void
+replay_fills(struct record *rec)
+{
+	rec->on = 0;
+	for (uint32_t i = 0; i < rec->n; i++) {
+		const struct recorded *f = &rec->at[i];
+
+		if (f->p[WIRE_FRAME_BYTES + 4] != WIRE_FILL)
+			continue;
+		inject(rec, f->from, f->to, f->p, f->n);
+		nodes_run_for(rec->rig, SECOND / 10);
+	}
+}
+
+Test(hostile_frames, of_a_fill_do_not_bring_back_a_removed_replica)
+{
+	struct record *rec = record_new();
+	struct nodes *rig = rec->rig;
+	struct store_group g;
+	struct node *n;
+
+	live(rig, 30, 10);
+	n = follower(rig);
+	nodes_change_soon(rig, VNODE_REMOVE, n);
+	nodes_run_for(rig, 5 * SECOND);
+	for (int i = 0; i < 4; i++) {
+		replay_fills(rec);
+		store_group(n->store, 0, &g);
+		cr_assert(!g.here, "round %d", i);
+		if (i == 0) /* the journal lets go of its end */
+			nodes_run_for(rig, 300 * SECOND);
+		else
+			restart(rig, n);
+		nodes_run_for(rig, SECOND);
+	}
+	nodes_change_soon(rig, VNODE_ADD, n);
+	nodes_change_soon(rig, VNODE_PROMOTE, n);
+	check_both(rig, 30, 10);
+}
+
+/* --- memory --------------------------------------------------------------- */
+
+struct pages {
+	uint32_t asked[N_GROUPS];  /* by group: for manifests */
+	uint32_t n_chunks;         /* pages of chunks */
+	struct wire_message offer; /* the last, kept from its receiver */
+	uint64_t transfer;
+};
+
+static int
+look_at_fills(void *arg, struct node *from, struct node *to,
+    const struct iovec *iov, int count)
+{
+	struct pages *pages = arg;
+	uint8_t bytes[512];
+	struct wire_reader r;
+	struct wire_message m;
+	struct fill_message fm;
+	size_t n = 0;
+	int drop = 0;
+
+	(void)from, (void)to;
+	for (int i = 0; i < count && n < sizeof(bytes); i++) {
+		size_t k = iov[i].iov_len < sizeof(bytes) - n
+			       ? iov[i].iov_len
+			       : sizeof(bytes) - n;
+
+		memcpy(bytes + n, iov[i].iov_base, k);
+		n += k;
+	}
+	if (bytes[WIRE_FRAME_BYTES + 4] == WIRE_FILL &&
+	    bytes[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES] == FILL_CHUNK)
+		pages->n_chunks++;
+	if (wire_open(&r, SLICE(bytes, n)))
+		return 0;
+	while (wire_next(&r, &m) == 0) {
+		if (m.type != WIRE_FILL || fill_decode(m.rest, &fm))
+			continue;
+		if (fm.op == FILL_GET_MANIFEST)
+			pages->asked[m.group]++;
+		if (fm.op == FILL_OFFER) {
+			pages->offer = m;
+			pages->transfer = fm.transfer;
+			drop = 1;
+		}
+	}
+	return drop;
+}
+
+static void
+send_fill(struct node *to, const uint8_t from[16], const struct wire_message *m,
+    const struct fill_message *fm)
+{
+	uint8_t
+	    bytes[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES + FILL_HEADER_BYTES];
+	struct iovec iov = {bytes, sizeof(bytes)};
+
+	wire_put_frame(bytes);
+	wire_put_message(bytes + WIRE_FRAME_BYTES, m,
+	    WIRE_MESSAGE_BYTES + FILL_HEADER_BYTES);
+	fill_encode(bytes + WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES, fm);
+	nodes_frame(to, from, &iov, 1);
+}
+
+Test(hostile_frames, that_offer_fills_get_a_few_at_a_time)
+{
+	struct nodes *rig = nodes_new();
+	struct pages pages = {0};
+	uint32_t n = 0;
+
+	rig->hook = look_at_fills;
+	rig->arg = &pages;
+	for (uint16_t g = 0; g < N_GROUPS; g++) {
+		struct wire_message m = {.type = WIRE_FILL,
+		    .group = g,
+		    .from = 1,
+		    .to = 9,
+		    .term = 1};
+
+		send_fill(&rig->nodes[2], rig->nodes[0].id, &m,
+		    &(struct fill_message){
+			.op = FILL_OFFER, .transfer = g + 1u});
+	}
+	nodes_run_for(rig, SECOND);
+	for (uint32_t g = 0; g < N_GROUPS; g++)
+		n += pages.asked[g] > 0;
+	cr_assert_eq(n, 2);
+	/* Later others get their turn. */
+	rig->hook = NULL;
+	nodes_run_for(rig, 30 * SECOND);
+	nodes_put_many(rig, 1, 10);
+	nodes_join_all(rig);
+	nodes_check_all(rig, 10);
+}
+
+Test(hostile_frames, that_ask_for_many_pages_get_one_at_a_time)
+{
+	struct nodes *rig = nodes_new();
+	struct pages pages = {0};
+	struct wire_message m;
+
+	nodes_put_many(rig, 1, 300);
+	nodes_run_for(rig, 100 * SECOND); /* in files */
+	rig->hook = look_at_fills;
+	rig->arg = &pages;
+	nodes_change_soon(rig, VNODE_ADD, &rig->nodes[1]);
+	nodes_run_for(rig, SECOND);
+	cr_assert_neq(pages.transfer, 0);
+	m = pages.offer;
+	m.from = pages.offer.to;
+	m.to = pages.offer.from;
+	m.rest = SLICE(NULL, 0);
+	simenv_hold_lane(rig->nodes[0].sim, LANE_READ, 1);
+	for (int i = 0; i < 1000; i++)
+		send_fill(&rig->nodes[0], rig->nodes[1].id, &m,
+		    &(struct fill_message){.op = FILL_GET_CHUNK,
+			.transfer = pages.transfer,
+			.a = 1,
+			.b = 1});
+	nodes_run_for(rig, SECOND / 2);
+	simenv_hold_lane(rig->nodes[0].sim, LANE_READ, 0);
+	nodes_run_for(rig, SECOND / 2);
+	cr_assert_eq(pages.n_chunks, 1);
+	rig->hook = NULL;
+	nodes_run_for(rig, 20 * SECOND);
+	nodes_change_soon(rig, VNODE_PROMOTE, &rig->nodes[1]);
+	check_alive(rig);
+}
+
 Test(hostile_frames, that_are_late_after_restarts_change_nothing)
 {
 	struct record *rec = record_new();
@@ -212,13 +390,6 @@ recover(struct nodes *rig, uint32_t *n_quarantined)
 		nodes_change_soon(rig, VNODE_ADD, n);
 		nodes_change_soon(rig, VNODE_PROMOTE, n);
 	}
-}
-
-static void
-check_alive(struct nodes *rig)
-{
-	for (int i = 0; i < N_NODES; i++)
-		cr_assert_not(rig->nodes[i].fatal, "node %d", i + 1);
 }
 
 /* The first message in each recorded frame, at most MAX of TYPE. */

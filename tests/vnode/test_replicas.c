@@ -285,7 +285,7 @@ Test(replicas, alone_with_a_damaged_journal_a_node_refuses_to_start)
 	struct store_config c = {.env = simenv_env(n->sim),
 	    .dir = "c",
 	    .cluster_id = "0123456789abcde",
-	    .n_groups = 2,
+	    .n_groups = N_GROUPS,
 	    .found = 1,
 	    .segment_bytes = SEGMENT,
 	    .journal_max_bytes = 8 * SEGMENT};
