@@ -6,7 +6,7 @@ TEST_BUILD ?= build/test
 DESTDIR ?=
 
 .DEFAULT_GOAL := rel
-.PHONY: rel run test bench fuzz format help clean bootstrap
+.PHONY: rel run test bench fuzz soak format help clean bootstrap
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: rel ## ratios against the disk, the JSON parser, and Redis and nginx
 fuzz: ## every fuzz target for FUZZ_SECONDS each (30)
 	@scripts/bootstrap --dev
 	@scripts/fuzz
+
+soak: bootstrap ## 100,000 requests of every kind: no leak, no growth
+	@scripts/soak
 
 format: ## clang-format over all C files
 	@scripts/bootstrap --dev
