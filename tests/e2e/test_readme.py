@@ -24,10 +24,12 @@ def examples():
 def test_examples_work_as_pasted():
     blocks = [b for b in examples() if "$URL" in b[0]]
     assert len(blocks) >= 5, len(blocks)
+    with open("README.md") as f:  # what they begin with, where `make run` is
+        setup = re.search(r"```\n(URL=.*?\nTOKEN=.*?\n)```", f.read())[1]
     with Node(IORIOD) as node:
         for code, want in blocks:
-            script = (f"URL=http://127.0.0.1:{node.port}\n"
-                      f"TOKEN={node.token}\n{code}")
+            script = setup.replace(":8080", f":{node.port}").replace(
+                "rel/iorio/", node.root + "/") + code
             p = subprocess.run(["bash", "-ec", script], text=True,
                                stdout=subprocess.PIPE, timeout=30,
                                cwd=node.root)
