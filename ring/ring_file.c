@@ -17,7 +17,8 @@
  * whole.  The new value is used only after the save, so nothing rests on one
  * that was lost.  A cur that is there and damaged is no crash but decay: prev
  * is taken with a warning; a ring may lag, the consensus groups say who holds
- * what (cluster.md 1.4).
+ * what (cluster.md 1.4).  Such a cur is not renamed to prev, which is the good
+ * one then: the new value just takes its place.
  */
 #include "ring/ring_file.h"
 
@@ -161,6 +162,7 @@ ring_file_save(const struct env *env, const char *dir, const struct ring *r)
 {
 	const struct env_disk *d = &env->disk;
 	char tmp[PATH_BYTES], cur[PATH_BYTES], prev[PATH_BYTES];
+	struct ring *old;
 	struct buf b;
 	int e;
 
@@ -172,10 +174,10 @@ ring_file_save(const struct env *env, const char *dir, const struct ring *r)
 	if (e == 0)
 		e = write_new(env, tmp, buf_slice(&b));
 	buf_deinit(&b);
-	if (e == 0)
+	if (e == 0 && load(env, dir, "ring.cur", &old) == 0) {
+		ring_unref(old);
 		e = d->rename(d->ctx, cur, prev);
-	if (e == -ERR_NOTFOUND)
-		e = 0; /* the first one */
+	}
 	if (e == 0)
 		e = d->rename(d->ctx, tmp, cur);
 	return e ? e : d->sync_dir(d->ctx, dir);

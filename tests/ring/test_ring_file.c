@@ -201,3 +201,36 @@ Test(ring_file, a_crash_leaves_the_old_one_or_the_new)
 		}
 	}
 }
+
+/* Damaged once, and then the power is cut while the next ring is saved. */
+Test(ring_file, a_damaged_one_does_not_take_the_place_of_a_good_one)
+{
+	for (uint64_t op = 1; op < 10; op++) {
+		for (uint64_t seed = 0; seed < 40; seed++) {
+			struct fixture f = fixture();
+			struct ring *r, *got;
+
+			cr_assert_eq(open_ring(&f, &r), 0);
+			r->epoch = 2;
+			cr_assert_eq(ring_file_save(f.env, f.id.dir, r), 0);
+			ring_unref(r);
+			cr_assert_eq(
+			    memdisk_flip(f.md, path(&f, "ring.cur"), 40, 3), 0);
+			cr_assert_eq(open_ring(&f, &r), 0);
+			r->epoch = 3;
+			memdisk_fail_at(f.md, memdisk_ops(f.md) + op,
+			    seed % 2 ? MEMDISK_CRASH_MIDDLE
+				     : MEMDISK_CRASH_BEFORE);
+			ring_file_save(f.env, f.id.dir, r);
+			memdisk_crash(f.md, MEMDISK_RANDOM, seed);
+			memdisk_restart(f.md);
+			memdisk_fail_clear(f.md);
+			ring_unref(r);
+			cr_assert_eq(open_ring(&f, &got), 0, "op %d: %s",
+			    (int)op, f.why);
+			cr_assert(got->epoch == 1 || got->epoch == 3);
+			ring_unref(got);
+			done(&f);
+		}
+	}
+}
