@@ -129,6 +129,35 @@ reseal_images(uint8_t *p, size_t n)
 	}
 }
 
+/* --- frames --------------------------------------------------------------- */
+
+static void
+reseal_wire_entries(uint8_t *p, size_t n, uint32_t n_entries)
+{
+	for (size_t at = 0; n_entries-- && at + 16 <= n;) {
+		size_t payload = le_get32(p + at + 8);
+
+		if (payload > n - at - 16)
+			return;
+		put_crc(p + at + 12, p + at + 16, payload);
+		at += 16 + round_up(payload, 8);
+	}
+}
+
+void
+reseal_wire(uint8_t *p, size_t n)
+{
+	for (size_t at = 8; at + 80 <= n;) {
+		size_t bytes = le_get32(p + at);
+
+		if (bytes < 80 || bytes > n - at)
+			return;
+		reseal_wire_entries(
+		    p + at + 80, bytes - 80, le_get32(p + at + 64));
+		at += bytes;
+	}
+}
+
 /* --- journal -------------------------------------------------------------- */
 
 void

@@ -17,6 +17,7 @@ void reseal_entry(uint8_t *p, size_t n);
 void reseal_chunk(uint8_t *p, size_t n);
 void reseal_manifest(uint8_t *p, size_t n);
 void reseal_images(uint8_t *p, size_t n);
+void reseal_wire(uint8_t *p, size_t n);
 /* A whole segment file; the records alone begin at FROM. */
 void reseal_segment(uint8_t *p, size_t n);
 void reseal_records(uint8_t *p, size_t n, size_t from);
