@@ -243,12 +243,13 @@ static int
 next_record(
     struct slice file, uint64_t *at, uint32_t before, struct record *out)
 {
-	const uint8_t *p = file.p + *at;
 	uint64_t left = *at < file.n ? file.n - *at : 0;
+	const uint8_t *p;
 	uint32_t n;
 
 	if (left < RECORD_HEADER)
 		return -ERR_CORRUPT;
+	p = file.p + *at;
 	n = le_get32(p);
 	if (n > BODY_MAX || n > left - RECORD_HEADER)
 		return -ERR_CORRUPT;

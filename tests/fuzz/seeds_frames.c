@@ -161,6 +161,11 @@ seed_fill(struct buf *b)
 	    .bytes = buf_slice(&file)};
 	add_fill(b, &m, &fm);
 	seed("fill", b);
+	fm = (struct fill_message){.op = FILL_OFFER, .transfer = 77};
+	add_fill(b, &m, &fm);
+	fm.op = FILL_MANIFEST; /* of no bytes */
+	add_fill(b, &m, &fm);
+	seed("fill-empty", b);
 	m = from_member;
 	m.type = WIRE_FILL;
 	for (uint32_t op = FILL_OFFER; op <= FILL_FAILED; op++)
