@@ -82,7 +82,7 @@ struct env_post {
  * Paths are relative to the root that the implementation was opened on, with
  * `/` between components.  All calls block; loop threads use them only before
  * they start.  Errors: -ERR_NOTFOUND, _EXISTS, _NOSPC, _IO, _PERM, _LIMIT
- * (descriptors), _NOMEM, _SYSTEM.
+ * (descriptors), _FILETYPE, _NOMEM, _SYSTEM.
  */
 struct disk_file; /* opaque */
 

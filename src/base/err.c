@@ -45,6 +45,10 @@ err_from_errno(int e)
 	case EMFILE:
 	case ENFILE:
 		return -ERR_LIMIT;
+	case EISDIR:
+	case ENOTDIR:
+	case ELOOP: /* a symbolic link where we follow none */
+		return -ERR_FILETYPE;
 	case EADDRINUSE:
 		return -ERR_INUSE;
 	case ETIMEDOUT:

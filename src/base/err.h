@@ -24,6 +24,7 @@
 	X(IDENTITY, "data of another cluster, node or replica")                \
 	X(LOCKED, "in use by another process")                                 \
 	X(INUSE, "address already in use")                                     \
+	X(FILETYPE, "not the kind of file that it must be")                    \
 	X(TIMEOUT, "timed out")                                                \
 	X(UNAVAILABLE, "not available now")                                    \
 	X(NOTLEADER, "not the leader")                                         \
