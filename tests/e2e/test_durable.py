@@ -15,6 +15,7 @@ from node import Node, parse
 
 IORIOD = sys.argv[1]
 QUAKES = "tests/data/earthquakes.ndjson"
+WORKERS = (1, 2, 4)  # in turn, over the same data
 
 
 def load_quakes():
@@ -50,7 +51,7 @@ def check_quakes(node, streams):
 def test_real_events_come_back_byte_for_byte():
     streams = load_quakes()
     assert sum(map(len, streams.values())) == 1707
-    with Node(IORIOD) as node:
+    with Node(IORIOD, {"workers": WORKERS[-1]}) as node:
         c = node.connect()
         for net, events in streams.items():
             for seq, body in enumerate(events, 1):
@@ -132,8 +133,8 @@ def rounds(n, how, seconds):
     streams = [f"b{i % 4}/s{i}" for i in range(40)]
     kept, acked, doubt = {}, {}, {}
     total = 0
-    with Node(IORIOD, {"journal.segment": "32MB", "journal.max": "128MB"}) \
-            as node:
+    with Node(IORIOD, {"journal.segment": "32MB", "journal.max": "128MB",
+                       "workers": WORKERS[0]}) as node:
         for i in range(n):
             stop = threading.Event()
             writers = [Writer(node, f"{i}.{w}", streams, acked, doubt, stop)
@@ -143,6 +144,7 @@ def rounds(n, how, seconds):
             until(lambda: len(acked) > 20)
             time.sleep(seconds * random.Random(i).random())
             how(node)
+            node.options["workers"] = WORKERS[(i + 1) % len(WORKERS)]
             stop.set()
             for w in writers:
                 w.join(30)
