@@ -132,6 +132,17 @@ leave_dirty(struct store_worker *w, struct vnode *v)
 			dirty_remove(&w->dirty, v->by_id[i]);
 }
 
+void
+fill_not_adopted(struct fill *f)
+{
+	struct store_worker *w = fill_worker(f);
+	struct vnode *v = fill_vnode(f);
+
+	for (uint32_t i = 0; i < v->n_by_id; i++)
+		if (v->by_id[i]->last > v->by_id[i]->flushed)
+			dirty_add(&w->dirty, v->by_id[i]);
+}
+
 /* The content of the shadow becomes V's; its core stays. */
 static void
 take_over(struct store_worker *w, struct vnode *v, struct vnode *n)
@@ -228,7 +239,8 @@ fill_try_adopt(struct fill *f)
 	struct vnode *v = fill_vnode(f);
 	int r;
 
-	if (v->group.n_in_journal || w->flush || w->chain)
+	if (v->group.n_in_journal || w->flush || w->chain ||
+	    retire_is_under_way(v))
 		return;
 	if (f->generation <= v->group.removed ||
 	    (v->group.generation == f->generation && v->group.retiring)) {

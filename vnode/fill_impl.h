@@ -77,6 +77,8 @@ struct fill *fill_came_back(struct msg *m);
 void fill_remove_dir(struct store_worker *w, const char *dir);
 /* The same, of a replica that has retired. */
 void fill_remove_replica(struct store_worker *w, const char *dir);
+/* It was not, and the replica is as it was: it is flushed again. */
+void fill_not_adopted(struct fill *f);
 /* All chunks are written. */
 void fill_sync(struct fill *f);
 /* At each beat while WAITING. */

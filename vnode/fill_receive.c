@@ -205,9 +205,11 @@ fill_came_back(struct msg *m)
 	}
 	if (f->r == 0)
 		return f;
-	/* A sync that failed, or a replica that nobody can tell the state of. */
-	if (f->r == -ERR_IO || f->stage == FILL_STAGE_ADOPTING)
+	/* A sync that failed.  Anything else has left the replica as it was. */
+	if (f->r == -ERR_IO)
 		store_fatal(f->store, "files of a fill", f->r);
+	else if (f->stage == FILL_STAGE_ADOPTING)
+		fill_not_adopted(f);
 	fill_abort(f, err_text(f->r));
 	return NULL;
 }

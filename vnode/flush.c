@@ -256,9 +256,12 @@ flush_write_snapshot(
 	    d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, rows);
 	if (r == 0)
 		r = d->rename(d->ctx, tmp, path);
-	if (r == 0)
-		r = d->sync_dir(d->ctx, v->dir);
-	return r;
+	if (r)
+		return r;
+	/* It is there now, but perhaps not for good: that is final, even for
+	 * want of room. */
+	r = d->sync_dir(d->ctx, v->dir);
+	return r == -ERR_NOSPC ? -ERR_IO : r;
 }
 
 /* The file before the one that the journal's mark names is needed no more. */

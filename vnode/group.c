@@ -578,6 +578,7 @@ group_take_back(struct vnode *v, struct body *b, int r)
 void
 proposal_give_up(struct body *b)
 {
+	unplan(b->proposal);
 	b->proposal->fate = FATE_GIVEN_UP;
 	b->proposal->r = -ERR_UNKNOWN;
 }

@@ -48,7 +48,12 @@ segment_prepare(struct journal *j, uint32_t generation, uint32_t recycle)
 	if (recycle) {
 		segment_path(j, recycle, old);
 		r = d->rename(d->ctx, old, path);
-		return r ? r : d->sync_dir(d->ctx, j->dir);
+		if (r)
+			return r;
+		/* Renamed, but perhaps not for good: that is final, even for
+		 * want of room. */
+		r = d->sync_dir(d->ctx, j->dir);
+		return r == -ERR_NOSPC ? -ERR_IO : r;
 	}
 	/* Not to try, time and again, what takes the last byte from others. */
 	if (d->free_bytes(d->ctx, &room) == 0 && room < j->config.segment_bytes)

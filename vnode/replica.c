@@ -74,7 +74,8 @@ answer_proposal(struct store_worker *w, struct body *b)
 }
 
 /* Answers the requests in B once their outcome is known, nobody else reads
- * their bytes, and the log, if it still needs them, has its own. */
+ * their bytes, and the log, if it still needs them, has its own.  One reference
+ * is the caller's: a second is the log's. */
 static void
 settle(struct store_worker *w, struct body *b)
 {
@@ -343,7 +344,7 @@ static void
 settle_all(struct store_worker *w, struct vnode *v)
 {
 	LIST_FOREACH_SAFE (link, tmp, &v->group.in_flight)
-		settle(w, proposal_body(link));
+		replica_release(w, body_ref(proposal_body(link)));
 }
 
 static void
@@ -368,6 +369,10 @@ replica_abandon(struct store_worker *w, struct vnode *v)
 {
 	struct msg *m, *next;
 
+	if (v->group.raft) {
+		raft_lose_reads(v->group.raft, &w->fx);
+		replica_effects(w, v);
+	}
 	for (m = group_give_up(v); m; m = next) {
 		next = m->next;
 		request_refuse(w, v, m, -ERR_UNAVAILABLE);
@@ -575,6 +580,7 @@ replica_close(struct store_worker *w, struct vnode *v)
 	g->n_in_journal = 0;
 	g->persisted = g->led_term = 0;
 	g->leader_id = 0;
+	g->retiring = 0; /* this one, not the next */
 }
 
 void

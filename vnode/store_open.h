@@ -14,6 +14,9 @@ struct recovered {
 	uint64_t term, vote;
 	int damaged;                  /* was, when it was last saved */
 	int lost;                     /* something is, now */
+	/* What is wrong with its log, unless it turns out that it was dropped;
+	 * empty: nothing. */
+	char broken[160];
 	struct entry_members members; /* as of the manifest */
 	/* Entries as found, those that are applied without a body. */
 	uint64_t first; /* index of entries[0] */

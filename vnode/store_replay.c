@@ -220,12 +220,14 @@ replay_entry(struct replay *rp, struct vnode *v,
 		if (r)
 			r = quarantine(rp, v, r);
 	}
-	if (r && !rp->why[0])
-		snprintf(rp->why, rp->why_bytes,
+	if (r != -ERR_CORRUPT && r != -ERR_FORMAT)
+		return r;
+	if (!v->recovered->broken[0])
+		snprintf(v->recovered->broken, sizeof(v->recovered->broken),
 		    "journal: entry %llu of group %u does not follow %llu: %s",
 		    (unsigned long long)head->index, v->group.id,
 		    (unsigned long long)last, err_text(r));
-	return r;
+	return 0;
 }
 
 static int
@@ -277,6 +279,11 @@ check_absent(struct replay *rp)
 	for (uint32_t g = 0; g < rp->store->n_vnodes; g++) {
 		const struct vnode *v = &rp->store->vnodes[g];
 
+		if (v->recovered && v->recovered->broken[0]) {
+			snprintf(
+			    rp->why, rp->why_bytes, "%s", v->recovered->broken);
+			return -ERR_CORRUPT;
+		}
 		if (!rp->absent[g] || v->group.generation >= rp->absent[g] ||
 		    v->group.removed >= rp->absent[g])
 			continue;
@@ -303,6 +310,8 @@ replay_record(
 		note_absent(rp, head); /* of another life of this replica */
 		return 0;
 	}
+	if (v->recovered->broken[0] && head->type != JOURNAL_DROPPED)
+		return 0;
 	switch (head->type) {
 	case JOURNAL_ENTRY:
 		return replay_entry(rp, v, head, lsn, payload);

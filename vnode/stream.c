@@ -29,6 +29,10 @@ stream_free(struct stream *s, struct tail_cache *cache)
 {
 	if (!s)
 		return NULL;
+	/* What was not flushed is dirty no more, for the cache's books. */
+	if (s->tail.newest)
+		tail_flushed(
+		    &s->tail, cache, s->flushed, s->tail.newest->last);
 	tail_deinit(&s->tail, cache);
 	list_del(&s->dirty);
 	list_del(&s->unsaved);

@@ -207,6 +207,8 @@ int raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
     uint64_t *first, struct raft_effects *fx);
 /* READ_READY or READ_LOST with CTX follows.  -ERR_NOTLEADER, -ERR_NOMEM. */
 int raft_read(struct raft *r, uint64_t ctx, struct raft_effects *fx);
+/* READ_LOST for each that waits. */
+void raft_lose_reads(struct raft *r, struct raft_effects *fx);
 /* Hands leadership to TO, a voter.  -ERR_NOTLEADER, -ERR_INVAL. */
 int raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx);
 

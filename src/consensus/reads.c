@@ -107,3 +107,9 @@ raft_read(struct raft *r, uint64_t ctx, struct raft_effects *fx)
 	reads_begin(r, fx);
 	return 0;
 }
+
+void
+raft_lose_reads(struct raft *r, struct raft_effects *fx)
+{
+	reads_lose(r, fx);
+}

@@ -42,6 +42,12 @@ arena_enter(unsigned owner)
 	return before;
 }
 
+unsigned
+arena_owner(void)
+{
+	return current;
+}
+
 void
 arena_drop(unsigned owner)
 {

@@ -15,6 +15,7 @@
 
 /* Who owns what is allocated from now on; returns who did until now. */
 unsigned arena_enter(unsigned owner);
+unsigned arena_owner(void);
 /* Frees all that OWNER has. */
 void arena_drop(unsigned owner);
 /* Pieces that OWNER has. */

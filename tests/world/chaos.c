@@ -9,10 +9,17 @@
 #include "src/base/assert.h"
 #include "tests/world/world.h"
 
+#define ARM_CALLS 60
+
+/* Often one that leads something: that is where it hurts. */
 static struct node *
 victim(struct world *w)
 {
-	return &w->nodes[world_below(w, w->n_nodes)];
+	struct node *n = NULL;
+
+	if (world_one_in(w, 2))
+		n = operator_leader(w, (uint32_t)world_below(w, w->n_groups));
+	return n ? n : &w->nodes[world_below(w, w->n_nodes)];
 }
 
 static void
@@ -59,6 +66,13 @@ free_worker(struct world *w, struct happening *ev)
 		    w->nodes[ev->slot].sim, (uint32_t)ev->detail, 0);
 }
 
+static void
+feed(struct world *w, struct happening *ev)
+{
+	if (!is_over(w, ev))
+		node_starve(&w->nodes[ev->slot], 0);
+}
+
 /* The machine's, so it outlives the process. */
 static void
 make_room(struct world *w, struct happening *ev)
@@ -77,14 +91,127 @@ later(struct node *n, uint64_t max_us,
 		.detail = detail});
 }
 
-/* --- kinds ------------------------------------------------------------------
+/* --- the net ----------------------------------------------------------------
  */
 
 static void
-arm(struct node *n, enum memdisk_fault fault)
+reach_all(struct world *w, struct happening *ev)
 {
-	n->fault = fault;
-	n->fault_in = world_between(n->world, 1, 60);
+	(void)ev;
+	for (uint32_t a = 0; a < w->n_nodes; a++)
+		for (uint32_t b = 0; b < w->n_nodes; b++)
+			net_cut(w, a, b, 0);
+}
+
+static void
+good_net(struct world *w, struct happening *ev)
+{
+	(void)ev;
+	w->net.drop = w->net.twice = w->net.late = 0;
+}
+
+static void
+fast_link(struct world *w, struct happening *ev)
+{
+	struct link *l = ev->arg;
+
+	(void)w;
+	l->us_per_kb = 0;
+}
+
+/* One way or both, to one node or all. */
+static void
+cut(struct node *n)
+{
+	struct world *w = n->world;
+	uint32_t other = (uint32_t)world_below(w, w->n_nodes);
+	int all = world_one_in(w, 2), ways = (int)world_between(w, 1, 3);
+
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		if (i == n->slot || (!all && i != other))
+			continue;
+		if (ways & 1)
+			net_cut(w, n->slot, i, 1);
+		if (ways & 2)
+			net_cut(w, i, n->slot, 1);
+	}
+}
+
+static void
+partition(struct world *w)
+{
+	uint32_t side = (uint32_t)world_between(w, 1, (1u << w->n_nodes) - 2);
+
+	for (uint32_t a = 0; a < w->n_nodes; a++)
+		for (uint32_t b = 0; b < w->n_nodes; b++)
+			if ((side >> a & 1) != (side >> b & 1))
+				net_cut(w, a, b, 1);
+}
+
+static void
+spoil(struct world *w)
+{
+	world_trace(w, "the net is bad");
+	w->net.drop = (uint32_t)world_between(w, 0, 2) *
+		      (uint32_t)world_between(w, 3, 40);
+	w->net.twice = (uint32_t)world_between(w, 0, 40);
+	w->net.late = (uint32_t)world_between(w, 0, 40);
+}
+
+static void
+slow_down(struct node *n)
+{
+	struct world *w = n->world;
+	uint32_t to = (uint32_t)world_below(w, w->n_nodes);
+	struct link *l =
+	    &w->net.links[n->slot][to][world_below(w, NET_CHANNEL_COUNT)];
+
+	l->us_per_kb = (uint32_t)world_between(w, 100, 20000);
+	world_schedule(w, world_below(w, 5000000),
+	    (struct happening){.run = fast_link, .arg = l});
+}
+
+static void
+strike_net(struct node *n, enum misfortune what)
+{
+	struct world *w = n->world;
+
+	switch (what) {
+	case CHAOS_CUT:
+		cut(n);
+		later(n, 6000000, reach_all, 0);
+		return;
+	case CHAOS_PARTITION:
+		partition(w);
+		later(n, 6000000, reach_all, 0);
+		return;
+	case CHAOS_BAD_NET:
+		spoil(w);
+		later(n, 6000000, good_net, 0);
+		return;
+	case CHAOS_SLOW_LINK:
+		slow_down(n);
+		return;
+	case CHAOS_MEMBERS:
+		operator_change_mind(w);
+		return;
+	case CHAOS_TRANSFER:
+		operator_transfer(
+		    w, (uint32_t)world_below(w, w->n_groups), n->slot);
+		return;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+/* --- kinds ------------------------------------------------------------------
+ */
+
+static enum memdisk_fault
+draw_crash(struct world *w)
+{
+	return (enum memdisk_fault)world_between(
+	    w, MEMDISK_CRASH_BEFORE, MEMDISK_CRASH_SHORT);
 }
 
 static void
@@ -149,11 +276,17 @@ strike_process(struct node *n, enum misfortune what)
 		jump(n);
 		return;
 	case CHAOS_DISK_CRASH:
-		arm(n, (enum memdisk_fault)world_between(
-			   w, MEMDISK_CRASH_BEFORE, MEMDISK_CRASH_SHORT));
+		node_arm(n, draw_crash(w), ARM_CALLS);
 		return;
 	case CHAOS_DISK_ERROR:
-		arm(n, MEMDISK_EIO);
+		node_arm(n, MEMDISK_EIO, ARM_CALLS);
+		return;
+	case CHAOS_DISK_NO_ROOM:
+		node_arm(n, MEMDISK_ENOSPC, ARM_CALLS);
+		return;
+	case CHAOS_NO_MEMORY:
+		node_starve(n, (uint32_t)world_between(w, 2, 200));
+		later(n, 1000000, feed, 0);
 		return;
 	default:
 		ASSERT_UNREACHED();
@@ -165,7 +298,10 @@ strike(struct node *n, enum misfortune what)
 {
 	struct world *w = n->world;
 
-	if (what == CHAOS_POWER_CUT) {
+	if (what >= CHAOS_CUT) {
+		if (w->n_nodes > 1)
+			strike_net(n, what);
+	} else if (what == CHAOS_POWER_CUT) {
 		int was_down = n->state == NODE_DOWN;
 
 		node_power_cut(n, (enum memdisk_outcome)world_below(w, 3));
@@ -188,11 +324,19 @@ chaos_begin(struct world *w)
 	    [CHAOS_DISK_CRASH] = 50,
 	    [CHAOS_DISK_ERROR] = 100,
 	    [CHAOS_DISK_FULL] = 200,
+	    [CHAOS_DISK_NO_ROOM] = 200,
+	    [CHAOS_NO_MEMORY] = 0,
 	    [CHAOS_STOP] = 200,
 	    [CHAOS_PAUSE] = 200,
 	    [CHAOS_SLOW_LANE] = 50,
 	    [CHAOS_SLOW_WORKER] = 50,
 	    [CHAOS_WALL_JUMP] = 100,
+	    [CHAOS_CUT] = 100,
+	    [CHAOS_PARTITION] = 200,
+	    [CHAOS_BAD_NET] = 200,
+	    [CHAOS_SLOW_LINK] = 100,
+	    [CHAOS_MEMBERS] = 50,
+	    [CHAOS_TRANSFER] = 30,
 	};
 
 	for (int i = 0; i < CHAOS_COUNT; i++)
@@ -210,11 +354,24 @@ chaos_tick(struct world *w)
 }
 
 void
+chaos_before_start(struct node *n)
+{
+	struct world *w = n->world;
+
+	if (w->misfortune[CHAOS_DISK_CRASH] && world_one_in(w, 4))
+		node_arm(n, draw_crash(w), ARM_CALLS);
+	else if (w->misfortune[CHAOS_DISK_ERROR] && world_one_in(w, 8))
+		node_arm(n, MEMDISK_EIO, ARM_CALLS);
+}
+
+void
 chaos_end(struct world *w)
 {
 	world_trace(w, "calm");
 	for (int i = 0; i < CHAOS_COUNT; i++)
 		w->misfortune[i] = 0;
+	net_heal(w);
+	operator_calm(w);
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_heal(&w->nodes[i]);
 }

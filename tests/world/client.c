@@ -90,7 +90,8 @@ static int
 is_refusal(int r)
 {
 	return r == -ERR_UNAVAILABLE || r == -ERR_STOPPING || r == -ERR_NOSPC ||
-	       r == -ERR_LIMIT || r == -ERR_NOTLEADER || r == -ERR_BUSY;
+	       r == -ERR_LIMIT || r == -ERR_NOTLEADER || r == -ERR_BUSY ||
+	       r == -ERR_NOMEM;
 }
 
 static void
@@ -273,6 +274,22 @@ answer_list(struct call *call)
 	}
 }
 
+/* Who leads, by the answer; without a word, somebody else than was asked. */
+static void
+learn_leader(struct call *call, const uint8_t id[16])
+{
+	struct world *w = call->world;
+	uint32_t group = w->model.streams[call->stream].group;
+	uint32_t at = (call->node->slot + 1) % w->n_nodes;
+
+	if (call->r != -ERR_NOTLEADER || !call->client)
+		return;
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		if (memcmp(w->nodes[i].id, id, 16) == 0)
+			at = i;
+	call->client->leaders[group] = at;
+}
+
 static void
 finish(struct call *call)
 {
@@ -300,15 +317,18 @@ on_answer(struct msg *m)
 	switch (m->kind) {
 	case MSG_PUT:
 		call->r = call->req.put.r;
+		learn_leader(call, call->req.put.leader);
 		answer_put(call);
 		break;
 	case MSG_READ:
 		call->r = call->req.read.r;
+		learn_leader(call, call->req.read.leader);
 		answer_read(call);
 		vnode_page_deinit(&call->req.read.page);
 		break;
 	case MSG_LIST:
 		call->r = call->req.list.r;
+		learn_leader(call, call->req.list.leader);
 		answer_list(call);
 		vnode_list_deinit(&call->req.list);
 		break;
@@ -447,10 +467,15 @@ ping(struct node *n, struct client *c, uint32_t stream)
 /* --- clients ----------------------------------------------------------------
  */
 
+/* Mostly the one that is said to lead GROUP. */
 static struct node *
-some_node(struct world *w)
+some_node(const struct client *c, uint32_t group)
 {
-	uint32_t at = (uint32_t)world_below(w, w->n_nodes);
+	struct world *w = c->world;
+	uint32_t at = c->leaders[group];
+
+	if (world_one_in(w, 8))
+		at = (uint32_t)world_below(w, w->n_nodes);
 
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
 		struct node *n = &w->nodes[(at + i) % w->n_nodes];
@@ -467,7 +492,7 @@ act(struct world *w, struct happening *ev)
 	struct client *c = ev->arg;
 	uint32_t stream = (uint32_t)world_below(w, w->model.n_streams);
 	uint64_t what = world_below(w, 100);
-	struct node *n = some_node(w);
+	struct node *n = some_node(c, w->model.streams[stream].group);
 
 	ASSERT(!c->call);
 	if (w->clients_stopped)
@@ -530,6 +555,23 @@ clients_forget(struct node *n)
 	}
 }
 
+const char *
+client_asked(const struct client *c)
+{
+	switch (c->call ? c->call->req.msg.kind : MSG_NONE) {
+	case MSG_PUT:
+		return "an append";
+	case MSG_READ:
+		return "a read";
+	case MSG_LIST:
+		return "a list";
+	case MSG_PING:
+		return "a ping";
+	default:
+		return "nothing";
+	}
+}
+
 int
 client_waits_for(const struct client *c, const struct node *n)
 {
@@ -575,7 +617,7 @@ client_append_now(struct node *n, uint32_t stream)
 	int r = await(call);
 
 	call_free(call);
-	return r == 0;
+	return r;
 }
 
 int

@@ -93,13 +93,15 @@ parse(int argc, char **argv, struct world_options *o, uint64_t *first,
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "n:f:t:r:v")) != -1) {
+	while ((c = getopt(argc, argv, "n:f:t:r:N:v")) != -1) {
 		if (c == 'n')
 			*n = strtoull(optarg, NULL, 10);
 		else if (c == 'f' || c == 'r')
 			*first = strtoull(optarg, NULL, 10);
 		else if (c == 't')
 			o->n_ticks = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (c == 'N')
+			o->n_nodes = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (c == 'v')
 			o->verbose = 1;
 		else

@@ -97,6 +97,31 @@ on_disk_call(void *arg, enum memdisk_op op, const char *path)
 	return n->fault;
 }
 
+static int
+refuse_memory(void *arg, size_t bytes)
+{
+	struct node *n = arg;
+
+	(void)bytes;
+	return arena_owner() == owner(n) && world_one_in(n->world, n->starving);
+}
+
+/* The code of N runs from here to leave(). */
+static void
+enter(struct node *n)
+{
+	arena_enter(owner(n));
+	if (n->starving)
+		mem_set_hook(refuse_memory, n);
+}
+
+static void
+leave(void)
+{
+	mem_set_hook(NULL, NULL);
+	arena_enter(0);
+}
+
 /* --- the process ------------------------------------------------------------
  */
 
@@ -129,11 +154,13 @@ forget_process(struct node *n)
 	n->state = NODE_DOWN;
 	n->store = NULL;
 	n->fatal = n->stopped = n->paused = 0;
+	n->starving = 0;
 	n->fault_in = 0;
 	world_note(n->world, simenv_trace(n->sim));
 	n->sim = simenv_free(n->sim);
 	memdisk_close_all(n->disk);
 	clients_forget(n);
+	operator_forget(n);
 	arena_drop(owner(n));
 }
 
@@ -203,13 +230,14 @@ open_store(struct node *n, char *why, size_t why_bytes)
 
 	c.env = simenv_env(n->sim);
 	memcpy(c.node_id, n->id, 16);
+	c.found = n->slot == 0;
 	c.seed = world_below(n->world, UINT64_MAX);
 	c.report = on_report;
 	c.fatal = on_fatal;
 	c.arg = n;
-	arena_enter(owner(n));
+	enter(n);
 	r = store_open(&n->store, &c, why, why_bytes);
-	arena_enter(0);
+	leave();
 	if (r && arena_pieces(owner(n)))
 		world_fail(n->world,
 		    "node %u: %zu pieces of memory are left after a failed "
@@ -236,6 +264,7 @@ new_process(struct node *n)
 	simenv_advance_to(n->sim, (struct mono){w->now_us});
 	simenv_set_dispatch(n->sim, dispatch, n);
 	simenv_set_turn(n->sim, turn, n);
+	net_attach(n);
 	n->disk_sick = 0;
 }
 
@@ -251,9 +280,9 @@ node_start(struct node *n)
 	n->state = NODE_UP;
 	r = open_store(n, why, sizeof(why));
 	if (r == 0) {
-		arena_enter(owner(n));
+		enter(n);
 		r = store_start(n->store);
-		arena_enter(0);
+		leave();
 	}
 	world_trace(w, "node %u starts with %u workers: %s", n->slot,
 	    n->n_workers, r ? why : "ok");
@@ -278,6 +307,7 @@ restart(struct world *w, struct happening *ev)
 
 	if (n->state != NODE_DOWN || n->life != ev->life)
 		return;
+	chaos_before_start(n);
 	node_start(n);
 }
 
@@ -306,9 +336,9 @@ node_stop(struct node *n)
 		return;
 	world_trace(n->world, "node %u stops", n->slot);
 	n->state = NODE_STOPPING;
-	arena_enter(owner(n));
+	enter(n);
 	store_stop(n->store, on_stopped, n);
-	arena_enter(0);
+	leave();
 }
 
 /* Nothing hangs any more. */
@@ -329,21 +359,22 @@ finish_stop(struct node *n)
 	struct world *w = n->world;
 
 	let_go(n);
-	arena_enter(owner(n));
+	enter(n);
 	simenv_run_idle(n->sim, LAST_STEPS);
-	arena_enter(0);
+	leave();
 	if (after(n))
 		return;
 	for (uint32_t i = 0; i < w->n_clients; i++)
 		if (client_waits_for(&w->clients[i], n))
 			world_fail(w,
-			    "node %u stopped without an answer to client %u",
-			    n->slot, i);
+			    "node %u stopped without an answer to client %u: "
+			    "%s",
+			    n->slot, i, client_asked(&w->clients[i]));
 	if (simenv_queued(n->sim))
 		world_fail(w, "node %u is busy after it stopped", n->slot);
-	arena_enter(owner(n));
+	enter(n);
 	n->store = store_close(n->store);
-	arena_enter(0);
+	leave();
 	if (arena_pieces(owner(n)))
 		world_fail(w,
 		    "node %u stopped and still has %zu pieces of memory",
@@ -356,13 +387,64 @@ finish_stop(struct node *n)
 }
 
 void
+node_receive(struct node *n, const uint8_t from[16], struct slice frame)
+{
+	struct iovec iov = {(void *)(uintptr_t)frame.p, frame.n};
+	const struct env *env = simenv_env(n->sim);
+	struct net_frame *f;
+
+	enter(n);
+	f = net_frame_new(from, &iov, 1);
+	leave();
+	if (f)
+		env->post.to_worker(env->post.ctx,
+		    (uint32_t)world_below(n->world, n->n_workers), &f->msg);
+}
+
+/* Raft, figure 3, election safety; one group a step, since a leader leads for
+ * many. */
+static void
+check_leader(struct node *n)
+{
+	struct world *w = n->world;
+	uint32_t group = (uint32_t)(w->counts.steps % w->n_groups);
+	struct group *g = &w->groups[group];
+	struct store_group sg;
+
+	store_group(n->store, group, &sg);
+	if (!sg.leads)
+		return;
+	if (sg.term >= g->n_terms) {
+		uint64_t more = sg.term + 64;
+
+		g->leaders = mem_realloc(g->leaders, more);
+		ASSERT(g->leaders);
+		memset(g->leaders + g->n_terms, 0, more - g->n_terms);
+		g->n_terms = more;
+	}
+	if (g->leaders[sg.term] == 0) {
+		w->counts.elections++;
+		world_trace(w, "node %u leads group %u in term %llu", n->slot,
+		    group, (unsigned long long)sg.term);
+	} else if (g->leaders[sg.term] != n->slot + 1) {
+		world_fail(w, "nodes %u and %u lead group %u in term %llu",
+		    g->leaders[sg.term] - 1u, n->slot, group,
+		    (unsigned long long)sg.term);
+	}
+	g->leaders[sg.term] = (uint8_t)(n->slot + 1);
+}
+
+void
 node_step(struct node *n)
 {
 	simenv_advance_to(n->sim, (struct mono){n->world->now_us});
-	arena_enter(owner(n));
+	enter(n);
 	simenv_step(n->sim);
-	arena_enter(0);
-	if (!after(n) && n->stopped)
+	leave();
+	if (after(n))
+		return;
+	check_leader(n);
+	if (n->stopped)
 		finish_stop(n);
 }
 
@@ -380,6 +462,21 @@ node_pause(struct node *n, int pause)
 	simenv_pause(n->sim, pause);
 	if (!pause)
 		simenv_advance_to(n->sim, (struct mono){n->world->now_us});
+}
+
+void
+node_starve(struct node *n, uint32_t one_in)
+{
+	world_trace(
+	    n->world, "node %u: one in %u allocations fails", n->slot, one_in);
+	n->starving = one_in;
+}
+
+void
+node_arm(struct node *n, enum memdisk_fault fault, uint64_t n_calls)
+{
+	n->fault = fault;
+	n->fault_in = world_between(n->world, 1, n_calls);
 }
 
 void
@@ -405,6 +502,7 @@ void
 node_heal(struct node *n)
 {
 	n->fault_in = 0;
+	n->starving = 0;
 	node_set_room(n, UINT64_MAX);
 	node_pause(n, 0);
 	if (n->state == NODE_DOWN)

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 
 #include "src/base/assert.h"
+#include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
 #include "tests/world/arena.h"
@@ -203,7 +204,10 @@ create(struct world *w)
 {
 	w->chance.state = w->o.seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	w->now_us = START_US;
-	w->n_nodes = 1;
+	w->n_nodes = w->o.n_nodes;
+	if (!w->n_nodes)
+		w->n_nodes = (uint32_t[]){1, 3, 3, 5}[w->o.seed % 4];
+	w->hasty = world_one_in(w, 2);
 	w->n_groups = (uint32_t)world_between(w, 2, 8);
 	w->n_clients = (uint32_t)world_between(w, 1, WORLD_CLIENTS);
 	w->step_max_us = world_one_in(w, 2) ? 200 : 2000;
@@ -211,8 +215,15 @@ create(struct world *w)
 	model_init(&w->model, (uint32_t)world_between(w, 1, MODEL_STREAMS),
 	    w->n_groups);
 	draw_store(w);
+	net_heal(w);
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_create(w, i);
+}
+
+static int
+settled_groups(void *arg)
+{
+	return operator_is_done(arg);
 }
 
 static int
@@ -253,21 +264,76 @@ never(void *arg)
 static void
 must(struct world *w, int (*cond)(void *arg), const char *what)
 {
-	if (!world_run_until(w, cond, w, CALM_US))
-		world_fail(
-		    w, "%s within %d s of calm", what, CALM_US / 1000000);
+	if (world_run_until(w, cond, w, CALM_US))
+		return;
+	operator_describe(w);
+	world_fail(w, "%s within %d s of calm", what, CALM_US / 1000000);
 }
 
+/* The leader of GROUP is to be node SLOT. */
+struct wish {
+	struct world *world;
+	uint32_t group, slot;
+	uint64_t ask_us;
+};
+
+static int
+leads(void *arg)
+{
+	struct wish *wish = arg;
+	struct node *n = operator_leader(wish->world, wish->group);
+
+	if (n && n->slot == wish->slot)
+		return 1;
+	if (wish->world->now_us >= wish->ask_us) {
+		operator_transfer(wish->world, wish->group, wish->slot);
+		wish->ask_us = wish->world->now_us + TICK_US;
+	}
+	return 0;
+}
+
+/* What can go wrong only because the leader has just changed. */
+static int
+try_again(int r)
+{
+	return r == -ERR_NOTLEADER || r == -ERR_UNAVAILABLE || r == -ERR_BUSY;
+}
+
+static void
+verify_group(struct world *w, uint32_t group, struct node *n)
+{
+	for (uint32_t s = 0; s < w->model.n_streams; s++) {
+		int r = 0;
+
+		if (w->model.streams[s].group != group)
+			continue;
+		for (int i = 0; i < 100; i++) {
+			r = client_verify_now(n, s);
+			if (!try_again(r))
+				break;
+			world_run_until(w, never, w, TICK_US);
+		}
+		if (r)
+			world_fail(w, "node %u cannot read %s: %s", n->slot,
+			    w->model.streams[s].name, err_text(r));
+	}
+}
+
+/* Each node leads each group once and shows what it has. */
 static void
 verify_all(struct world *w)
 {
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		for (uint32_t s = 0; s < w->model.n_streams; s++) {
-			int r = client_verify_now(&w->nodes[i], s);
+		for (uint32_t g = 0; g < w->n_groups; g++) {
+			struct wish wish = {w, g, i, 0};
 
-			if (r)
-				world_fail(w, "node %u cannot read %s: %d", i,
-				    w->model.streams[s].name, r);
+			if (world_run_until(w, leads, &wish, CALM_US)) {
+				verify_group(w, g, &w->nodes[i]);
+				continue;
+			}
+			operator_describe(w);
+			world_fail(
+			    w, "node %u does not get to lead group %u", i, g);
 		}
 	}
 }
@@ -277,12 +343,23 @@ write_all(struct world *w)
 {
 	for (uint32_t s = 0; s < w->model.n_streams; s++) {
 		uint64_t since = w->now_us;
+		int r = -ERR_NOTLEADER;
 
-		while (!client_append_now(&w->nodes[0], s))
-			if (w->now_us - since > CALM_US)
-				world_fail(w, "%s takes no event after %d s",
-				    w->model.streams[s].name,
-				    CALM_US / 1000000);
+		while (r && w->now_us - since < CALM_US) {
+			struct node *n =
+			    operator_leader(w, w->model.streams[s].group);
+
+			if (n)
+				r = client_append_now(n, s);
+			if (r)
+				world_run_until(w, never, w, TICK_US);
+		}
+		if (r)
+			operator_describe(w);
+		if (r)
+			world_fail(w, "%s takes no event after %d s: %s",
+			    w->model.streams[s].name, CALM_US / 1000000,
+			    err_text(r));
 	}
 }
 
@@ -297,8 +374,10 @@ conclude(struct world *w)
 	w->settled = 1;
 	clients_stop(w);
 	must(w, none_waiting, "a request was not answered");
+	must(w, settled_groups, "not all groups are on all nodes");
 	verify_all(w);
 	write_all(w);
+	must(w, settled_groups, "replicas differ");
 	verify_all(w);
 	w->closing = 1;
 	for (int round = 0; round < 2; round++) {
@@ -310,6 +389,7 @@ conclude(struct world *w)
 		for (uint32_t i = 0; i < w->n_nodes; i++)
 			node_start(&w->nodes[i]);
 		must(w, all_up, "not all nodes came back after a stop");
+		must(w, settled_groups, "groups did not come back");
 		verify_all(w);
 	}
 }
@@ -325,6 +405,7 @@ world_run(struct world *w, const struct world_options *o)
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_start(&w->nodes[i]);
 	clients_start(w);
+	operator_start(w);
 	world_schedule(w, TICK_US,
 	    (struct happening){.run = on_tick, .detail = w->o.n_ticks});
 	world_run_until(w, never, w, (uint64_t)w->o.n_ticks * TICK_US);
@@ -339,6 +420,10 @@ void
 world_free(struct world *w)
 {
 	model_deinit(&w->model);
+	for (uint32_t i = 0; i < w->n_heap; i++)
+		net_forget(&w->heap[i]);
+	for (uint32_t g = 0; g < w->n_groups; g++)
+		mem_free(w->groups[g].leaders);
 	mem_free(w->heap);
 	w->heap = NULL;
 	ASSERT(arena_pieces(0) == 1); /* W itself */

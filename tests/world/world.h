@@ -26,17 +26,21 @@
 
 #define WORLD_NODES   5
 #define WORLD_CLIENTS 8
+#define WORLD_GROUPS  8
 #define TICK_US       10000 /* a tick of options.n_ticks */
 
 struct world_options {
 	uint64_t seed;
 	uint32_t n_ticks;
-	FILE *trace; /* or NULL */
-	int verbose; /* calls of disks, too */
+	uint32_t n_nodes; /* 0: as the seed says */
+	FILE *trace;      /* or NULL */
+	int verbose;      /* calls of disks, too */
 };
 
 struct world;
 struct call;
+struct order;
+struct happening;
 
 /* --- nodes: node.c ---------------------------------------------------------
  */
@@ -62,8 +66,9 @@ struct node {
 	int fatal;   /* it said that it cannot go on */
 	int stopped; /* the end of an orderly stop was told */
 	int paused;
-	int disk_sick; /* since its last start: calls failed, or no room */
-	int full;      /* the disk has little room, or had in this life */
+	int disk_sick;     /* since its last start: calls failed, or no room */
+	int full;          /* the disk has little room, or had in this life */
+	uint32_t starving; /* one in so many allocations fails; 0: none */
 	/* of the calls of the disk that are counted: the one so many from now
 	 * meets `fault` */
 	uint64_t fault_in;
@@ -80,6 +85,11 @@ void node_step(struct node *n);
 void node_kill(struct node *n);
 /* The machine is gone too; what was not synced may be. */
 void node_power_cut(struct node *n, enum memdisk_outcome outcome);
+void node_starve(struct node *n, uint32_t one_in);
+/* Some call of the disk, within the next N, meets FAULT. */
+void node_arm(struct node *n, enum memdisk_fault fault, uint64_t n_calls);
+/* A frame from another node has arrived. */
+void node_receive(struct node *n, const uint8_t from[16], struct slice frame);
 /* Begins an orderly stop. */
 void node_stop(struct node *n);
 void node_restart_in(struct node *n, uint64_t us);
@@ -97,6 +107,8 @@ struct client {
 	struct world *world;
 	uint32_t number;
 	struct call *call; /* in flight, or NULL */
+	/* by group: the slot that led it, as far as the client was told */
+	uint32_t leaders[WORLD_GROUPS];
 };
 
 /* Begins to ask, again and again, until clients_stop. */
@@ -107,12 +119,65 @@ void client_think(struct client *c);
 /* A process has died: its callers will hear no more of it. */
 void clients_forget(struct node *n);
 uint32_t clients_waiting(const struct world *w);
+/* What it waits for, for a person. */
+const char *client_asked(const struct client *c);
 int client_waits_for(const struct client *c, const struct node *n);
-/* One append to STREAM at N; tells whether it was acknowledged.  Runs the
- * world until it is answered. */
+/* One append to STREAM at N; 0, or what the node said.  Runs the world until it
+ * is answered. */
 int client_append_now(struct node *n, uint32_t stream);
-/* Reads all of STREAM at N and compares; 0, or what the node said. */
+/* Reads all of STREAM at N and compares; the same. */
 int client_verify_now(struct node *n, uint32_t stream);
+
+/* --- frames between nodes: net.c ---------------------------------------------
+ */
+
+struct link {
+	uint64_t bytes; /* on their way */
+	uint64_t free_at_us;
+	uint32_t us_per_kb; /* 0: fast */
+};
+
+struct net {
+	struct link links[WORLD_NODES][WORLD_NODES][NET_CHANNEL_COUNT];
+	int cut[WORLD_NODES][WORLD_NODES]; /* from, to */
+	uint64_t delay_min_us, delay_max_us;
+	uint32_t drop, twice, late; /* one in so many frames; 0: none */
+};
+
+/* The process of N may send. */
+void net_attach(struct node *n);
+/* Frees the frame that EV would have brought, if it is one. */
+void net_forget(struct happening *ev);
+void net_cut(struct world *w, uint32_t from, uint32_t to, int cut);
+/* All links are fast and lose nothing. */
+void net_heal(struct world *w);
+
+/* --- who has which group: operator.c ----------------------------------------
+ */
+
+struct group {
+	uint32_t target;     /* nodes that should have it, by bit */
+	struct order *order; /* a change that was asked for, or NULL */
+	/* by term: 1 + the slot that led in it */
+	uint8_t *leaders;
+	uint64_t n_terms;
+};
+
+/* Brings every group to all nodes. */
+void operator_start(struct world *w);
+/* Some group is to be on other nodes from now on. */
+void operator_change_mind(struct world *w);
+void operator_transfer(struct world *w, uint32_t group, uint32_t to);
+/* A process has died. */
+void operator_forget(struct node *n);
+/* Every group is to be on all nodes, */
+void operator_calm(struct world *w);
+/* and is, with equal logs, and somebody leads it. */
+int operator_is_done(struct world *w);
+/* Traces what each node knows of each group. */
+void operator_describe(struct world *w);
+/* The node that leads GROUP by its own account, with the highest term. */
+struct node *operator_leader(struct world *w, uint32_t group);
 
 /* --- misfortune: chaos.c ----------------------------------------------------
  */
@@ -123,17 +188,27 @@ enum misfortune {
 	CHAOS_DISK_CRASH, /* the power is cut within a call of the disk */
 	CHAOS_DISK_ERROR,
 	CHAOS_DISK_FULL,
+	CHAOS_DISK_NO_ROOM, /* for one call */
+	CHAOS_NO_MEMORY,    /* some allocations fail for a while */
 	CHAOS_STOP,
 	CHAOS_PAUSE,
 	CHAOS_SLOW_LANE,
 	CHAOS_SLOW_WORKER,
 	CHAOS_WALL_JUMP,
+	CHAOS_CUT,       /* a node does not reach another, or any */
+	CHAOS_PARTITION, /* two halves */
+	CHAOS_BAD_NET,   /* frames are lost, late, or come twice */
+	CHAOS_SLOW_LINK,
+	CHAOS_MEMBERS, /* a group moves */
+	CHAOS_TRANSFER,
 	CHAOS_COUNT,
 };
 
 /* Draws what this seed is like. */
 void chaos_begin(struct world *w);
 void chaos_tick(struct world *w);
+/* What a process may meet while it starts. */
+void chaos_before_start(struct node *n);
 /* All is well from now on; nodes that are down come back. */
 void chaos_end(struct world *w);
 
@@ -151,6 +226,7 @@ struct happening {
 struct world_counts {
 	uint64_t appended, acked, unknown, refused, reads, events_read;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
+	uint64_t frames, elections, changes;
 	uint64_t steps, virtual_us;
 };
 
@@ -169,6 +245,9 @@ struct world {
 	struct model model;
 	uint32_t misfortune[CHAOS_COUNT]; /* one in so many ticks; 0: never */
 	uint64_t think_us;                /* of clients, at most */
+	struct net net;
+	struct group groups[WORLD_GROUPS];
+	int hasty; /* the operator does not wait for one group after another */
 	uint64_t step_max_us;
 	struct store_config store; /* but for what differs by node */
 	struct world_counts counts;
