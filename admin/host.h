@@ -18,6 +18,7 @@
 
 #include "ring/ring.h"
 #include "src/base/buf.h"
+#include "src/base/msg.h"
 
 struct ring_plan; /* ring/plan.h */
 
@@ -59,8 +60,12 @@ enum admin_op {
 	ADMIN_DOWN,
 };
 
-/* A change asked of the cluster. */
+/*
+ * A change asked of the cluster.  One that is ok is in force on this node when
+ * DONE runs: a view that is asked for then shows it.
+ */
 struct admin_change {
+	struct msg msg; /* the host's, to carry it about */
 	enum admin_op op;
 	/* Names as in the ring, or empty: LEAVE without one names this node
 	 * already, PLAN, COMMIT and CLEAR have none. */
@@ -83,7 +88,7 @@ struct admin_transfer {
 	uint16_t group, from, to;    /* places in members */
 	int repair;                  /* of a straggler, not for a new owner */
 	uint64_t bytes, total_bytes; /* 0: not known (yet) */
-	uint64_t objects;            /* events sent */
+	uint64_t objects, total_objects; /* events; total 0: not known */
 	uint64_t started_ms, updated_ms; /* wall time; updated 0: never */
 	uint64_t rate;                   /* bytes a second */
 	char error[128];                 /* the last one, or empty */
@@ -94,6 +99,7 @@ struct admin_transfer {
  * are unreachable.
  */
 struct admin_view {
+	struct msg msg; /* the host's, to carry it about */
 	void (*done)(struct admin_view *v);
 	uint64_t wait_us;
 
@@ -107,7 +113,8 @@ struct admin_view {
 	uint8_t *agrees;                        /* has this very ring */
 	uint32_t *sending, *queued, *receiving; /* fills */
 	uint32_t *limit;                        /* transfer_limit there */
-	struct admin_transfer *transfers;       /* running ones */
+	uint8_t *complete; /* by slot: at its target, owner not flipped yet */
+	struct admin_transfer *transfers; /* running ones */
 	uint32_t n_transfers;
 	uint32_t n_queued; /* fills that wait for their turn, of all nodes */
 };
