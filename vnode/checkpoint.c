@@ -281,7 +281,7 @@ flush_done(struct store_worker *w, int checkpoint, int r)
 			store_report(s, 1,
 			    "the disk is full: writes are refused until "
 			    "there is room");
-	} else if (r && r != -ERR_NOMEM) {
+	} else if (r && r != -ERR_NOMEM && r != -ERR_BUSY) {
 		store_fatal(s, "chunk files cannot be written", r);
 	}
 	if (checkpoint && r == 0)

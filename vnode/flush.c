@@ -139,6 +139,61 @@ seal_chunk(struct flush *f, struct flush_chunk *c, struct disk_file *file,
 	return r;
 }
 
+/* Whether FILE, which is to go on, holds what was written before: what is added
+ * to a damaged file could not be read either. */
+static int
+check_chunk(struct flush *f, const struct flush_chunk *c,
+    struct disk_file *file, struct hash128 previous)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	uint8_t header[CHUNK_HEADER_BYTES_MAX];
+	struct chunk_id want, id;
+	uint64_t size;
+	size_t got = 0;
+	uint32_t n;
+	int r;
+
+	fill_id(f->store, c, previous, &want);
+	n = chunk_header_bytes(&want);
+	r = d->size(d->ctx, file, &size);
+	if (r == 0)
+		r = d->pread(d->ctx, file, header, n, 0, &got);
+	if (r == 0 && (size < c->offset || got < n))
+		r = -ERR_CORRUPT;
+	if (r == 0)
+		r = chunk_decode_header(SLICE(header, n), &id, &n);
+	if (r == 0)
+		r = chunk_same(&id, &want);
+	return r == 0 || r == -ERR_NOMEM ? r : -ERR_CORRUPT;
+}
+
+/* Opens what is there already.  Not there any more: damaged, too. */
+static int
+open_chunk(struct flush *f, const struct flush_chunk *c, const char *path,
+    struct hash128 previous, struct disk_file **file)
+{
+	const struct env_disk *d = &f->store->env->disk;
+	int r = d->open(d->ctx, path, DISK_WRITE, file);
+
+	if (r)
+		return r == -ERR_NOTFOUND ? -ERR_CORRUPT : r;
+	r = check_chunk(f, c, *file, previous);
+	if (r)
+		d->close(d->ctx, *file);
+	return r;
+}
+
+static void
+lose_chunk(struct flush *f, struct flush_chunk *c, const char *path)
+{
+	c->lost = 1;
+	f->postponed |= c->n_parts > 0;
+	store_report(f->store, 1,
+	    "%s is damaged and gets no more events; those that can be read "
+	    "are served",
+	    path);
+}
+
 static int
 write_chunk(struct flush *f, struct flush_chunk *c, struct hash128 previous)
 {
@@ -148,8 +203,17 @@ write_chunk(struct flush *f, struct flush_chunk *c, struct hash128 previous)
 	int r;
 
 	flush_chunk_path(c, path);
-	r = d->open(d->ctx, path,
-	    DISK_WRITE | (c->create ? DISK_CREATE | DISK_TRUNC : 0), &file);
+	if (c->lost)
+		r = -ERR_CORRUPT;
+	else if (c->create)
+		r = d->open(
+		    d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
+	else
+		r = open_chunk(f, c, path, previous, &file);
+	if (r == -ERR_CORRUPT) {
+		lose_chunk(f, c, path);
+		return 0;
+	}
 	if (r)
 		return r;
 	if (c->cut && !c->create)
@@ -159,10 +223,8 @@ write_chunk(struct flush *f, struct flush_chunk *c, struct hash128 previous)
 	if (r == 0 && c->seal) {
 		r = seal_chunk(f, c, file, previous);
 		if (r == -ERR_CORRUPT) {
-			store_report(f->store, 1,
-			    "%s is damaged and stays unsealed; its other "
-			    "events are served",
-			    path);
+			c->n_parts = 0; /* they are written */
+			lose_chunk(f, c, path);
 			r = 0;
 		}
 	}
@@ -314,6 +376,11 @@ write_chunks(struct flush *f)
 
 		if (i == 0 || f->chunks[i - 1].stream != c->stream)
 			previous = c->previous;
+		else if (f->chunks[i - 1].later ||
+			 (f->chunks[i - 1].lost && f->chunks[i - 1].n_parts))
+			c->later = 1;
+		if (c->later)
+			continue;
 		r = write_chunk(f, c, previous);
 		previous =
 		    c->info.sealed ? c->info.chain : (struct hash128){0, 0};
@@ -331,6 +398,9 @@ carry_out(struct flush *f)
 {
 	int r = f->chunks_r = write_chunks(f);
 
+	/* The manifests would name events that are in no file yet. */
+	if (r == 0 && f->checkpoint && f->postponed)
+		r = -ERR_BUSY;
 	if (r == 0 && f->checkpoint)
 		r = sync_chunks(f->store);
 	for (uint32_t i = 0; i < f->n_manifests; i++) {
@@ -343,12 +413,30 @@ carry_out(struct flush *f)
 
 /* --- booking: the worker -------------------------------------------------- */
 
+/* The rest of a damaged chunk goes to another one with the next flush. */
 static void
-book_chunk(struct store_worker *w, const struct flush_chunk *c, int r)
+book_lost(
+    struct store_worker *w, const struct flush *f, const struct flush_chunk *c)
+{
+	struct stream *s = c->stream;
+	struct chunk_id id;
+
+	fill_id(f->store, c, c->previous, &id);
+	if (stream_give_up_chunk(
+		s, c->info.first, c->offset, chunk_header_bytes(&id)) == 0 &&
+	    list_empty(&s->unsaved))
+		list_add_tail(&c->vnode->unsaved, &s->unsaved);
+	if (s->flushed < s->last)
+		dirty_add(&w->dirty, s);
+}
+
+static void
+book_chunk(
+    struct store_worker *w, const struct flush *f, const struct flush_chunk *c)
 {
 	struct stream *s = c->stream;
 
-	if (r) {
+	if (f->chunks_r || c->later) {
 		/* Written or not, the file may be longer than we know. */
 		s->cut = 1;
 		dirty_add(&w->dirty, s);
@@ -361,10 +449,16 @@ book_chunk(struct store_worker *w, const struct flush_chunk *c, int r)
 		row->chain = c->info.chain;
 	}
 	s->cut = 0;
+	if (c->n_parts && c->lost) {
+		book_lost(w, f, c);
+		return;
+	}
 	if (c->info.last > s->flushed) {
 		tail_flushed(&s->tail, &w->cache, s->flushed, c->info.last);
 		s->flushed = c->info.last;
 	}
+	if (c->lost)
+		book_lost(w, f, c);
 }
 
 static void
@@ -408,7 +502,7 @@ book(struct flush *f)
 	int r = f->r;
 
 	for (uint32_t i = 0; i < f->n_chunks; i++)
-		book_chunk(w, &f->chunks[i], f->chunks_r);
+		book_chunk(w, f, &f->chunks[i]);
 	for (uint32_t i = 0; i < f->n_manifests; i++)
 		book_manifest(&f->manifests[i]);
 	tail_cache_trim(&w->cache);

@@ -23,6 +23,8 @@ struct flush_chunk {
 	uint32_t offset;         /* where the parts begin */
 	uint32_t first_part, n_parts;
 	uint8_t create, cut, seal;
+	uint8_t lost;  /* found damaged, so nothing more goes to it */
+	uint8_t later; /* behind parts of a lost one: with the next flush */
 };
 
 /* What one manifest gets. */
@@ -42,8 +44,9 @@ struct flush {
 	struct store *store;
 	struct store_worker *worker;
 	int checkpoint;
-	int r;        /* of all of it */
-	int chunks_r; /* of writing chunks */
+	int r;         /* of all of it */
+	int chunks_r;  /* of writing chunks */
+	int postponed; /* parts of lost chunks: they need another flush */
 	struct flush_part *parts;
 	struct flush_chunk *chunks;
 	struct flush_manifest *manifests;

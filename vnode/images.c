@@ -146,7 +146,7 @@ round_up(uint64_t n)
 }
 
 static int
-add_image(struct flush *f, const struct flush_chunk *c, struct buf *b)
+add_image(struct flush *f, struct flush_chunk *c, struct buf *b)
 {
 	const struct env_disk *d = &f->store->env->disk;
 	uint32_t n = c->offset % IMAGES_BLOCK, before = (uint32_t)b->n;
@@ -170,13 +170,15 @@ add_image(struct flush *f, const struct flush_chunk *c, struct buf *b)
 		return buf_error(b);
 	flush_chunk_path(c, path);
 	r = d->open(d->ctx, path, DISK_READ, &file);
-	if (r)
-		return r;
-	r = d->pread(d->ctx, file, p, n, im.offset, &got);
-	d->close(d->ctx, file);
-	if (got < n)
-		b->n = before; /* shorter than it should be: nothing to keep */
-	return r;
+	if (r == 0) {
+		r = d->pread(d->ctx, file, p, n, im.offset, &got);
+		d->close(d->ctx, file);
+	}
+	if (got < n) {
+		b->n = before; /* not what it should be: nothing to keep */
+		c->lost = r == 0 || r == -ERR_NOTFOUND || r == -ERR_IO;
+	}
+	return c->lost ? 0 : r;
 }
 
 static int

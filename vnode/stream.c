@@ -5,6 +5,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/event.h"
 
 struct stream *
 stream_new(struct bucket *b, uint64_t id, struct slice name)
@@ -31,8 +32,7 @@ stream_free(struct stream *s, struct tail_cache *cache)
 		return NULL;
 	/* What was not flushed is dirty no more, for the cache's books. */
 	if (s->tail.newest)
-		tail_flushed(
-		    &s->tail, cache, s->flushed, s->tail.newest->last);
+		tail_flushed(&s->tail, cache, s->flushed, s->tail.newest->last);
 	tail_deinit(&s->tail, cache);
 	list_del(&s->dirty);
 	list_del(&s->unsaved);
@@ -131,5 +131,53 @@ stream_set_chunk(struct stream *s, const struct chunk_info *c)
 			return -ERR_NOMEM;
 	}
 	*p = *c;
+	return 0;
+}
+
+/* The blocks of the chunk FIRST whose events are not flushed are AT's now. */
+static void
+move_tail(struct stream *s, uint64_t first, uint64_t at, uint32_t by)
+{
+	for (struct tail_block *tb = s->tail.oldest; tb; tb = tb->next) {
+		if (tb->chunk_first != first || tb->last < at)
+			continue;
+		tb->chunk_first = at;
+		tb->file_offset += by; /* where a flushed part of it would be */
+	}
+}
+
+int
+stream_give_up_chunk(
+    struct stream *s, uint64_t first, uint32_t bytes, uint32_t header_bytes)
+{
+	uint32_t i = (uint32_t)(stream_chunk(s, first) - s->chunks);
+	struct chunk_info rest = s->chunks[i];
+	const struct tail_block *tb = tail_find(&s->tail, s->flushed + 1);
+	struct event e;
+	uint32_t n;
+
+	ASSERT(rest.first == first && !rest.sealed && first <= s->flushed);
+	if (s->flushed < rest.last) {
+		uint32_t at = tail_offset(tb, s->flushed + 1);
+		int r = event_decode(
+		    SLICE(tb->block->p + at, tb->block->n - at), 0, &e, &n);
+
+		ASSERT(r == 0);
+		if (!add_chunk(s))
+			return -ERR_NOMEM;
+		memmove(s->chunks + i + 2, s->chunks + i + 1,
+		    (s->n_chunks - i - 2) * sizeof(*s->chunks));
+		rest.first = s->flushed + 1;
+		rest.first_t = e.t_ms;
+		rest.bytes += header_bytes - bytes;
+		s->chunks[i + 1] = rest;
+		s->chunks[i].last = s->flushed;
+		s->chunks[i].last_t = e.t_ms; /* at most */
+		s->chunks[i].bytes = bytes;
+		move_tail(s, first, rest.first, header_bytes - bytes);
+	}
+	s->chunks[i].sealed = 1;
+	if (s->saved_chunks > i)
+		s->saved_chunks = i;
 	return 0;
 }

@@ -95,6 +95,13 @@ int stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
 
 /* The chunk that holds SEQ, first <= SEQ <= last. */
 struct chunk_info *stream_chunk(const struct stream *s, uint64_t seq);
+/*
+ * The chunk that begins with FIRST is damaged: it ends with what was flushed,
+ * its first BYTES, and what comes behind that goes to a chunk of its own, with
+ * HEADER_BYTES of header.  It counts as sealed, without a chain.  -ERR_NOMEM.
+ */
+int stream_give_up_chunk(
+    struct stream *s, uint64_t first, uint32_t bytes, uint32_t header_bytes);
 /* Replaces the row of the same first, or adds the next. */
 int stream_set_chunk(struct stream *s, const struct chunk_info *c);
 

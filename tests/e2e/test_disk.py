@@ -306,7 +306,16 @@ def test_a_chunk_that_is_gone_is_told_and_the_rest_is_served():
         assert status == 500 and parse(data)["type"] == "damaged", data
         assert parse(data)["first"] <= 7 <= parse(data)["last"]
         assert len(parse(node.events("damage/other"))) == 50
-        assert node.request("GET", "/ping")[0] == 200
+        # what comes now is kept in another file
+        for i in range(51, 61):
+            assert node.post("damage/s", b"%d" % i)[0] == 201
+        for _ in range(2):
+            node.stop()
+            node.start()
+            for i in range(51, 61):
+                assert node.request("GET", f"/streams/damage/s/{i}")[2] == \
+                    b"%d" % i
+            assert node.request("GET", "/streams/damage/s/7")[0] == 500
 
 
 # --- descriptors ------------------------------------------------------------

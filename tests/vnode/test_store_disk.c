@@ -340,6 +340,92 @@ Test(store_disk, what_the_device_cannot_read_is_told_until_it_can)
 	sr_deinit(&rig);
 }
 
+/* --- damaged, and written to ---------------------------------------------- */
+
+/* More events for a stream whose open chunk is damaged, through a checkpoint
+ * and a restart: all of them are there. */
+static void
+check_goes_on(struct sr *rig)
+{
+	struct vnode_read req = {.from = N_EVENTS + 1, .max_bytes = 1u << 20};
+
+	for (int i = 0; i < 10; i++)
+		sr_append_and_wait(rig, 0, 300);
+	sr_run_for(rig, 100 * SR_SECOND);
+	for (int i = 0; i < 5; i++)
+		sr_append_and_wait(rig, 0, 300);
+	cr_expect_eq(rig->fatal, 0);
+	for (int restarts = 0; restarts < 3; restarts++) {
+		sr_kill(rig);
+		memdisk_crash(rig->md, MEMDISK_LOSE_ALL, 1);
+		memdisk_restart(rig->md);
+		sr_start(rig);
+		sr_append_and_wait(rig, 0, 10);
+		sr_append_and_wait(rig, 1, 10);
+		for (req.from = N_EVENTS + 1; req.from < N_EVENTS + 16;) {
+			sr_read(rig, &req, 0);
+			cr_assert_eq(req.r, 0, "%llu: %s",
+			    (unsigned long long)req.from, err_text(req.r));
+			cr_assert_eq(req.page.first, req.from);
+			req.from = req.page.last + 1;
+			vnode_page_deinit(&req.page);
+		}
+		sr_run_for(rig, 100 * SR_SECOND);
+	}
+	cr_expect_eq(rig->fatal, 0);
+	cr_expect_eq(count_damaged(rig, 1), 0);
+}
+
+Test(store_disk, a_chunk_with_a_damaged_header_gets_no_more_events)
+{
+	struct sr rig;
+	char path[160];
+
+	rig_with_chunks(&rig);
+	chunk_of_group_0(&rig, path);
+	cr_assert_eq(memdisk_flip(rig.md, path, 9, 3), 0);
+	check_goes_on(&rig);
+	cr_expect_eq(count_damaged(&rig, 0), N_EVENTS);
+	sr_deinit(&rig);
+}
+
+Test(store_disk, a_chunk_that_is_gone_is_not_the_end_of_the_node)
+{
+	const struct env_disk *d;
+	struct sr rig;
+	char path[160];
+
+	rig_with_chunks(&rig);
+	d = memdisk_disk(rig.md);
+	chunk_of_group_0(&rig, path);
+	cr_assert_eq(d->unlink(d->ctx, path), 0);
+	check_goes_on(&rig);
+	cr_expect_eq(count_damaged(&rig, 0), N_EVENTS);
+	sr_deinit(&rig);
+}
+
+Test(store_disk, a_chunk_that_was_cut_short_gets_no_more_events)
+{
+	const struct env_disk *d;
+	struct disk_file *f;
+	struct sr rig;
+	char path[160];
+	uint64_t size;
+
+	rig_with_chunks(&rig);
+	d = memdisk_disk(rig.md);
+	chunk_of_group_0(&rig, path);
+	cr_assert_eq(d->open(d->ctx, path, DISK_WRITE, &f), 0);
+	cr_assert_eq(d->size(d->ctx, f, &size), 0);
+	cr_assert_eq(d->truncate(d->ctx, f, size / 2), 0);
+	cr_assert_eq(d->sync(d->ctx, f), 0);
+	d->close(d->ctx, f);
+	check_goes_on(&rig);
+	size = count_damaged(&rig, 0);
+	cr_expect(size > 0 && size < N_EVENTS, "%u", (unsigned)size);
+	sr_deinit(&rig);
+}
+
 /* --- no room in the journal ----------------------------------------------- */
 
 /* The next checkpoint, which releases segments, is due a second after the last
