@@ -5,20 +5,14 @@
 #include <ctype.h>
 #include <errno.h>
 
+#include "src/base/assert.h"
+#include "src/base/conf_impl.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
 #define LINE_BYTES  8192
 #define VALUE_BYTES 4096
-
-enum kind { KIND_STR, KIND_INT, KIND_SIZE, KIND_TIME, KIND_FLAG, KIND_ENUM };
-
-struct key {
-	enum kind kind;
-	const char *name, *fallback;
-	uint64_t low, high;
-	unsigned flags;
-};
+#define KEY_BYTES   64 /* of the longest key that can be meant */
 
 static const struct key keys[CONF_N_KEYS] = {
 #define CONF_ROW(k, field, key, def, low, high, flags)                         \
@@ -29,121 +23,9 @@ static const struct key keys[CONF_N_KEYS] = {
 
 struct conf {
 	char *texts[CONF_N_KEYS];
+	char *wheres[CONF_N_KEYS]; /* NULL: nobody set it */
 	uint64_t nums[CONF_N_KEYS];
 };
-
-/* --- values --------------------------------------------------------------- */
-
-struct unit {
-	const char *name;
-	uint64_t factor;
-};
-
-static const struct unit sizes[] = {
-    {"", 1}, {"B", 1}, {"KB", KB}, {"MB", MB}, {"GB", GB}, {NULL, 0}};
-static const struct unit times[] = {{"us", 1}, {"ms", 1000}, {"s", SECOND},
-    {"m", 60 * SECOND}, {"h", 3600 * SECOND}, {"d", DAY}, {NULL, 0}};
-static const struct unit plain[] = {{"", 1}, {NULL, 0}};
-
-/* A number with at most one point, and a unit. */
-static int
-parse_number(const char *s, const struct unit *units, uint64_t *out)
-{
-	uint64_t whole = 0, part = 0, scale = 1;
-	const char *p = s;
-
-	for (; isdigit((unsigned char)*p); p++)
-		if (__builtin_mul_overflow(whole, 10, &whole) ||
-		    __builtin_add_overflow(whole, (uint64_t)(*p - '0'), &whole))
-			return -ERR_INVAL;
-	if (p == s)
-		return -ERR_INVAL;
-	if (*p == '.' && units != plain)
-		for (p++; isdigit((unsigned char)*p) && scale < 1000000; p++) {
-			part = part * 10 + (uint64_t)(*p - '0');
-			scale *= 10;
-		}
-	for (; units->name; units++) {
-		if (strcmp(units->name, p) != 0)
-			continue;
-		if (__builtin_mul_overflow(whole, units->factor, &whole))
-			return -ERR_INVAL;
-		part = part * units->factor / scale;
-		return __builtin_add_overflow(whole, part, out) ? -ERR_INVAL
-								: 0;
-	}
-	return -ERR_INVAL;
-}
-
-static int
-parse_enum(const char *words, const char *s, uint64_t *out)
-{
-	size_t n = strlen(s);
-
-	*out = 0;
-	for (const char *w = words; *w; (*out)++) {
-		size_t k = strcspn(w, " ");
-
-		if (k == n && memcmp(w, s, n) == 0)
-			return 0;
-		w += k + (w[k] == ' ');
-	}
-	return -ERR_INVAL;
-}
-
-static int
-parse_value(const struct key *k, const char *s, uint64_t *out)
-{
-	int r = 0;
-
-	*out = 0;
-	switch (k->kind) {
-	case KIND_STR:
-		*out = strlen(s);
-		break;
-	case KIND_INT:
-		if (strcmp(s, k->fallback) == 0 && strcmp(s, "auto") == 0)
-			return 0;
-		r = parse_number(s, plain, out);
-		break;
-	case KIND_SIZE:
-		r = parse_number(s, sizes, out);
-		break;
-	case KIND_TIME:
-		r = parse_number(s, times, out);
-		break;
-	case KIND_FLAG:
-		*out = strcmp(s, "yes") == 0;
-		return *out || strcmp(s, "no") == 0 ? 0 : -ERR_INVAL;
-	case KIND_ENUM:
-		return parse_enum(k->fallback, s, out);
-	}
-	return r == 0 && (*out < k->low || *out > k->high) ? -ERR_INVAL : r;
-}
-
-static const char *
-expected(const struct key *k, char out[96])
-{
-	switch (k->kind) {
-	case KIND_STR:
-		return "a text of allowed length";
-	case KIND_SIZE:
-		return "a size such as 4KB, 50MB or 1GB, within its limits";
-	case KIND_TIME:
-		return "a duration such as 500ms, 60s, 10m, 24h or 7d, within "
-		       "its limits";
-	case KIND_FLAG:
-		return "yes or no";
-	case KIND_ENUM:
-		snprintf(out, 96, "one of: %s", k->fallback);
-		return out;
-	case KIND_INT:
-		break;
-	}
-	snprintf(out, 96, "a number from %llu to %llu",
-	    (unsigned long long)k->low, (unsigned long long)k->high);
-	return out;
-}
 
 /* --- keys ----------------------------------------------------------------- */
 
@@ -208,7 +90,7 @@ conf_set(struct conf *c, const char *key, const char *value, const char *where,
     char why[CONF_WHY_BYTES])
 {
 	int i = find(key);
-	char hint[96], *copy;
+	char hint[96], *copy, *place;
 	uint64_t n;
 
 	if (i < 0) {
@@ -218,19 +100,27 @@ conf_set(struct conf *c, const char *key, const char *value, const char *where,
 		return -ERR_INVAL;
 	}
 	/* A key that is unset may be said to be. */
-	if (parse_value(&keys[i], value, &n) &&
+	if (conf_value_parse(&keys[i], value, &n) &&
 	    (value[0] || keys[i].fallback[0])) {
 		snprintf(why, CONF_WHY_BYTES,
 		    "%s: bad value `%.64s` for %s: %s", where,
 		    keys[i].flags & CONF_SECRET ? "..." : value, key,
-		    expected(&keys[i], hint));
+		    conf_value_expected(&keys[i], hint));
 		return -ERR_INVAL;
 	}
 	copy = mem_strdup(value);
-	if (!copy)
+	place = mem_strdup(where);
+	if (!copy || !place) {
+		mem_free(copy);
+		mem_free(place);
+		snprintf(
+		    why, CONF_WHY_BYTES, "%s: %s", where, err_text(ERR_NOMEM));
 		return -ERR_NOMEM;
+	}
 	mem_free(c->texts[i]);
+	mem_free(c->wheres[i]);
 	c->texts[i] = copy;
+	c->wheres[i] = place;
 	c->nums[i] = n;
 	return 0;
 }
@@ -251,7 +141,7 @@ conf_new(void)
 		c->texts[i] = mem_strdup(first);
 		if (!c->texts[i])
 			return conf_free(c);
-		parse_value(&keys[i], first, &c->nums[i]);
+		conf_value_parse(&keys[i], first, &c->nums[i]);
 	}
 	return c;
 }
@@ -261,8 +151,10 @@ conf_free(struct conf *c)
 {
 	if (!c)
 		return NULL;
-	for (int i = 0; i < CONF_N_KEYS; i++)
+	for (int i = 0; i < CONF_N_KEYS; i++) {
 		mem_free(c->texts[i]);
+		mem_free(c->wheres[i]);
+	}
 	return mem_free(c);
 }
 
@@ -363,50 +255,84 @@ conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES])
 }
 
 /* IORIO_HTTP_MAX_BODY is http.max_body: dots and underscores are the same. */
-static int
-find_env(const char *name, size_t n)
+static void
+env_name(const char *key, char out[KEY_BYTES])
 {
-	for (int i = 0; i < CONF_N_KEYS; i++) {
-		const char *k = keys[i].name;
-		size_t j = 0;
+	size_t i;
 
-		while (j < n && k[j] &&
-		       (k[j] == '.' ? '_' : toupper((unsigned char)k[j])) ==
-			   name[j])
-			j++;
-		if (j == n && k[j] == '\0')
+	for (i = 0; key[i] && i < KEY_BYTES - 1; i++)
+		out[i] =
+		    key[i] == '.' ? '_' : (char)toupper((unsigned char)key[i]);
+	out[i] = '\0';
+}
+
+/* The key whose variable is IORIO_<NAME>, or, with -1, the *NEAREST. */
+static int
+find_env(const char *name, int *nearest)
+{
+	unsigned best = 1000;
+
+	*nearest = 0;
+	for (int i = 0; i < CONF_N_KEYS; i++) {
+		char known[KEY_BYTES];
+		unsigned d;
+
+		env_name(keys[i].name, known);
+		d = distance(name, known);
+		if (d == 0)
 			return i;
+		if (d < best) {
+			best = d;
+			*nearest = i;
+		}
 	}
 	return -1;
+}
+
+/* VARIABLE without IORIO_. */
+static int
+load_variable(struct conf *c, const char *variable, char why[CONF_WHY_BYTES])
+{
+	char name[KEY_BYTES], known[KEY_BYTES], where[KEY_BYTES + 32];
+	const char *equals = strchr(variable, '=');
+	int i, nearest;
+
+	snprintf(
+	    name, sizeof(name), "%.*s", (int)(equals - variable), variable);
+	snprintf(where, sizeof(where), "environment IORIO_%s", name);
+	i = find_env(name, &nearest);
+	if (i >= 0)
+		return conf_set(c, keys[i].name, equals + 1, where, why);
+	env_name(keys[nearest].name, known);
+	snprintf(why, CONF_WHY_BYTES,
+	    "%s: unknown key; did you mean `IORIO_%s`?", where, known);
+	return -ERR_INVAL;
 }
 
 int
 conf_load_env(
     struct conf *c, const char *const *environment, char why[CONF_WHY_BYTES])
 {
-	for (; *environment; environment++) {
-		const char *name = *environment + 6;
-		const char *equals = strchr(*environment, '=');
-		char where[80];
-		int i, r;
+	int r = 0;
 
-		if (strncmp(*environment, "IORIO_", 6) != 0 || !equals)
-			continue;
-		snprintf(where, sizeof(where), "environment IORIO_%.*s",
-		    (int)(equals - name), name);
-		i = find_env(name, (size_t)(equals - name));
-		if (i < 0) {
-			snprintf(why, CONF_WHY_BYTES, "%s: no such key", where);
-			return -ERR_INVAL;
-		}
-		r = conf_set(c, keys[i].name, equals + 1, where, why);
-		if (r)
-			return r;
-	}
-	return 0;
+	for (; r == 0 && *environment; environment++)
+		if (strncmp(*environment, "IORIO_", 6) == 0 &&
+		    strchr(*environment, '='))
+			r = load_variable(c, *environment + 6, why);
+	return r;
 }
 
 /* --- checks --------------------------------------------------------------- */
+
+static void
+misfit(const struct conf *c, enum conf_field f, const char *must,
+    char why[CONF_WHY_BYTES])
+{
+	char where[CONF_WHERE_BYTES];
+
+	conf_where(c, f, where);
+	snprintf(why, CONF_WHY_BYTES, "%s must %s", where, must);
+}
 
 int
 conf_check(const struct conf *c, char why[CONF_WHY_BYTES])
@@ -418,25 +344,20 @@ conf_check(const struct conf *c, char why[CONF_WHY_BYTES])
 
 	why[0] = '\0';
 	if (q & (q - 1))
-		snprintf(
-		    why, CONF_WHY_BYTES, "ring_size: must be a power of two");
+		misfit(c, CONF_ring_size, "be a power of two", why);
 	else if (!at || at == name || !at[1])
-		snprintf(
-		    why, CONF_WHY_BYTES, "nodename: must look like name@host");
+		misfit(c, CONF_nodename, "look like name@host", why);
 	else if (segment % 4096)
-		snprintf(why, CONF_WHY_BYTES,
-		    "journal.segment: must be a multiple of 4KB");
+		misfit(c, CONF_journal_segment, "be a multiple of 4KB", why);
 	else if (c->nums[CONF_http_max_body] > segment / 4)
-		snprintf(why, CONF_WHY_BYTES,
-		    "http.max_body: must be at most a quarter of "
-		    "journal.segment");
+		misfit(c, CONF_http_max_body,
+		    "be at most a quarter of journal.segment", why);
 	else if (c->nums[CONF_journal_max] < 4 * segment)
-		snprintf(why, CONF_WHY_BYTES,
-		    "journal.max: must be at least four times "
-		    "journal.segment");
+		misfit(c, CONF_journal_max,
+		    "be at least four times journal.segment", why);
 	else if (c->nums[CONF_journal_max] > 2048 * segment)
-		snprintf(why, CONF_WHY_BYTES,
-		    "journal.max: must be at most 2048 times journal.segment");
+		misfit(c, CONF_journal_max,
+		    "be at most 2048 times journal.segment", why);
 	return why[0] ? -ERR_INVAL : 0;
 }
 
@@ -460,6 +381,22 @@ conf_text(const struct conf *c, const char *key)
 	int i = find(key);
 
 	return i < 0 ? NULL : c->texts[i];
+}
+
+void
+conf_where(const struct conf *c, enum conf_field f, char out[CONF_WHERE_BYTES])
+{
+	const char *place = c->wheres[f];
+
+	snprintf(out, CONF_WHERE_BYTES, "%.300s%s%s:", place ? place : "",
+	    place ? ": " : "", keys[f].name);
+}
+
+void
+conf_log_rotate(const struct conf *c, uint64_t *bytes, uint32_t *files)
+{
+	/* It was looked at when it was set. */
+	ASSERT(conf_rotate_parse(c->texts[CONF_log_rotate], bytes, files) == 0);
 }
 
 void

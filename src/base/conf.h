@@ -17,8 +17,7 @@
 
 #define CONF_WHY_BYTES 512
 
-struct conf; /* read with the field names of conf_keys.h: conf_int(c, ring_size)
-	      */
+struct conf; /* opaque; its fields are those of conf_keys.h */
 
 enum conf_key_flag {
 	CONF_SECRET = 1, /* masked when printed */
@@ -37,14 +36,13 @@ struct conf *conf_new(void); /* all defaults; NULL: no memory */
 struct conf *conf_free(struct conf *c);
 
 int conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES]);
-/* IORIO_<KEY> of ENVIRON ("NAME=value", NULL-terminated); IORIO_ROOT is not
- * ours. */
+/* IORIO_<KEY> of ENVIRON ("NAME=value", NULL-terminated). */
 int conf_load_env(
     struct conf *c, const char *const *environment, char why[CONF_WHY_BYTES]);
 /* WHERE is said in front of an error. */
 int conf_set(struct conf *c, const char *key, const char *value,
     const char *where, char why[CONF_WHY_BYTES]);
-/* What single keys cannot tell. */
+/* What the limits of single keys cannot tell. */
 int conf_check(const struct conf *c, char why[CONF_WHY_BYTES]);
 
 const char *conf_str(const struct conf *c, enum conf_field f);
@@ -52,6 +50,15 @@ const char *conf_str(const struct conf *c, enum conf_field f);
 uint64_t conf_num(const struct conf *c, enum conf_field f);
 /* The text as it was given; NULL for a key that there is not. */
 const char *conf_text(const struct conf *c, const char *key);
+
+#define CONF_WHERE_BYTES 384
+
+/* "etc/iorio.conf:12: http.ip:", or "http.ip:" when nobody set it: what a
+ * complaint begins with. */
+void conf_where(
+    const struct conf *c, enum conf_field f, char out[CONF_WHERE_BYTES]);
+/* log.rotate: the size, and how many old files are kept. */
+void conf_log_rotate(const struct conf *c, uint64_t *bytes, uint32_t *files);
 
 /* Every key and its value, a line each, secrets masked. */
 void conf_print(const struct conf *c, struct buf *out);

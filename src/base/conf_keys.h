@@ -106,6 +106,6 @@
 	X(ENUM, log_level, "log.level", "info debug warn error", 0, 0,         \
 	    CONF_RELOAD)                                                       \
 	X(ENUM, log_format, "log.format", "text json", 0, 0, 0)                \
-	X(STR, log_rotate, "log.rotate", "10MB x 5", 1, 64, 0)
+	X(ROTATE, log_rotate, "log.rotate", "10MB x 5", 1, 64, 0)
 
 #endif

@@ -105,8 +105,9 @@ load_conf(struct conf *c, const struct options *o, char why[CONF_WHY_BYTES])
 		char *equals = strchr(o->sets[i], '=');
 
 		if (!equals) {
-			snprintf(why, CONF_WHY_BYTES,
-			    "-o %.64s: expected KEY=VALUE", o->sets[i]);
+			/* Not what it is: that may be a secret. */
+			snprintf(
+			    why, CONF_WHY_BYTES, "-o: expected KEY=VALUE");
 			return -ERR_INVAL;
 		}
 		*equals = '\0';
@@ -275,13 +276,10 @@ log_settings(const struct conf *c, struct log_config *l)
 {
 	static const enum log_level levels[] = {
 	    LOG_INFO, LOG_DEBUG, LOG_WARN, LOG_ERROR};
-	unsigned mb = 10, files = 5;
 
-	sscanf(conf_str(c, CONF_log_rotate), "%uMB x %u", &mb, &files);
 	l->level = levels[conf_num(c, CONF_log_level)];
 	l->json = conf_num(c, CONF_log_format) == 1;
-	l->rotate_bytes = (uint64_t)mb << 20;
-	l->rotate_files = files;
+	conf_log_rotate(c, &l->rotate_bytes, &l->rotate_files);
 	l->now = wall_now;
 }
 

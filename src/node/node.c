@@ -399,13 +399,15 @@ static int
 start(struct node *n, const char *data, char *why)
 {
 	const char *ip = conf_str(n->conf, CONF_http_ip);
+	char where[CONF_WHERE_BYTES];
 	int r;
 
 	if (!is_loopback(ip)) {
+		conf_where(n->conf, CONF_http_ip, where);
 		snprintf(why, NODE_WHY_BYTES,
-		    "http.ip: %s is not a loopback address: this version has "
-		    "one administrator token and serves 127.0.0.1 only",
-		    ip);
+		    "%s %s is not a loopback address: this version has one "
+		    "administrator token and serves 127.0.0.1 only",
+		    where, ip);
 		return -ERR_INVAL;
 	}
 	r = share_descriptors(n, why);

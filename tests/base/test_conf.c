@@ -47,6 +47,17 @@ Test(conf, values_are_parsed_or_refused)
 	    {"ring_size", "4", 0, 0, 0},
 	    {"nodename", "", 0, 0, 0},
 	    {"https.cert", "", 1, CONF_https_cert, 0},
+	    {"log.rotate", "1MB x 3", 1, CONF_log_rotate, 7},
+	    {"log.rotate", "4KB x1", 1, CONF_log_rotate, 6},
+	    {"log.rotate", "10MB", 0, 0, 0},
+	    {"log.rotate", "10MB x", 0, 0, 0},
+	    {"log.rotate", "x 5", 0, 0, 0},
+	    {"log.rotate", "10MB x 0", 0, 0, 0},
+	    {"log.rotate", "10MB x 1001", 0, 0, 0},
+	    {"log.rotate", "100B x 5", 0, 0, 0},
+	    {"log.rotate", "10 MB x 5", 0, 0, 0},
+	    {"log.rotate", "10MB x 5 x 6", 0, 0, 0},
+	    {"log.rotate", "", 0, 0, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -165,6 +176,64 @@ Test(conf, keys_must_fit_together)
 		cr_assert_eq(conf_check(c, why), 0);
 		cr_assert_eq(conf_set(c, bad[i][0], bad[i][1], "-o", why), 0);
 		cr_assert_eq(conf_check(c, why), -ERR_INVAL, "%s", bad[i][0]);
+		conf_free(c);
+	}
+}
+
+Test(conf, a_complaint_says_where_the_key_was_set)
+{
+	char path[] = "/tmp/iorio-conf-XXXXXX", why[CONF_WHY_BYTES];
+	char want[CONF_WHY_BYTES], where[CONF_WHERE_BYTES];
+	const char *const env[] = {"IORIO_JOURNAL_MAX=129GB", NULL};
+	static const char text[] = "workers = 2\n\nring_size = 100\n";
+	int fd = mkstemp(path);
+	struct conf *c = conf_new();
+
+	conf_where(c, CONF_ring_size, where);
+	cr_assert_str_eq(where, "ring_size:");
+	cr_assert_eq(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	cr_assert_eq(conf_load_file(c, path, why), 0);
+	cr_assert_eq(conf_check(c, why), -ERR_INVAL);
+	snprintf(want, sizeof(want), "%s:3: ring_size: must be a power of two",
+	    path);
+	cr_assert_str_eq(why, want);
+	cr_assert_eq(conf_set(c, "ring_size", "64", "-o", why), 0);
+	cr_assert_eq(conf_load_env(c, env, why), 0);
+	cr_assert_eq(conf_set(c, "journal.segment", "1GB", "-o", why), 0);
+	cr_assert_eq(conf_set(c, "journal.max", "2GB", "-o", why), 0);
+	cr_assert_eq(conf_check(c, why), -ERR_INVAL);
+	cr_assert_str_eq(why,
+	    "-o: journal.max: must be at least four times journal.segment");
+	close(fd);
+	unlink(path);
+	conf_free(c);
+}
+
+Test(conf, an_unknown_variable_is_refused_with_the_nearest)
+{
+	static const char *const env[] = {"PATH=/", "IORIO_HTP_PORT=1", NULL};
+	struct conf *c = conf_new();
+	char why[CONF_WHY_BYTES];
+
+	cr_assert_eq(conf_load_env(c, env, why), -ERR_INVAL);
+	cr_assert_str_eq(why, "environment IORIO_HTP_PORT: unknown key; did "
+			      "you mean `IORIO_HTTP_PORT`?");
+	conf_free(c);
+}
+
+Test(conf, what_is_secret_is_in_no_complaint)
+{
+	static const char *const keys[] = {
+	    "cluster.cookie", "auth.secret", "auth.admin.password"};
+	char longer[5000], why[CONF_WHY_BYTES];
+
+	memset(longer, 's', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	for (int i = 0; i < 3; i++) {
+		struct conf *c = conf_new();
+
+		cr_assert_lt(conf_set(c, keys[i], longer, "-o", why), 0);
+		cr_assert_null(strstr(why, "sss"), "%s", why);
 		conf_free(c);
 	}
 }

@@ -6,19 +6,9 @@
 #include <sys/mman.h>
 
 #include "src/base/assert.h"
-#include "src/base/conf.h"
-#include "src/base/conf_keys.h"
+#include "src/base/conf_impl.h"
 #include "src/base/mem.h"
 #include "tests/fuzz/fuzz.h"
-
-enum kind { KIND_STR, KIND_INT, KIND_SIZE, KIND_TIME, KIND_FLAG, KIND_ENUM };
-
-struct key {
-	enum kind kind;
-	const char *name, *fallback;
-	uint64_t low, high;
-	unsigned flags;
-};
 
 static const struct key keys[CONF_N_KEYS] = {
 #define ROW(k, field, key, def, low, high, flags)                              \
@@ -77,6 +67,16 @@ check_number(const struct key *k, const char *text, uint64_t n)
 }
 
 static void
+check_rotate(const struct conf *c)
+{
+	uint64_t bytes;
+	uint32_t files;
+
+	conf_log_rotate(c, &bytes, &files);
+	ASSERT(bytes >= 4096 && files >= 1 && files <= 1000);
+}
+
+static void
 check_values(const struct conf *c)
 {
 	for (int i = 0; i < CONF_N_KEYS; i++) {
@@ -88,6 +88,9 @@ check_values(const struct conf *c)
 		case KIND_STR:
 			ASSERT(n == strlen(text) && n <= keys[i].high);
 			ASSERT(n >= keys[i].low || !keys[i].fallback[0]);
+			break;
+		case KIND_ROTATE:
+			check_rotate(c);
 			break;
 		case KIND_FLAG:
 			ASSERT(strcmp(text, n ? "yes" : "no") == 0);
