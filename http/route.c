@@ -286,11 +286,17 @@ void
 request_watch(struct request *rq)
 {
 	struct http_server *s = rq->server;
+	struct list *at;
 
 	list_del(&rq->asked);
 	rq->deadline = mono_add_us(
 	    server_now(s), s->config.request_timeout_us + ANSWER_GRACE_US);
-	list_add_tail(&s->asked, &rq->asked);
+	/* Behind the last one, but after the timeout was made shorter. */
+	for (at = s->asked.prev; at != &s->asked; at = at->prev)
+		if (LIST_ENTRY(at, struct request, asked)->deadline.us <=
+		    rq->deadline.us)
+			break;
+	list_add_tail(at->next, &rq->asked);
 }
 
 void

@@ -157,6 +157,12 @@ http_server_stop(struct http_server *s)
 		conn_stop(LIST_ENTRY(node, struct conn, link));
 }
 
+void
+http_server_set_timeout(struct http_server *s, uint64_t us)
+{
+	s->config.request_timeout_us = us;
+}
+
 uint32_t
 http_server_connections(const struct http_server *s)
 {

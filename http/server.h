@@ -53,6 +53,8 @@ uint16_t http_server_port(const struct http_server *s);
 void *http_server_arg(const struct http_server *s);
 /* No new connections; idle ones are closed, busy ones after their answer. */
 void http_server_stop(struct http_server *s);
+/* request_timeout_us of what is asked from now on. */
+void http_server_set_timeout(struct http_server *s, uint64_t us);
 /* Connections still there: 0 once all answers are out. */
 uint32_t http_server_connections(const struct http_server *s);
 /* Closes what is left.  Takes NULL, returns NULL. */

@@ -275,7 +275,7 @@ must_wait(struct store_worker *w, const struct vnode *v)
 	return g->raft && !g->failed && !replica_is_ready(v) &&
 	       (!raft_leader(g->raft) || raft_role(g->raft) == RAFT_LEADER) &&
 	       mono_diff_us(g->waiting_since, c->mono(c->ctx)) <
-		   w->store->config.request_timeout_us &&
+		   w->request_timeout_us &&
 	       !atomic_load(&w->store->dead);
 }
 

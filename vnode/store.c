@@ -159,8 +159,7 @@ store_unpark(struct store_worker *w)
 		int r = refusal(s);
 
 		if (r == 0 && congested(w)) {
-			if (mono_diff_us(since, now) <
-			    s->config.request_timeout_us)
+			if (mono_diff_us(since, now) < w->request_timeout_us)
 				break;
 			r = -ERR_UNAVAILABLE;
 		}
@@ -323,6 +322,12 @@ store_group(const struct store *s, uint32_t group, struct store_group *out)
 	leader = replica_node(v, raft_leader(g->raft));
 	if (leader)
 		memcpy(out->leader, leader, 16);
+}
+
+void
+store_set_timeout(struct store *s, uint32_t worker, uint64_t us)
+{
+	s->workers[worker].request_timeout_us = us;
 }
 
 void

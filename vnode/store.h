@@ -58,6 +58,9 @@ void store_handle(struct store *s, uint32_t worker, struct msg *m);
 /* The end of a worker's turn: entries of this turn go to the journal. */
 void store_turn(struct store *s, uint32_t worker);
 
+/* request_timeout_us from now on, on WORKER, which calls. */
+void store_set_timeout(struct store *s, uint32_t worker, uint64_t us);
+
 /*
  * Refuses writes from now on, answers what is in flight, writes a checkpoint;
  * then DONE(arg) is called on worker 0.  Any worker.

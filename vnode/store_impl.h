@@ -27,6 +27,7 @@ struct store_worker {
 	struct list open;                  /* groups with an open entry */
 	struct msg *parked, **last_parked; /* puts that wait for room */
 	int unparking;
+	uint64_t request_timeout_us;
 	uint32_t n_in_flight;     /* records in the journal */
 	uint32_t n_reading;       /* jobs that read them back */
 	struct raft_effects fx;   /* of the core's last event */

@@ -91,6 +91,7 @@ make(struct store **out, const struct store_config *config)
 		struct store_worker *w = &s->workers[i];
 
 		w->store = s;
+		w->request_timeout_us = s->config.request_timeout_us;
 		w->id = i;
 		w->last_parked = &w->parked;
 		tail_cache_init(

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "src/base/assert.h"
 #include "src/base/conf_impl.h"
@@ -22,6 +23,7 @@ static const struct key keys[CONF_N_KEYS] = {
 };
 
 struct conf {
+	atomic_uint refs;
 	char *texts[CONF_N_KEYS];
 	char *wheres[CONF_N_KEYS]; /* NULL: nobody set it */
 	uint64_t nums[CONF_N_KEYS];
@@ -130,6 +132,8 @@ conf_new(void)
 {
 	struct conf *c = mem_zalloc(sizeof(*c));
 
+	if (c)
+		atomic_init(&c->refs, 1);
 	for (int i = 0; c && i < CONF_N_KEYS; i++) {
 		char first[VALUE_BYTES];
 		size_t n = strlen(keys[i].fallback);
@@ -147,9 +151,16 @@ conf_new(void)
 }
 
 struct conf *
+conf_ref(struct conf *c)
+{
+	atomic_fetch_add(&c->refs, 1);
+	return c;
+}
+
+struct conf *
 conf_free(struct conf *c)
 {
-	if (!c)
+	if (!c || atomic_fetch_sub(&c->refs, 1) > 1)
 		return NULL;
 	for (int i = 0; i < CONF_N_KEYS; i++) {
 		mem_free(c->texts[i]);
@@ -359,6 +370,50 @@ conf_check(const struct conf *c, char why[CONF_WHY_BYTES])
 		misfit(c, CONF_journal_max,
 		    "be at most 2048 times journal.segment", why);
 	return why[0] ? -ERR_INVAL : 0;
+}
+
+/* --- reloading ------------------------------------------------------------ */
+
+/* Key I of TO becomes that of FROM. */
+static int
+copy_key(struct conf *to, const struct conf *from, int i)
+{
+	char *text = mem_strdup(from->texts[i]);
+	char *where = from->wheres[i] ? mem_strdup(from->wheres[i]) : NULL;
+
+	if (!text || (from->wheres[i] && !where)) {
+		mem_free(text);
+		mem_free(where);
+		return -ERR_NOMEM;
+	}
+	mem_free(to->texts[i]);
+	mem_free(to->wheres[i]);
+	to->texts[i] = text;
+	to->wheres[i] = where;
+	to->nums[i] = from->nums[i];
+	return 0;
+}
+
+struct conf *
+conf_reload(const struct conf *old, const struct conf *fresh,
+    struct buf *changed, struct buf *kept)
+{
+	struct conf *c = conf_new();
+
+	for (int i = 0; c && i < CONF_N_KEYS; i++) {
+		int again = keys[i].flags & CONF_RELOAD;
+		int differs = strcmp(old->texts[i], fresh->texts[i]) != 0;
+
+		if (differs && again)
+			buf_printf(changed, "%s%s = %s", changed->n ? ", " : "",
+			    keys[i].name, fresh->texts[i]);
+		else if (differs)
+			buf_printf(
+			    kept, "%s%s", kept->n ? ", " : "", keys[i].name);
+		if (copy_key(c, again ? fresh : old, i))
+			return conf_free(c);
+	}
+	return c;
 }
 
 /* --- reading -------------------------------------------------------------- */

@@ -6,7 +6,8 @@
  *          file, conf_set overrides both.
  * Errors:  -ERR_INVAL with one line in WHY that names where, the key, and the
  *          nearest known one; -ERR_NOTFOUND for a file.
- * Thread:  before the workers run; read-only afterwards.
+ * Thread:  one until it is complete; read-only, by any, afterwards.  References
+ *          are counted atomically.
  */
 #ifndef SRC_BASE_CONF_H
 #define SRC_BASE_CONF_H
@@ -33,6 +34,8 @@ enum conf_field {
 };
 
 struct conf *conf_new(void); /* all defaults; NULL: no memory */
+struct conf *conf_ref(struct conf *c);
+/* Gives one reference up; the last one frees.  Takes NULL, returns NULL. */
 struct conf *conf_free(struct conf *c);
 
 int conf_load_file(struct conf *c, const char *path, char why[CONF_WHY_BYTES]);
@@ -59,6 +62,14 @@ void conf_where(
     const struct conf *c, enum conf_field f, char out[CONF_WHERE_BYTES]);
 /* log.rotate: the size, and how many old files are kept. */
 void conf_log_rotate(const struct conf *c, uint64_t *bytes, uint32_t *files);
+
+/*
+ * A value like OLD but for what can be reloaded, which is as in FRESH; NULL: no
+ * memory.  CHANGED gets what that is, as "key = value, ..."; KEPT the names of
+ * keys that differ, too, but need a new start.
+ */
+struct conf *conf_reload(const struct conf *old, const struct conf *fresh,
+    struct buf *changed, struct buf *kept);
 
 /* Every key and its value, a line each, secrets masked. */
 void conf_print(const struct conf *c, struct buf *out);

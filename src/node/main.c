@@ -106,8 +106,7 @@ load_conf(struct conf *c, const struct options *o, char why[CONF_WHY_BYTES])
 
 		if (!equals) {
 			/* Not what it is: that may be a secret. */
-			snprintf(
-			    why, CONF_WHY_BYTES, "-o: expected KEY=VALUE");
+			snprintf(why, CONF_WHY_BYTES, "-o: expected KEY=VALUE");
 			return -ERR_INVAL;
 		}
 		*equals = '\0';
@@ -274,21 +273,43 @@ wall_now(void *ctx)
 static void
 log_settings(const struct conf *c, struct log_config *l)
 {
-	static const enum log_level levels[] = {
-	    LOG_INFO, LOG_DEBUG, LOG_WARN, LOG_ERROR};
-
-	l->level = levels[conf_num(c, CONF_log_level)];
+	l->level = node_log_level(c);
 	l->json = conf_num(c, CONF_log_format) == 1;
 	conf_log_rotate(c, &l->rotate_bytes, &l->rotate_files);
 	l->now = wall_now;
 }
 
+/* The file as it is now, with the environment and options of the start. */
 static int
-run(const struct conf *c, const struct options *o)
+load_again(void *arg, struct conf **out, char why[CONF_WHY_BYTES])
+{
+	struct conf *c = conf_new();
+	int r;
+
+	if (!c) {
+		snprintf(why, CONF_WHY_BYTES, "%s", err_text(ERR_NOMEM));
+		return -ERR_NOMEM;
+	}
+	r = load_conf(c, arg, why);
+	if (r == 0)
+		*out = c;
+	else
+		conf_free(c);
+	return r;
+}
+
+static int
+run(struct conf *c, struct options *o)
 {
 	struct verdict v = {.fd = -1};
 	struct node_options no = {
-	    .conf = c, .root = o->root, .up = on_up, .arg = &v};
+	    .conf = c,
+	    .root = o->root,
+	    .load = load_again,
+	    .load_arg = o,
+	    .up = on_up,
+	    .arg = &v,
+	};
 	char dir[PATH_MAX], log_path[PATH_MAX], why[NODE_WHY_BYTES];
 	int r = 0;
 

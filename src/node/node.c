@@ -20,6 +20,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/node/limits.h"
+#include "src/node/reload.h"
 #include "src/os/os.h"
 #include "vnode/journal.h"
 #include "vnode/store.h"
@@ -45,6 +46,7 @@ struct node {
 	int stopping;
 	struct mono stop_since;
 	struct env_timer **stop_timers;
+	struct reload *reload;
 	char token[2 * TOKEN_BYTES + 1];
 	char fatal[NODE_WHY_BYTES];
 };
@@ -166,11 +168,49 @@ on_signal(void *arg, int signo)
 {
 	struct node *n = arg;
 
-	if (signo == SIGHUP)
-		log_write(n->log, LOG_INFO,
-		    "SIGHUP: no key can be reloaded yet; restart instead");
-	else
+	if (signo != SIGHUP)
 		stop(n);
+	else if (!n->stopping)
+		reload_start(n->reload);
+}
+
+enum log_level
+node_log_level(const struct conf *c)
+{
+	static const enum log_level levels[] = {
+	    LOG_INFO, LOG_DEBUG, LOG_WARN, LOG_ERROR};
+
+	return levels[conf_num(c, CONF_log_level)];
+}
+
+/* The keys that can be reloaded and have an effect yet. */
+static void
+apply_conf(void *arg, uint32_t worker, const struct conf *c)
+{
+	struct node *n = arg;
+	uint64_t timeout = conf_num(c, CONF_request_timeout);
+
+	if (worker == 0)
+		log_set_level(n->log, node_log_level(c));
+	http_server_set_timeout(n->servers[worker], timeout);
+	store_set_timeout(n->store, worker, timeout);
+}
+
+static int
+open_reload(struct node *n, const struct node_options *o)
+{
+	struct reload_config rc = {
+	    .env = n->env,
+	    .log = n->log,
+	    .conf = o->conf,
+	    .load = o->load,
+	    .load_arg = o->load_arg,
+	    .apply = apply_conf,
+	    .arg = n,
+	};
+
+	n->reload = reload_new(&rc);
+	return n->reload ? 0 : -ERR_NOMEM;
 }
 
 /* --- what the store and the edge say -------------------------------------- */
@@ -396,7 +436,7 @@ share_descriptors(struct node *n, char *why)
 }
 
 static int
-start(struct node *n, const char *data, char *why)
+start(struct node *n, const struct node_options *o, const char *data, char *why)
 {
 	const char *ip = conf_str(n->conf, CONF_http_ip);
 	char where[CONF_WHERE_BYTES];
@@ -413,6 +453,8 @@ start(struct node *n, const char *data, char *why)
 	r = share_descriptors(n, why);
 	if (r == 0)
 		r = open_os(n, data, why);
+	if (r == 0)
+		r = open_reload(n, o);
 	if (r == 0)
 		r = identity_open(n->env, conf_str(n->conf, CONF_nodename),
 		    (uint32_t)conf_num(n->conf, CONF_ring_size), &n->identity,
@@ -440,6 +482,7 @@ close_all(struct node *n)
 	for (uint32_t i = 0; n->servers && i < n->n_workers; i++)
 		http_server_free(n->servers[i]);
 	store_close(n->store);
+	reload_free(n->reload);
 	os_close(n->os);
 	ring_unref(n->ring);
 	mem_free(n->servers);
@@ -486,7 +529,7 @@ node_run(const struct node_options *o, char why[NODE_WHY_BYTES])
 	}
 	node_path(
 	    o->root, conf_str(o->conf, CONF_paths_data), data, sizeof(data));
-	r = start(n, data, why);
+	r = start(n, o, data, why);
 	if (r == 0) {
 		atomic_store(&n->up, 1);
 		log_write(n->log, LOG_INFO,

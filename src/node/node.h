@@ -13,9 +13,13 @@
 #define NODE_WHY_BYTES 1024
 
 struct node_options {
-	const struct conf *conf;
+	struct conf *conf;
 	const char *root; /* of the release tree */
 	struct log_config log;
+	/* The configuration once more: reload.h. */
+	int (*load)(
+	    void *load_arg, struct conf **out, char why[CONF_WHY_BYTES]);
+	void *load_arg;
 	/* Called once requests are served. */
 	void (*up)(void *arg);
 	void *arg;
@@ -23,6 +27,9 @@ struct node_options {
 
 /* Runs until a signal stops it.  0 after a clean stop; else WHY is one line. */
 int node_run(const struct node_options *options, char why[NODE_WHY_BYTES]);
+
+/* What log.level says. */
+enum log_level node_log_level(const struct conf *c);
 
 /* ROOT/PATH unless PATH is absolute. */
 void node_path(const char *root, const char *path, char *out, size_t n);
