@@ -37,7 +37,6 @@
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
 	X(HEALED_BY_ANY_LEADER)                                                \
-	X(HEALED_IN_ANOTHER_RUN)                                               \
 	X(OLD_ACKS_OF_DAMAGED)                                                 \
 	X(READ_WITHOUT_ROUND)                                                  \
 	X(READ_CONFIRMED_BY_OLD_ROUND)                                         \
@@ -54,7 +53,6 @@
 	X(FILL_KEEPS_UNSYNCED_TAIL)                                            \
 	X(CREATED_BEFORE_COMMIT)                                               \
 	X(RESTORE_KEEPS_REPLACED)                                              \
-	X(OLD_LIFE_ACCEPTED)                                                   \
 	X(SPEAKS_AFTER_FAILURE)                                                \
 	X(REJECTS_IGNORED)                                                     \
 	X(REMOVED_LEADER_STAYS)

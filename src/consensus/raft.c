@@ -268,9 +268,8 @@ is_sane(const struct raft *r, const struct raft_msg *m)
 {
 	uint64_t term = m->log_term;
 
-	if ((m->to != r->config.self && !MUTANT(r, OLD_LIFE_ACCEPTED)) ||
-	    m->from == 0 || m->from == r->config.self ||
-	    (m->n && m->type != RAFT_APPEND))
+	if (m->to != r->config.self || m->from == 0 ||
+	    m->from == r->config.self || (m->n && m->type != RAFT_APPEND))
 		return 0;
 	if (m->term > TERM_MAX || (m->type == RAFT_APPEND && term > m->term))
 		return 0;

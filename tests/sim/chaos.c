@@ -90,7 +90,9 @@ chaos_crash(struct sim *s, struct sim_node *n)
 	node_crash(s, n);
 	if (damage)
 		disk_damage(s, n);
-	sim_schedule(s, EV_START, sim_slot(s, n), 500 + sim_below(s, 50000));
+	sim_schedule(s, EV_START, sim_slot(s, n),
+	    500 +
+		sim_below(s, s->hunted && sim_chance(s, 500) ? 400000 : 50000));
 }
 
 /* The machine comes back under another name, with nothing. */
@@ -139,6 +141,17 @@ cut_some(struct sim *s)
 				       !(one_way && (side >> a & 1));
 	sim_trace(
 	    s, "the net is cut: side %x%s", side, one_way ? ", one way" : "");
+}
+
+void
+chaos_mute(struct sim *s, struct sim_node *n, int mute)
+{
+	uint32_t slot = sim_slot(s, n);
+
+	memset(s->cut[slot], mute && !s->quiet, sizeof(s->cut[slot]));
+	sim_trace(s, "n%d is %s", (int)n->id, mute ? "mute" : "heard again");
+	if (mute)
+		sim_schedule(s, EV_HEARD, slot, sim_below(s, 800000));
 }
 
 static void
@@ -194,7 +207,7 @@ chaos_begin(struct sim *s)
 		return;
 	s->harm = 8;
 	s->cuts = sim_chance(s, 700) ? 8 : 30;
-	s->hunted = sim_chance(s, 600) ? 0 : 500;
+	s->hunted = sim_chance(s, 500) ? 0 : 400 + (uint32_t)sim_below(s, 600);
 	s->delay_max = 200 + sim_below(s, 20000);
 	s->drop = (uint32_t)sim_below(s, 300);
 	s->dup = (uint32_t)sim_below(s, 100);

@@ -280,6 +280,23 @@ durable_term(const struct sim_node *n)
 	return last > d->term ? last : d->term;
 }
 
+/* What is said to the leader of a term is about its log. */
+static void
+check_answer(struct sim *s, struct sim_node *n, const struct raft_msg *m)
+{
+	const struct sim_node *to = node_with(s, m->to);
+
+	if (m->index > n->disk.last)
+		sim_fail(s, "n%d answers for entry %d, has %d", (int)n->id,
+		    (int)m->index, (int)n->disk.last);
+	if (!to || !to->up || raft_role(to->raft) != RAFT_LEADER ||
+	    raft_term(to->raft) != m->term || m->index <= raft_base(to->raft))
+		return;
+	if (raft_term_at(to->raft, m->index) != raft_term_at(n->raft, m->index))
+		sim_fail(s, "n%d answers for another entry %d than n%d has",
+		    (int)n->id, (int)m->index, (int)to->id);
+}
+
 /* cluster.md 6.3 */
 void
 check_send(struct sim *s, struct sim_node *n, const struct raft_msg *m)
@@ -298,10 +315,8 @@ check_send(struct sim *s, struct sim_node *n, const struct raft_msg *m)
 			sim_fail(s,
 			    "n%d speaks in term %d, which is not durable",
 			    (int)n->id, (int)m->term);
-		if (m->type == RAFT_APPEND_ANSWER && !m->reject &&
-		    m->index > n->disk.last)
-			sim_fail(s, "n%d answers for entry %d, has %d",
-			    (int)n->id, (int)m->index, (int)n->disk.last);
+		if (m->type == RAFT_APPEND_ANSWER && !m->reject)
+			check_answer(s, n, m);
 		break;
 	default:
 		break;

@@ -39,7 +39,9 @@ role(struct sim *s, struct sim_node *n)
 	if (s->operators > 2 && sim_chance(s, 500))
 		sim_schedule(s, EV_OPERATOR, sim_slot(s, n), sim_below(s, 500));
 	if (sim_chance(s, s->hunted))
-		sim_schedule(s, EV_CRASH, sim_slot(s, n), sim_below(s, 60000));
+		sim_schedule(s, sim_chance(s, 600) ? EV_CRASH : EV_MUTE,
+		    sim_slot(s, n),
+		    sim_below(s, sim_chance(s, 500) ? 6000 : 60000));
 }
 
 static void

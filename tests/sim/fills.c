@@ -18,7 +18,8 @@ fill_begin(struct sim *s, struct sim_node *leader, raft_id peer)
 		return;
 	check_fill(s, leader, peer);
 	ev = sim_schedule(s, EV_FILL, to ? sim_slot(s, to) : 0,
-	    1000 + sim_below(s, s->straggling_us / 4));
+	    500 +
+		sim_below(s, sim_chance(s, 500) ? 3000 : s->straggling_us / 4));
 	memcpy(ev->name, m->node, sizeof(ev->name));
 	ev->msg.to = peer;
 	ev->from_slot = sim_slot(s, leader);

@@ -34,8 +34,8 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
 	uint32_t late = s->straggling;
 	struct sim_event *ev;
 
-	if (m->type == RAFT_VOTE_ANSWER)
-		late *= 3;
+	if (m->type == RAFT_VOTE_ANSWER || m->type == RAFT_APPEND_ANSWER)
+		late *= 3; /* it may count for what it did not mean */
 	if (!s->quiet && sim_chance(s, late))
 		us += sim_below(s, s->straggling_us);
 	ev = sim_schedule(s, EV_MSG, sim_slot(s, to), us);
@@ -88,7 +88,7 @@ net_deliver(struct sim *s, struct sim_event *ev)
 	struct sim_node *n = &s->nodes[ev->slot];
 	struct raft_effects fx = {0};
 
-	if (n->id != ev->msg.to && s->o.mutant != RAFT_OLD_LIFE_ACCEPTED)
+	if (n->id != ev->msg.to)
 		return;
 	if (n->stopped) { /* it is read when the process goes on */
 		struct sim_event *later =

@@ -219,6 +219,29 @@ fill_again(struct sim *s, struct sim_node *n)
 		fill_begin(s, n, to->id);
 }
 
+/* The newest of two leaders fills somebody who still follows the other. */
+static void
+fill_in_between(struct sim *s)
+{
+	struct sim_node *newest = NULL;
+
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[i];
+
+		if (n->up && raft_role(n->raft) == RAFT_LEADER &&
+		    (!newest || raft_term(n->raft) > raft_term(newest->raft)))
+			newest = n;
+	}
+	for (uint32_t i = 0; newest && i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[i];
+		raft_id leader = n->up ? raft_leader(n->raft) : 0;
+
+		if (leader && leader != newest->id &&
+		    raft_role(n->raft) == RAFT_FOLLOWER && sim_chance(s, 200))
+			fill_begin(s, newest, n->id);
+	}
+}
+
 void
 people_watch(struct sim *s, struct sim_node *n)
 {
@@ -254,6 +277,7 @@ people_tick(struct sim *s)
 		transfer(s, node_leader(s));
 	if (sim_chance(s, p / 2))
 		fill_again(s, node_leader(s));
+	fill_in_between(s);
 	if (sim_chance(s, p))
 		compact(s);
 	if (sim_chance(s, p))

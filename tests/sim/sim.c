@@ -148,6 +148,12 @@ handle_live(struct sim *s, struct sim_event *ev)
 	case EV_CRASH:
 		chaos_crash(s, n);
 		break;
+	case EV_MUTE:
+		chaos_mute(s, n, 1);
+		break;
+	case EV_HEARD:
+		chaos_mute(s, n, 0);
+		break;
 	case EV_OPERATOR:
 		people_watch(s, n);
 		break;

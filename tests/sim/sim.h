@@ -110,6 +110,8 @@ enum sim_event_type {
 	EV_START,
 	EV_RESUME,
 	EV_CRASH,
+	EV_MUTE, /* nothing leaves it any more, for some time */
+	EV_HEARD,
 	EV_OPERATOR, /* somebody watches who becomes leader */
 };
 
@@ -143,7 +145,7 @@ struct sim {
 	uint32_t aimed;      /* a crash just after a word was given */
 	uint32_t no_memory;  /* of 100,000 allocations of a core */
 	uint32_t harm, operators, cuts;
-	uint32_t hunted; /* a crash of who was just elected */
+	uint32_t hunted; /* who was just elected crashes, or is not heard */
 	uint64_t delay_max, jitter_us, straggling_us;
 	int reckless;   /* damage may stop the group, but never make it lie */
 	int quiet;      /* no more faults: it must converge */
@@ -269,6 +271,7 @@ void fill_unknown(struct sim *s, struct sim_event *ev);
 void chaos_begin(struct sim *s);
 void chaos_tick(struct sim *s);
 void chaos_end(struct sim *s);
+void chaos_mute(struct sim *s, struct sim_node *n, int mute);
 /* The process dies, and is back soon. */
 void chaos_crash(struct sim *s, struct sim_node *n);
 int chaos_any_damaged(const struct sim *s);
