@@ -400,8 +400,8 @@ check_converged(struct sim *s)
 		    (!leader || raft_term(n->raft) > raft_term(leader->raft)))
 			leader = n;
 	}
-	if (!leader && s->reckless)
-		return;
+	if (s->reckless && (!leader || s->acked < raft_last(leader->raft)))
+		return; /* stopped for good */
 	if (!leader)
 		sim_fail(s, "no leader at the end");
 	if (s->acked < raft_last(leader->raft))
