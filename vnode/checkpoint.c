@@ -27,6 +27,8 @@
 #include "src/base/mem.h"
 #include "vnode/fill.h"
 #include "vnode/flush_impl.h"
+#include "vnode/removal.h"
+#include "vnode/replica.h"
 
 #define CHECKPOINT_EVERY_US 30000000ull
 #define CHECKPOINT_SOON_US  1000000ull
@@ -189,7 +191,7 @@ tell(struct store_worker *w, int r)
 }
 
 /* Below the oldest record of an entry that is durable and not applied, or that a
- * fill under way needs. */
+ * fill under way needs, or of a replica whose files may come back. */
 static lsn_t
 unapplied_floor(const struct store_worker *w, lsn_t floor)
 {
@@ -200,6 +202,7 @@ unapplied_floor(const struct store_worker *w, lsn_t floor)
 		uint64_t keep = fill_keeps(&s->vnodes[i]);
 		lsn_t at;
 
+		floor = retire_floor(&s->vnodes[i], floor);
 		if (!g->raft)
 			continue;
 		if (keep > g->applied_index)
@@ -212,7 +215,7 @@ unapplied_floor(const struct store_worker *w, lsn_t floor)
 		if (at && at - 1 < floor)
 			floor = at - 1;
 	}
-	return floor;
+	return removal_floor(w, floor);
 }
 
 /* What is dirty already goes first, in flushes of bounded size, so that the one

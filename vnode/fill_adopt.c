@@ -19,6 +19,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
+#include "vnode/removal.h"
 
 /* --- all chunks are there ------------------------------------------------- */
 
@@ -168,8 +169,8 @@ take_over(struct store_worker *w, struct vnode *v, struct vnode *n)
 	v->group.next_stream_id = n->group.next_stream_id;
 	v->group.clock_ms = n->group.clock_ms;
 	v->group.journal_floor = n->group.journal_floor;
-	if (had_files)
-		fill_remove_dir(w, old_dir);
+	if (had_files) /* should they come back: an older life */
+		removal_start(w, old_dir, 0);
 }
 
 static int

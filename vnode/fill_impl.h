@@ -73,15 +73,11 @@ void fill_abort(struct fill *f, const char *why);
 void fill_free(struct fill *f);
 /* Of a job that has come back; NULL: nobody wants it any more. */
 struct fill *fill_came_back(struct msg *m);
-/* LANE_FLUSH removes the files in DIR. */
-void fill_remove_dir(struct store_worker *w, const char *dir);
-/* The same, of a replica that has retired. */
-void fill_remove_replica(struct store_worker *w, const char *dir);
-/* It was not, and the replica is as it was: it is flushed again. */
-void fill_not_adopted(struct fill *f);
 /* All chunks are written. */
 void fill_sync(struct fill *f);
 /* At each beat while WAITING. */
 void fill_try_adopt(struct fill *f);
+/* The manifest could not be written: the replica goes on as it was. */
+void fill_not_adopted(struct fill *f);
 
 #endif

@@ -10,6 +10,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
+#include "vnode/removal.h"
 
 #define MANIFEST_MAX (1ull << 31)
 #define CHUNK_MAX    (24u << 20)
@@ -99,69 +100,6 @@ fill_free(struct fill *f)
 	mem_free(f);
 }
 
-struct cleanup {
-	struct env_job job;
-	struct msg msg;
-	struct store *store;
-	uint32_t worker;
-	int retired;
-	char dir[VNODE_DIR_BYTES];
-};
-
-static void
-cleaned(struct msg *m)
-{
-	struct cleanup *c = CONTAINER_OF(m, struct cleanup, msg);
-
-	c->store->workers[c->worker].n_reading--;
-	mem_free(c);
-}
-
-static void
-clean(struct env_job *job)
-{
-	struct cleanup *c = CONTAINER_OF(job, struct cleanup, job);
-
-	int r = 0;
-
-	if (c->retired)
-		r = store_remove_replica(c->store, c->dir);
-	else
-		store_remove_files(c->store, c->dir);
-	if (r == -ERR_IO)
-		store_fatal(c->store, "files of a removed replica", r);
-	store_call(c->store, c->worker, &c->msg, cleaned);
-}
-
-static void
-start_cleaning(struct store_worker *w, const char *dir, int retired)
-{
-	const struct env_post *post = &w->store->env->post;
-	struct cleanup *c = mem_zalloc(sizeof(*c));
-
-	if (!c)
-		return; /* the next start does it */
-	c->store = w->store;
-	c->worker = w->id;
-	c->retired = retired;
-	snprintf(c->dir, sizeof(c->dir), "%s", dir);
-	c->job.run = clean;
-	w->n_reading++;
-	post->to_lane(post->ctx, LANE_FLUSH, &c->job);
-}
-
-void
-fill_remove_dir(struct store_worker *w, const char *dir)
-{
-	start_cleaning(w, dir, 0);
-}
-
-void
-fill_remove_replica(struct store_worker *w, const char *dir)
-{
-	start_cleaning(w, dir, 1);
-}
-
 void
 fill_abort(struct fill *f, const char *why)
 {
@@ -171,7 +109,7 @@ fill_abort(struct fill *f, const char *why)
 	say(f, (struct fill_message){.op = FILL_FAILED});
 	fill_vnode(f)->group.fill = NULL;
 	if (f->shadow)
-		fill_remove_dir(w, f->shadow->dir);
+		removal_start(w, f->shadow->dir, 0);
 	if (f->busy)
 		f->canceled = 1;
 	else

@@ -60,6 +60,7 @@ struct group {
 	uint32_t n_held;
 	uint64_t led_term; /* the last one in which it led */
 	int retiring;      /* retire.c */
+	lsn_t dropped_at;  /* where the journal says that it goes */
 	uint64_t removed;  /* generation of the last one that has retired */
 	raft_id leader_id; /* whose appends came last, and from where */
 	uint8_t leader_node[16];

@@ -78,6 +78,8 @@ void retire_recorded(
     struct store_worker *w, struct vnode *v, struct journal_append *a);
 /* It takes part in nothing any more. */
 int retire_is_under_way(const struct vnode *v);
+/* FLOOR, or lower: what the journal may forget. */
+lsn_t retire_floor(const struct vnode *v, lsn_t floor);
 
 /* --- requests.c: who may be answered, and when ---------------------------- */
 

@@ -500,6 +500,8 @@ replica_frame(struct store_worker *w, struct net_frame *f)
 	struct wire_message m;
 	int r = wire_open(&reader, f->bytes);
 
+	if (!w->beat) /* it has stopped and begins nothing any more */
+		r = -ERR_STOPPING;
 	while (r == 0 && (r = wire_next(&reader, &m)) == 0) {
 		uint32_t worker = m.group % s->n_workers;
 

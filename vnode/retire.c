@@ -3,19 +3,21 @@
  * retire - the end of a replica that the group has removed.
  *
  *	removed (a committed configuration without it) -> DROPPED record durable
- *	     -> nothing flushes its files any more -> gone, files too
+ *	     -> nothing flushes its files any more -> gone
+ *	     -> the mark is durable -> the journal may forget the record
  *
  * Crash argument.  The record comes first: a start that finds the directory
  * still there drops it, and one that finds only marks of it in the journal knows
  * that nothing is missing (store_replay.c).  Before its files go a mark takes
  * their place (store_load.c), so that no fill that comes late makes it again,
- * when the journal has forgotten it too.  A replica of this group that is made
+ * when the journal has forgotten it too; which it may only then.  A replica of this group that is made
  * here later has a higher generation.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
+#include "vnode/removal.h"
 
 enum { RETIRE_NO, RETIRE_REMOVED, RETIRE_RECORDING, RETIRE_RECORDED };
 
@@ -52,30 +54,40 @@ retire_recorded(
     struct store_worker *w, struct vnode *v, struct journal_append *a)
 {
 	(void)w;
-	mem_free(a);
-	if (v)
+	if (v) {
 		v->group.retiring = RETIRE_RECORDED;
+		v->group.dropped_at = a->lsn;
+	}
+	mem_free(a);
 }
 
 static void
 finish(struct store_worker *w, struct vnode *v)
 {
-	char dir[VNODE_DIR_BYTES];
 	uint64_t generation = v->group.generation;
 	struct fill *fill;
 
+	if (removal_start(w, v->dir, v->group.dropped_at))
+		return; /* at the next tick */
 	if (v->group.fill && v->group.fill->generation == generation)
 		fill_abort(v->group.fill, "the replica was removed");
 	fill = v->group.fill;
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		if (!list_empty(&v->by_id[i]->dirty))
 			dirty_remove(&w->dirty, v->by_id[i]);
-	memcpy(dir, v->dir, sizeof(dir));
 	replica_close(w, v);
 	store_drop_vnode(w->store, v->group.id);
 	v->group.fill = fill;
 	v->group.removed = generation;
-	fill_remove_replica(w, dir);
+}
+
+lsn_t
+retire_floor(const struct vnode *v, lsn_t floor)
+{
+	return v->group.retiring == RETIRE_RECORDED &&
+		       v->group.dropped_at <= floor
+		   ? v->group.dropped_at - 1
+		   : floor;
 }
 
 void

@@ -34,6 +34,7 @@ struct store_worker {
 	struct vnode *effects_of; /* whose are being carried out */
 	struct journal_append *chain, **last_chain; /* records of this turn */
 	struct list touched;       /* groups to tell what became durable */
+	struct list removals;      /* of files: removal.c */
 	struct outbox outbox;      /* frames of this turn */
 	raft_id asker;             /* of the message that is handled, and */
 	const uint8_t *asker_node; /* where it is; NULL: none is */

@@ -260,39 +260,47 @@ note_dir(void *arg, const char *name)
 	snprintf(d->name, sizeof(d->name), "%s", name);
 }
 
-struct removal {
+struct removing {
 	struct store *store;
 	const char *dir;
 	const char *but; /* this name stays, or NULL */
+	int r;
 };
 
 static void
 remove_one(void *arg, const char *name)
 {
-	struct removal *rm = arg;
+	struct removing *rm = arg;
 	const struct env_disk *d = &rm->store->env->disk;
 	char path[FILES_PATH_BYTES * 2];
+	int r;
 
 	if (rm->but && strcmp(name, rm->but) == 0)
 		return;
 	snprintf(path, sizeof(path), "%s/%s", rm->dir, name);
-	d->unlink(d->ctx, path);
+	r = d->unlink(d->ctx, path);
+	if (r && r != -ERR_NOTFOUND)
+		rm->r = r;
 }
 
-static void
+static int
 remove_files(struct store *s, const char *dir, const char *but)
 {
 	const struct env_disk *d = &s->env->disk;
-	struct removal rm = {s, dir, but};
+	struct removing rm = {s, dir, but, 0};
+	int r = d->list(d->ctx, dir, remove_one, &rm);
 
-	d->list(d->ctx, dir, remove_one, &rm);
+	if (r == 0)
+		r = rm.r;
+	if (r == 0)
+		r = d->sync_dir(d->ctx, dir);
+	return r == -ERR_NOTFOUND ? 0 : r;
 }
 
-/* The files; the empty directory stays, and its name is used again. */
-void
+int
 store_remove_files(struct store *s, const char *dir)
 {
-	remove_files(s, dir, NULL);
+	return remove_files(s, dir, NULL);
 }
 
 #define REMOVED "removed"
@@ -341,9 +349,7 @@ store_remove_replica(struct store *s, const char *dir)
 {
 	int r = mark_removed(s, dir);
 
-	if (r == 0)
-		remove_files(s, dir, REMOVED);
-	return r;
+	return r ? r : remove_files(s, dir, REMOVED);
 }
 
 static int
@@ -354,18 +360,17 @@ open_replica(
 	int r = store_add_vnode(s, d->group, d->generation, d->life);
 
 	if (r == 0 && is_removed(s, v->dir)) {
-		remove_files(s, v->dir, REMOVED);
+		r = remove_files(s, v->dir, REMOVED);
 		if (v->group.removed < d->generation)
 			v->group.removed = d->generation;
 		store_drop_vnode(s, d->group);
-		return 0;
+		return r;
 	}
 	if (r == 0)
 		r = load_vnode(s, v, why, why_bytes);
 	if (r == -ERR_NOTFOUND) {
-		store_remove_files(s, v->dir);
+		r = store_remove_files(s, v->dir);
 		store_drop_vnode(s, d->group);
-		r = 0;
 	}
 	return r;
 }
@@ -398,13 +403,13 @@ find_all(struct store *s, char dir[FILES_PATH_BYTES], struct found *f)
 	return r;
 }
 
-static void
+static int
 remove_found(struct store *s, const char *dir, const struct found_dir *d)
 {
 	char path[FILES_PATH_BYTES * 2];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, d->name);
-	store_remove_files(s, path);
+	return store_remove_files(s, path);
 }
 
 int
@@ -414,8 +419,8 @@ store_load_nothing(struct store *s)
 	struct found f = {0};
 	int r = find_all(s, dir, &f);
 
-	for (uint32_t i = 0; i < f.n; i++)
-		remove_found(s, dir, &f.at[i]);
+	for (uint32_t i = 0; r == 0 && i < f.n; i++)
+		r = remove_found(s, dir, &f.at[i]);
 	mem_free(f.at);
 	return r;
 }
@@ -428,10 +433,15 @@ store_load(struct store *s, char *why, size_t why_bytes)
 	int r = find_all(s, dir, &f);
 
 	for (uint32_t i = 0; r == 0 && i < f.n; i++) {
+		const struct group *g;
+
 		if (f.at[i].group >= s->config.n_groups)
 			continue;
-		if (s->vnodes[f.at[i].group].group.generation)
-			remove_found(s, dir, &f.at[i]);
+		g = &s->vnodes[f.at[i].group].group;
+		/* Replaced by a newer one, or of a former life of one that has
+		 * retired: a power cut may have brought it back. */
+		if (g->generation || f.at[i].generation <= g->removed)
+			r = remove_found(s, dir, &f.at[i]);
 		else
 			r = open_replica(s, &f.at[i], why, why_bytes);
 	}

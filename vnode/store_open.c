@@ -14,6 +14,7 @@
 #include "src/base/hash.h"
 #include "src/base/mem.h"
 #include "vnode/images.h"
+#include "vnode/removal.h"
 #include "vnode/replica.h"
 #include "vnode/store_open.h"
 
@@ -98,6 +99,7 @@ make(struct store **out, const struct store_config *config)
 		    &w->cache, s->config.clean_max_bytes / s->n_workers);
 		dirty_init(&w->dirty);
 		list_init(&w->open);
+		list_init(&w->removals);
 		replica_worker_init(w);
 	}
 	s->n_vnodes = config->n_groups;
@@ -278,6 +280,7 @@ store_close(struct store *s)
 		vnode_deinit(v, &store_worker_of(s, g)->cache);
 	}
 	for (uint32_t i = 0; s->workers && i < s->n_workers; i++) {
+		removal_forget_all(&s->workers[i]);
 		outbox_deinit(&s->workers[i].outbox);
 		raft_effects_deinit(&s->workers[i].fx);
 	}

@@ -38,7 +38,9 @@ int store_load_nothing(struct store *s);
  * V's, which is empty. */
 int store_load_manifest(struct store *s, struct vnode *v, uint32_t number,
     uint64_t generation, struct slice file);
-void store_remove_files(struct store *s, const char *dir);
+/* The files in DIR, for good; the empty directory stays, and its name is used
+ * again. */
+int store_remove_files(struct store *s, const char *dir);
 /* Of a replica that has retired: it cannot be made again.  Blocks. */
 int store_remove_replica(struct store *s, const char *dir);
 

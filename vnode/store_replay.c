@@ -8,6 +8,8 @@
  * applied stay in the log without their bytes, so that other replicas can still
  * get them; they lie in the journal.
  */
+#include <stdarg.h>
+
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/le.h"
@@ -54,6 +56,19 @@ recovered_free(struct vnode *v)
 	v->recovered = mem_free(rec);
 }
 
+static void __attribute__((format(printf, 2, 3)))
+broken(const struct vnode *v, const char *fmt, ...)
+{
+	struct recovered *rec = v->recovered;
+	va_list ap;
+
+	if (rec->broken[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(rec->broken, sizeof(rec->broken), fmt, ap);
+	va_end(ap);
+}
+
 static int has_peers(const struct vnode *v);
 
 /* --- marks ---------------------------------------------------------------- */
@@ -78,12 +93,12 @@ check_mark(struct replay *rp, const struct vnode *v, struct slice payload)
 		v->recovered->lost = 1;
 		return 0;
 	}
-	snprintf(rp->why, rp->why_bytes,
+	broken(v,
 	    "%s: manifest.%08x of %llu bytes is missing or damaged (found "
 	    "manifest.%08x of %llu): restore it from a backup",
 	    v->dir, mark.number, (unsigned long long)mark.bytes,
 	    v->manifest.number, (unsigned long long)v->manifest.bytes);
-	return -ERR_CORRUPT;
+	return 0;
 }
 
 /* --- entries -------------------------------------------------------------- */
@@ -222,11 +237,9 @@ replay_entry(struct replay *rp, struct vnode *v,
 	}
 	if (r != -ERR_CORRUPT && r != -ERR_FORMAT)
 		return r;
-	if (!v->recovered->broken[0])
-		snprintf(v->recovered->broken, sizeof(v->recovered->broken),
-		    "journal: entry %llu of group %u does not follow %llu: %s",
-		    (unsigned long long)head->index, v->group.id,
-		    (unsigned long long)last, err_text(r));
+	broken(v, "journal: entry %llu of group %u does not follow %llu: %s",
+	    (unsigned long long)head->index, v->group.id,
+	    (unsigned long long)last, err_text(r));
 	return 0;
 }
 
@@ -273,8 +286,9 @@ take_dropped(struct replay *rp, struct vnode *v)
 	return r;
 }
 
+/* All that should be here is, and is whole. */
 static int
-check_absent(struct replay *rp)
+check_all(struct replay *rp)
 {
 	for (uint32_t g = 0; g < rp->store->n_vnodes; g++) {
 		const struct vnode *v = &rp->store->vnodes[g];
@@ -396,6 +410,8 @@ open_core(struct store *s, struct vnode *v)
 	if (rec->n && rec->first <= g->applied_index) {
 		st.base_index = rec->first;
 		st.base_term = rec->entries[0].term;
+		if (rec->entries[0].members)
+			st.members = *rec->entries[0].members;
 		i = 1;
 	}
 	r = replica_open(s, v, &st);
@@ -432,7 +448,7 @@ open_journal(struct store *s, char *why, size_t why_bytes)
 	jc.dir = dir;
 	r = journal_open(&s->journal, &jc, replay_record, &rp, &damage, &cut);
 	if (r == 0)
-		r = check_absent(&rp);
+		r = check_all(&rp);
 	mem_free(rp.absent);
 	if (r && !why[0] && damage.what[0])
 		snprintf(why, why_bytes,

@@ -4,6 +4,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill.h"
+#include "vnode/removal.h"
 #include "vnode/replica.h"
 
 #define BEAT_US        50000 /* half of the core's heartbeat */
@@ -56,6 +57,7 @@ tick(struct store_worker *w)
 
 	count_worker(w);
 	store_unpark(w);
+	removal_tick(w);
 	if (atomic_load(&s->disk_full))
 		for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
 			replica_hand_over(w, &s->vnodes[g]);
