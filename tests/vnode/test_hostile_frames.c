@@ -316,6 +316,38 @@ Test(hostile_frames, that_offer_fills_get_a_few_at_a_time)
 	nodes_check_all(rig, 10);
 }
 
+static void
+on_stopped(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+/* What a fill would hold then nobody gives back. */
+Test(hostile_frames, that_offer_fills_to_a_stopped_node_begin_nothing)
+{
+	struct nodes *rig = nodes_new();
+	struct pages pages = {0};
+	int stopped = 0;
+
+	rig->hook = look_at_fills;
+	rig->arg = &pages;
+	store_stop(rig->nodes[2].store, on_stopped, &stopped);
+	nodes_run_for(rig, 10 * SECOND);
+	cr_assert(stopped);
+	for (uint16_t g = 0; g < N_GROUPS; g++)
+		send_fill(&rig->nodes[2], rig->nodes[0].id,
+		    &(struct wire_message){.type = WIRE_FILL,
+			.group = g,
+			.from = 1,
+			.to = 9,
+			.term = 1},
+		    &(struct fill_message){
+			.op = FILL_OFFER, .transfer = g + 1u});
+	nodes_run_for(rig, SECOND);
+	for (uint32_t g = 0; g < N_GROUPS; g++)
+		cr_assert_eq(pages.asked[g], 0);
+}
+
 Test(hostile_frames, that_ask_for_many_pages_get_one_at_a_time)
 {
 	struct nodes *rig = nodes_new();
