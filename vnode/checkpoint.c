@@ -198,15 +198,18 @@ unapplied_floor(const struct store_worker *w, lsn_t floor)
 	const struct store *s = w->store;
 
 	for (uint32_t i = w->id; i < s->n_vnodes; i += s->n_workers) {
-		const struct group *g = &s->vnodes[i].group;
-		uint64_t keep = fill_keeps(&s->vnodes[i]);
+		const struct vnode *v = &s->vnodes[i];
+		const struct group *g = &v->group;
+		uint64_t keep = fill_keeps(v);
 		lsn_t at;
 
-		floor = retire_floor(&s->vnodes[i], floor);
+		floor = retire_floor(v, floor);
 		if (!g->raft)
 			continue;
 		if (keep > g->applied_index)
 			keep = g->applied_index;
+		if (g->half_applied && keep > v->manifest.saved_index)
+			keep = v->manifest.saved_index;
 		if (keep < raft_base(g->raft))
 			keep = raft_base(g->raft);
 		if (keep == raft_last(g->raft))

@@ -244,7 +244,7 @@ manifest_behind(const struct vnode *v)
 {
 	const struct group *g = &v->group;
 
-	if (!g->raft || fill_adopts(v))
+	if (!g->raft || g->half_applied || fill_adopts(v))
 		return 0;
 	return g->applied_index != v->manifest.saved_index ||
 	       raft_term(g->raft) != v->manifest.saved_term ||

@@ -277,6 +277,22 @@ create_stream(struct vnode *v, struct proposal *p, struct vnode_put *req)
 	return s;
 }
 
+/* All memory for REQ in P, and its stream; NULL: none of it.  What is encoded
+ * later cannot be taken back. */
+static struct stream *
+prepare(struct vnode *v, struct proposal *p, struct vnode_put *req)
+{
+	struct stream *s;
+
+	if (reserve(p, req->n_events) ||
+	    !buf_reserve(&p->head,
+		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 +
+		    req->n_events * (EVENT_HEADER_BYTES + EVENT_TYPE_MAX)))
+		return NULL;
+	s = vnode_find(v, req->bucket, req->stream);
+	return s ? s : create_stream(v, p, req);
+}
+
 int
 group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
 {
@@ -286,16 +302,13 @@ group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
 	ASSERT(!p || fits(p, req)); /* the caller seals first otherwise */
 	if (!p)
 		p = open_proposal(v, now);
-	if (!p || reserve(p, req->n_events))
+	if (!p)
 		return -ERR_NOMEM;
-	/* All memory first: what is encoded below cannot be taken back. */
-	if (!buf_reserve(&p->head,
-		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 +
-		    req->n_events * (EVENT_HEADER_BYTES + EVENT_TYPE_MAX)))
-		return -ERR_NOMEM;
-	s = vnode_find(v, req->bucket, req->stream);
-	if (!s)
-		s = create_stream(v, p, req);
+	s = prepare(v, p, req);
+	if (!s && !p->first_req) { /* no replica takes an empty entry */
+		proposal_free(p);
+		v->group.open = NULL;
+	}
 	if (!s)
 		return -ERR_NOMEM;
 	add_append(p, s, req);
@@ -322,11 +335,12 @@ group_seal(struct vnode *v)
 	if (!p)
 		return NULL;
 	ASSERT(p->index == raft_last(g->raft) + 1);
-	if (!p->iov)
-		p->iov = mem_calloc(p->n_pieces + 1, sizeof(*p->iov));
+	p->iov = mem_calloc(p->n_pieces + 1, sizeof(*p->iov));
 	b = p->iov ? mem_zalloc(sizeof(*b)) : NULL;
-	if (!b)
+	if (!b) { /* it may have more pieces the next time */
+		p->iov = mem_free(p->iov);
 		return NULL;
+	}
 	entry_put_header(p->head.p, p->n_commands, p->clock_ms);
 	p->iov[0] = (struct iovec){p->head.p, ENTRY_HEADER_BYTES};
 	for (uint32_t i = 0; i < p->n_pieces; i++) {

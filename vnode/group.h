@@ -52,6 +52,7 @@ struct group {
 	/* the replica: replica.c */
 	struct raft *raft;
 	int failed;             /* quarantined */
+	int half_applied;       /* an entry is: no manifest may say so */
 	uint64_t journal_floor; /* LSN: what is older counts no more */
 	uint64_t persisted;     /* raft seq that is durable */
 	uint32_t n_in_journal;  /* records of this life on their way */

@@ -323,7 +323,7 @@ apply(struct store_worker *w, struct vnode *v, const struct raft_effect *fx)
 		int r = apply_one(w, v, g->applied_index + 1);
 
 		if (r) {
-			g->failed = 1;
+			g->failed = g->half_applied = 1;
 			store_report(w->store, 1,
 			    "group %u: entry %llu cannot be applied: %s; the "
 			    "group is out of service on this node until it is "

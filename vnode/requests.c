@@ -205,6 +205,10 @@ change(struct store_worker *w, struct vnode *v, struct vnode_change *req)
 	raft_id id = 0;
 
 	replica_propose(w, v); /* its index was the next */
+	if (v->group.open) {
+		request_refuse(w, v, &req->msg, -ERR_NOMEM);
+		return;
+	}
 	for (uint32_t i = 0; i < m->n; i++)
 		if (memcmp(m->at[i].node, req->node, 16) == 0)
 			id = m->at[i].id;

@@ -211,7 +211,7 @@ quarantine(struct replay *rp, struct vnode *v, int r)
 {
 	if ((r != -ERR_CORRUPT && r != -ERR_FORMAT) || !has_peers(v))
 		return r;
-	v->group.failed = 1;
+	v->group.failed = v->group.half_applied = 1;
 	store_report(rp->store, 1,
 	    "group %u: entry %llu cannot be applied: %s; the group is out of "
 	    "service on this node: remove this replica from it, then add it "

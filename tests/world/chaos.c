@@ -325,7 +325,7 @@ chaos_begin(struct world *w)
 	    [CHAOS_DISK_ERROR] = 100,
 	    [CHAOS_DISK_FULL] = 200,
 	    [CHAOS_DISK_NO_ROOM] = 200,
-	    [CHAOS_NO_MEMORY] = 0,
+	    [CHAOS_NO_MEMORY] = 200,
 	    [CHAOS_STOP] = 200,
 	    [CHAOS_PAUSE] = 200,
 	    [CHAOS_SLOW_LANE] = 50,

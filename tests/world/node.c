@@ -64,7 +64,7 @@ on_fatal(void *arg, const char *what)
 	if (n->fatal++)
 		world_fail(
 		    n->world, "node %u gives up twice: %s", n->slot, what);
-	if (!n->disk_sick && !memdisk_is_down(n->disk))
+	if (!n->disk_sick && !n->starved && !memdisk_is_down(n->disk))
 		world_fail(n->world, "node %u gives up without a cause: %s",
 		    n->slot, what);
 }
@@ -103,7 +103,10 @@ refuse_memory(void *arg, size_t bytes)
 	struct node *n = arg;
 
 	(void)bytes;
-	return arena_owner() == owner(n) && world_one_in(n->world, n->starving);
+	if (arena_owner() != owner(n) || !world_one_in(n->world, n->starving))
+		return 0;
+	n->starved = 1;
+	return 1;
 }
 
 /* The code of N runs from here to leave(). */
@@ -155,6 +158,7 @@ forget_process(struct node *n)
 	n->store = NULL;
 	n->fatal = n->stopped = n->paused = 0;
 	n->starving = 0;
+	n->starved = 0;
 	n->fault_in = 0;
 	world_note(n->world, simenv_trace(n->sim));
 	n->sim = simenv_free(n->sim);
@@ -505,6 +509,9 @@ node_heal(struct node *n)
 	n->starving = 0;
 	node_set_room(n, UINT64_MAX);
 	node_pause(n, 0);
+	/* Groups that ran out of memory serve again only after a start. */
+	if (n->starved)
+		node_kill(n);
 	if (n->state == NODE_DOWN)
 		node_restart_in(n, 0);
 	else

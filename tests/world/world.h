@@ -69,6 +69,7 @@ struct node {
 	int disk_sick;     /* since its last start: calls failed, or no room */
 	int full;          /* the disk has little room, or had in this life */
 	uint32_t starving; /* one in so many allocations fails; 0: none */
+	int starved;       /* some have failed in this life */
 	/* of the calls of the disk that are counted: the one so many from now
 	 * meets `fault` */
 	uint64_t fault_in;
