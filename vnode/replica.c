@@ -217,16 +217,17 @@ persisted(struct store_worker *w, struct vnode *v, uint64_t seq)
 		list_add_tail(&w->touched, &g->touched);
 }
 
+/* V: NULL when the record says nothing to the replica that is here now. */
 static void
 entry_recorded(struct store_worker *w, struct vnode *v, struct body *b)
 {
-	struct group *g = &v->group;
 	uint64_t index = b->append.head.index;
+	struct raft *r = v ? v->group.raft : NULL;
 
 	b->readers--;
-	if (v && index > raft_base(g->raft) && index <= raft_last(g->raft) &&
-	    raft_entry_at(g->raft, index)->body == b)
-		raft_set_position(g->raft, index, b->append.lsn);
+	if (r && index > raft_base(r) && index <= raft_last(r) &&
+	    raft_entry_at(r, index)->body == b)
+		raft_set_position(r, index, b->append.lsn);
 	if (v)
 		persisted(w, v, b->seq);
 	replica_release(w, b);
