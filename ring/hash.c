@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 
 #include "src/base/assert.h"
+#include "src/base/err.h"
 #include "src/base/mem.h"
 
 struct ring_hash {
@@ -103,4 +104,14 @@ ring_index_text(uint32_t group, uint32_t q, char out[RING_INDEX_BYTES])
 	for (int i = 0; i < n; i++)
 		out[i] = digits[n - 1 - i];
 	out[n] = '\0';
+}
+
+int
+ring_digest(struct slice s, uint8_t out[RING_SHA256_BYTES])
+{
+	unsigned n = RING_SHA256_BYTES;
+
+	return EVP_Digest(s.p, s.n, out, &n, EVP_sha256(), NULL) == 1
+		   ? 0
+		   : -ERR_NOMEM;
 }

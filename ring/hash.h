@@ -11,8 +11,9 @@
 
 #include "src/base/buf.h"
 
-#define RING_SHA1_BYTES  20
-#define RING_INDEX_BYTES 52 /* 160 bits in decimal and a NUL */
+#define RING_SHA1_BYTES   20
+#define RING_SHA256_BYTES 32
+#define RING_INDEX_BYTES  52 /* 160 bits in decimal and a NUL */
 
 struct ring_hash; /* opaque */
 
@@ -27,5 +28,8 @@ uint32_t ring_hash_group(
     struct ring_hash *h, struct slice bucket, struct slice stream, uint32_t q);
 /* GROUP * 2^160 / Q in decimal. */
 void ring_index_text(uint32_t group, uint32_t q, char out[RING_INDEX_BYTES]);
+
+/* SHA-256 of S; 0 or -ERR_NOMEM. */
+int ring_digest(struct slice s, uint8_t out[RING_SHA256_BYTES]);
 
 #endif

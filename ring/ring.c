@@ -21,7 +21,7 @@
  * program that meets another format or hash version stops; it cannot know where
  * a stream lies.
  */
-#include "ring/ring.h"
+#include "ring/ring_impl.h"
 
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -31,8 +31,8 @@
 #define RING_FORMAT 1
 #define RING_FIELDS 12
 
-static struct ring *
-alloc(uint16_t q, uint32_t n_members, uint32_t n_staged)
+struct ring *
+ring_alloc(uint16_t q, uint32_t n_members, uint32_t n_staged)
 {
 	struct ring *r = mem_zalloc(sizeof(*r));
 
@@ -56,7 +56,7 @@ ring_new(const uint8_t cluster_id[RING_ID_BYTES],
     const uint8_t node_id[RING_ID_BYTES], const char *name, uint16_t q,
     uint16_t n_copies)
 {
-	struct ring *r = alloc(q, 1, 0);
+	struct ring *r = ring_alloc(q, 1, 0);
 
 	ASSERT(strlen(name) <= RING_NAME_MAX);
 	if (!r)
@@ -99,6 +99,36 @@ ring_find(const struct ring *r, const uint8_t id[RING_ID_BYTES])
 	return RING_NOBODY;
 }
 
+static uint16_t
+find_name(const struct ring *r, const char *name, int joining)
+{
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if ((r->members[i].state == RING_JOINING) == joining &&
+		    strcmp(r->members[i].name, name) == 0)
+			return i;
+	return RING_NOBODY;
+}
+
+uint16_t
+ring_named(const struct ring *r, const char *name)
+{
+	uint16_t at = find_name(r, name, 0);
+
+	return at == RING_NOBODY ? find_name(r, name, 1) : at;
+}
+
+uint16_t
+ring_joining(const struct ring *r, const char *name)
+{
+	return find_name(r, name, 1);
+}
+
+int
+ring_member_may_own(const struct ring_member *m)
+{
+	return m->state == RING_VALID || m->state == RING_DOWN;
+}
+
 uint32_t
 ring_replicas(const struct ring *r, const uint16_t *owners, uint16_t g,
     uint16_t out[RING_COPIES_MAX])
@@ -120,16 +150,16 @@ ring_replicas(const struct ring *r, const uint16_t *owners, uint16_t g,
 
 /* --- encoding ------------------------------------------------------------- */
 
-static void
-encode_owners(struct buf *b, const uint16_t *owners, uint16_t q)
+void
+ring_encode_owners(struct buf *b, const uint16_t *owners, uint16_t q)
 {
 	pack_array(b, q);
 	for (uint16_t i = 0; i < q; i++)
 		pack_uint(b, owners[i]);
 }
 
-static void
-encode_staged(struct buf *b, const struct ring *r)
+void
+ring_encode_staged(const struct ring *r, struct buf *b)
 {
 	pack_array(b, r->n_staged);
 	for (uint16_t i = 0; i < r->n_staged; i++) {
@@ -165,9 +195,9 @@ ring_encode(const struct ring *r, struct buf *b)
 		pack_str(b, SLICE_STR(m->address));
 		pack_uint(b, m->state);
 	}
-	encode_owners(b, r->owners, r->q);
-	encode_owners(b, r->next_owners, r->q);
-	encode_staged(b, r);
+	ring_encode_owners(b, r->owners, r->q);
+	ring_encode_owners(b, r->next_owners, r->q);
+	ring_encode_staged(r, b);
 	if (r->has_plan)
 		pack_bin(b, SLICE(r->plan_id, RING_ID_BYTES));
 	else
@@ -286,7 +316,7 @@ ring_decode(struct slice in, struct ring **out)
 	decode_head(&u, &head);
 	if (u.error)
 		return u.error;
-	r = alloc(head.q, head.n_members, RING_MEMBERS_MAX);
+	r = ring_alloc(head.q, head.n_members, RING_MEMBERS_MAX);
 	if (!r)
 		return -ERR_NOMEM;
 	memcpy(r->cluster_id, head.cluster_id, RING_ID_BYTES);

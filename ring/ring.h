@@ -80,6 +80,16 @@ struct ring *ring_unref(struct ring *r);
 uint16_t ring_find(const struct ring *r, const uint8_t id[RING_ID_BYTES]);
 
 /*
+ * The member called NAME, or RING_NOBODY.  Two have one name while a node that
+ * lost its disk joins anew: ring_named finds the one that is not joining before
+ * the other, ring_joining only one that joins.
+ */
+uint16_t ring_named(const struct ring *r, const char *name);
+uint16_t ring_joining(const struct ring *r, const char *name);
+/* Valid, or down: its slots are waiting for it. */
+int ring_member_may_own(const struct ring_member *m);
+
+/*
  * REPLICAS(g, owners): the first min(N, owning nodes) distinct owners met
  * clockwise from slot G.  OUT has room for RING_COPIES_MAX; how many there are.
  */

@@ -22,8 +22,7 @@
  */
 #include "ring/ring_file.h"
 
-#include <openssl/evp.h>
-
+#include "ring/hash.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/le.h"
@@ -35,16 +34,6 @@
 #define FILE_MAX    (HEAD_BYTES + RING_ENCODED_MAX + RING_HASH_BYTES)
 #define PATH_BYTES  96
 
-static int
-digest(struct slice s, uint8_t out[RING_HASH_BYTES])
-{
-	unsigned n = RING_HASH_BYTES;
-
-	return EVP_Digest(s.p, s.n, out, &n, EVP_sha256(), NULL) == 1
-		   ? 0
-		   : -ERR_NOMEM;
-}
-
 int
 ring_hash_of(const struct ring *r, uint8_t out[RING_HASH_BYTES])
 {
@@ -53,7 +42,7 @@ ring_hash_of(const struct ring *r, uint8_t out[RING_HASH_BYTES])
 
 	buf_init(&b, RING_ENCODED_MAX);
 	ring_encode(r, &b);
-	e = buf_error(&b) ? buf_error(&b) : digest(buf_slice(&b), out);
+	e = buf_error(&b) ? buf_error(&b) : ring_digest(buf_slice(&b), out);
 	buf_deinit(&b);
 	return e;
 }
@@ -71,7 +60,7 @@ ring_file_encode(const struct ring *r, struct buf *b)
 	le_put32(b->p, FILE_MAGIC);
 	le_put16(b->p + 4, FILE_FORMAT);
 	le_put32(b->p + 8, (uint32_t)(b->n - HEAD_BYTES));
-	if (digest(buf_slice(b), sum))
+	if (ring_digest(buf_slice(b), sum))
 		return -ERR_NOMEM;
 	buf_add(b, sum, sizeof(sum));
 	return buf_error(b);
@@ -89,7 +78,7 @@ ring_file_decode(struct slice in, struct ring **out)
 	    le_get32(in.p + 8) != in.n - HEAD_BYTES - RING_HASH_BYTES)
 		return -ERR_CORRUPT;
 	body = SLICE(in.p, in.n - RING_HASH_BYTES);
-	if (digest(body, sum))
+	if (ring_digest(body, sum))
 		return -ERR_NOMEM;
 	if (memcmp(sum, in.p + body.n, sizeof(sum)) != 0)
 		return -ERR_CORRUPT;
