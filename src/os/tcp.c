@@ -15,6 +15,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -41,12 +43,15 @@ struct tcp_listener {
 	struct event *ev, *pause;
 	void (*accepted)(void *arg, struct tcp *c);
 	void *arg;
+	int root_fd; /* of a unix socket: where it lies */
+	char name[64];
 };
 
 union address {
 	struct sockaddr sa;
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
+	struct sockaddr_un local;
 };
 
 static int
@@ -129,6 +134,10 @@ name_peer(struct tcp *c, const union address *a)
 	char ip[INET6_ADDRSTRLEN] = "?";
 	uint16_t port = 0;
 
+	if (a->sa.sa_family == AF_UNIX) {
+		snprintf(c->peer, sizeof(c->peer), "local");
+		return;
+	}
 	if (a->sa.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &a->v4.sin_addr, ip, sizeof(ip));
 		port = ntohs(a->v4.sin_port);
@@ -222,13 +231,30 @@ start_listening(struct tcp_listener *l)
 
 	if (listen(l->fd, BACKLOG) || getsockname(l->fd, &a.sa, &n))
 		return err_from_errno(errno);
-	l->port =
-	    ntohs(a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+	if (a.sa.sa_family != AF_UNIX)
+		l->port = ntohs(
+		    a.sa.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
 	l->ev = event_new(
 	    l->worker->base, l->fd, EV_READ | EV_PERSIST, on_accept, l);
 	l->pause = evtimer_new(l->worker->base, on_pause_over, l);
 	if (!l->ev || !l->pause || event_add(l->ev, NULL))
 		return -ERR_NOMEM;
+	return 0;
+}
+
+static int
+new_listener(struct os *os, uint32_t worker, struct tcp_listener **out,
+    void (*accepted)(void *arg, struct tcp *c), void *arg)
+{
+	struct tcp_listener *l = mem_zalloc(sizeof(*l));
+
+	if (!l)
+		return -ERR_NOMEM;
+	l->fd = -1;
+	l->worker = &os->workers[worker];
+	l->accepted = accepted;
+	l->arg = arg;
+	*out = l;
 	return 0;
 }
 
@@ -244,16 +270,53 @@ tcp_listen(struct os *os, uint32_t worker, const char *ip, uint16_t port,
 
 	if (r == 0 && worker == 0 && port)
 		r = probe(&a, n);
+	if (r == 0)
+		r = new_listener(os, worker, &l, accepted, arg);
 	if (r)
 		return r;
-	l = mem_zalloc(sizeof(*l));
-	if (!l)
-		return -ERR_NOMEM;
-	l->fd = -1;
-	l->worker = &os->workers[worker];
-	l->accepted = accepted;
-	l->arg = arg;
 	r = bind_socket(&a, n, 1, &l->fd);
+	if (r == 0)
+		r = start_listening(l);
+	if (r) {
+		tcp_listener_close(l);
+		return r;
+	}
+	*out = l;
+	return 0;
+}
+
+/* By way of its directory's descriptor, since a path to it may be too long for
+ * an address.  The mode is set before anybody could connect. */
+static int
+bind_local(struct tcp_listener *l, int root_fd, const char *name)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", root_fd,
+	    name);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0 || fchmod(l->fd, 0600) ||
+	    (unlinkat(root_fd, name, 0) && errno != ENOENT) ||
+	    bind(l->fd, (struct sockaddr *)&a, sizeof(a)))
+		return err_from_errno(errno);
+	l->root_fd = root_fd;
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	return 0;
+}
+
+int
+tcp_listen_local(struct os *os, uint32_t worker, const char *name,
+    struct tcp_listener **out, void (*accepted)(void *arg, struct tcp *c),
+    void *arg)
+{
+	struct tcp_listener *l;
+	int r;
+
+	ASSERT(strlen(name) < sizeof(l->name));
+	r = new_listener(os, worker, &l, accepted, arg);
+	if (r)
+		return r;
+	r = bind_local(l, os->root_fd, name);
 	if (r == 0)
 		r = start_listening(l);
 	if (r) {
@@ -281,6 +344,8 @@ tcp_listener_close(struct tcp_listener *l)
 		event_free(l->pause);
 	if (l->fd >= 0)
 		close(l->fd);
+	if (l->name[0])
+		unlinkat(l->root_fd, l->name, 0);
 	return mem_free(l);
 }
 

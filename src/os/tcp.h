@@ -47,6 +47,14 @@ struct tcp_events {
 int tcp_listen(struct os *os, uint32_t worker, const char *ip, uint16_t port,
     struct tcp_listener **out, void (*accepted)(void *arg, struct tcp *c),
     void *arg);
+/*
+ * The same on a unix socket NAME in the disk's root, for nobody but our own
+ * user (mode 0600).  One that a killed process left is replaced: only after
+ * os_lock.  tcp_listener_close removes it.
+ */
+int tcp_listen_local(struct os *os, uint32_t worker, const char *name,
+    struct tcp_listener **out, void (*accepted)(void *arg, struct tcp *c),
+    void *arg);
 uint16_t tcp_listener_port(const struct tcp_listener *l);
 /* Stops accepting.  Takes NULL, returns NULL. */
 struct tcp_listener *tcp_listener_close(struct tcp_listener *l);
@@ -63,7 +71,7 @@ int tcp_read(struct tcp *c, void *out, size_t n, size_t *got);
 int tcp_writev(struct tcp *c, const struct iovec *iov, int n, size_t *put);
 /* No more will be sent: the peer sees the end. */
 void tcp_shutdown_write(struct tcp *c);
-/* "ip:port" of the peer. */
+/* "ip:port" of the peer, or "local". */
 const char *tcp_peer(const struct tcp *c);
 void tcp_close(struct tcp *c);
 /* The same, but the peer gets an error instead of an end. */

@@ -7,6 +7,8 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "src/os/tcp.h"
 #include "tests/os/rig.h"
@@ -471,6 +473,47 @@ what_is_not_watched_is_not_told(void)
 	return NULL;
 }
 
+static void
+accept_one(void *arg, struct tcp *tcp)
+{
+	CHECK(strcmp(tcp_peer(tcp), "local") == 0);
+	tcp_close(tcp);
+	atomic_fetch_add((atomic_uint *)arg, 1);
+}
+
+static const char *
+a_local_socket_is_ours_alone_replaces_a_dead_one_and_goes(void)
+{
+	struct rig *rig = rig_new(1, 0);
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct tcp_listener *dead, *l;
+	atomic_uint n = 0;
+	struct stat st;
+	int fd;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/sock", rig->dir);
+	CHECK_EQ(
+	    tcp_listen_local(rig->os, 0, "sock", &dead, accept_one, &n), 0);
+	CHECK_EQ(tcp_listen_local(rig->os, 0, "sock", &l, accept_one, &n), 0);
+	CHECK_EQ(stat(a.sun_path, &st), 0);
+	CHECK(S_ISSOCK(st.st_mode));
+	CHECK_EQ(st.st_mode & 0777, 0600);
+	rig_start(rig);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK_EQ(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	rig_await(&n, 1);
+	close(fd);
+	rig_stop(rig);
+	tcp_listener_close(l);
+	CHECK(stat(a.sun_path, &st) < 0 && errno == ENOENT);
+	CHECK_EQ(
+	    tcp_listen_local(rig->os, 0, "no/such/place", &l, accept_one, &n),
+	    -ERR_NOTFOUND);
+	tcp_listener_close(dead);
+	rig_free(rig);
+	return NULL;
+}
+
 #define TEST(name)                                                             \
 	{                                                                      \
 #name, name                                                    \
@@ -485,5 +528,6 @@ const struct test tcp_tests[] = {
     TEST(either_side_may_stop_sending_and_go_on_reading),
     TEST(a_reset_is_an_error_on_both_sides),
     TEST(what_is_not_watched_is_not_told),
+    TEST(a_local_socket_is_ours_alone_replaces_a_dead_one_and_goes),
     {NULL, NULL},
 };
