@@ -58,6 +58,7 @@ enum admin_op {
 	ADMIN_COMMIT,
 	ADMIN_CLEAR,
 	ADMIN_DOWN,
+	ADMIN_LIMIT, /* transfer_limit of NODE, or of all members */
 };
 
 /*
@@ -73,6 +74,7 @@ struct admin_change {
 	/* COMMIT: the only plan to carry out, 8 hex digits; empty: the one
 	 * that was planned last. */
 	char plan_id[9];
+	uint32_t limit; /* LIMIT */
 	void (*done)(struct admin_change *c);
 
 	/* answer */
@@ -81,6 +83,10 @@ struct admin_change {
 	int known_other_id;     /* JOIN: staged as force-replace N with N */
 	struct ring *before;    /* PLAN that is ok: with what is staged */
 	struct ring_plan *plan; /* PLAN that is ok */
+	/* LIMIT of all members that is not ok: the ring, and by place in it
+	 * who does not have it.  Or NULL. */
+	struct ring *members;
+	uint8_t *failed;
 };
 
 /* One fill of one group, from whatever node runs it. */

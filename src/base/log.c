@@ -270,6 +270,12 @@ log_set_level(struct log *l, enum log_level level)
 	atomic_store(&l->level, (int)level);
 }
 
+enum log_level
+log_get_level(const struct log *l)
+{
+	return (enum log_level)atomic_load(&l->level);
+}
+
 void
 log_write(struct log *l, enum log_level level, const char *fmt, ...)
 {

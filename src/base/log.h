@@ -39,6 +39,7 @@ struct log *log_close(struct log *l);
 int log_wants(const struct log *l, enum log_level level);
 /* From the next line on. */
 void log_set_level(struct log *l, enum log_level level);
+enum log_level log_get_level(const struct log *l);
 void log_write(struct log *l, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -14,11 +14,13 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "admin/control.h"
 #include "http/server.h"
 #include "ring/ring_file.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/node/admin_host.h"
 #include "src/node/limits.h"
 #include "src/node/reload.h"
 #include "src/os/os.h"
@@ -47,6 +49,8 @@ struct node {
 	struct mono stop_since;
 	struct env_timer **stop_timers;
 	struct reload *reload;
+	struct node_admin *admin;
+	struct control *control;
 	char token[2 * TOKEN_BYTES + 1];
 	char fatal[NODE_WHY_BYTES];
 };
@@ -149,6 +153,7 @@ stop(struct node *n)
 	n->stopping = 1;
 	n->stop_since = n->env->clock.mono(n->env->clock.ctx);
 	log_write(n->log, LOG_INFO, "stopping");
+	control_stop(n->control);
 	for (uint32_t i = 0; i < n->n_workers; i++) {
 		struct stop_call *c = mem_zalloc(sizeof(*c));
 
@@ -414,6 +419,30 @@ listen_all(struct node *n, char *why)
 }
 
 static int
+open_control(struct node *n, char *why)
+{
+	struct node_admin_config ac = {
+	    .env = n->env,
+	    .log = n->log,
+	    .reload = n->reload,
+	    .store = n->store,
+	    .ring = n->ring,
+	    .self = conf_str(n->conf, CONF_nodename),
+	    .transfer_limit = (uint32_t)conf_num(n->conf, CONF_transfer_limit),
+	};
+	int r;
+
+	n->admin = node_admin_new(&ac);
+	if (!n->admin)
+		return -ERR_NOMEM;
+	r = control_open(&n->control, n->os, node_admin_host(n->admin));
+	if (r)
+		snprintf(why, NODE_WHY_BYTES, "control.sock in paths.data: %s",
+		    err_text(r));
+	return r;
+}
+
+static int
 share_descriptors(struct node *n, char *why)
 {
 	uint32_t want = (uint32_t)conf_num(n->conf, CONF_http_max_connections);
@@ -468,6 +497,8 @@ start(struct node *n, const struct node_options *o, const char *data, char *why)
 	if (r == 0)
 		r = listen_all(n, why);
 	if (r == 0)
+		r = open_control(n, why);
+	if (r == 0)
 		r = store_start(n->store);
 	if (r == 0)
 		r = os_start(n->os);
@@ -481,6 +512,8 @@ close_all(struct node *n)
 {
 	for (uint32_t i = 0; n->servers && i < n->n_workers; i++)
 		http_server_free(n->servers[i]);
+	control_close(n->control);
+	node_admin_free(n->admin);
 	store_close(n->store);
 	reload_free(n->reload);
 	os_close(n->os);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * admin_host - what iorio-admin can see and ask of this node.
+ *
+ * This node is alone in its cluster: it shows its ring and refuses changes with
+ * the reason that is true of it.
+ *
+ * Thread:  worker 0, but for open and close.
+ */
+#ifndef SRC_NODE_ADMIN_HOST_H
+#define SRC_NODE_ADMIN_HOST_H
+
+#include "admin/host.h"
+#include "src/base/env.h"
+#include "src/base/log.h"
+
+struct node_admin; /* opaque */
+struct reload;
+struct store;
+
+struct node_admin_config {
+	const struct env *env;
+	struct log *log;
+	struct reload *reload;
+	const struct store *store;
+	struct ring *ring; /* takes a reference */
+	const char *self;  /* our name */
+	uint32_t transfer_limit;
+};
+
+/* Everything in CONFIG is borrowed until node_admin_free.  NULL: no memory. */
+struct node_admin *node_admin_new(const struct node_admin_config *config);
+const struct admin_host *node_admin_host(struct node_admin *a);
+/* Takes NULL, returns NULL. */
+struct node_admin *node_admin_free(struct node_admin *a);
+
+#endif
