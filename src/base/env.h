@@ -164,6 +164,7 @@ struct env_net {
 struct net_frame {
 	struct msg msg;
 	uint8_t from[16];    /* node id of the sender, verified */
+	int stranger;        /* 1: not from a member; it has the cookie */
 	struct block *block; /* one reference; take another to keep BYTES */
 	struct slice bytes;  /* in BLOCK */
 };

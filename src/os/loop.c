@@ -197,9 +197,24 @@ loop_start(struct os_worker *w)
 	return 0;
 }
 
+/* Frames came for a worker that had ended. */
+static void
+free_frames(struct msg *m)
+{
+	struct msg *next;
+
+	for (; m; m = next) {
+		next = m->next;
+		if (m->kind == MSG_FRAME)
+			net_frame_free(CONTAINER_OF(m, struct net_frame, msg));
+	}
+}
+
 void
 loop_deinit(struct os_worker *w)
 {
+	free_frames(w->todo);
+	free_frames(atomic_load(&w->inbox));
 	for (int i = 0; i < 3; i++)
 		if (w->signals[i])
 			event_free(w->signals[i]);

@@ -9,7 +9,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/os/os_impl.h"
+#include "src/os/net_impl.h"
 
 static struct mono
 clock_mono(void *ctx)
@@ -48,20 +48,6 @@ rng_bytes(void *ctx, void *out, size_t n)
 		p += k;
 		n -= (size_t)k;
 	}
-}
-
-/* A node that knows no other has nobody to send to. */
-static int
-net_send(void *ctx, uint32_t worker, const uint8_t to[16],
-    enum env_channel channel, const struct iovec *iov, int n)
-{
-	(void)ctx;
-	(void)worker;
-	(void)to;
-	(void)channel;
-	(void)iov;
-	(void)n;
-	return -ERR_NOTFOUND;
 }
 
 int
@@ -114,7 +100,7 @@ os_start(struct os *os)
 
 	for (uint32_t i = 0; r == 0 && i < os->config.n_workers; i++)
 		r = loop_start(&os->workers[i]);
-	return r;
+	return r == 0 && os->net ? net_start(os->net) : r;
 }
 
 void
@@ -141,6 +127,8 @@ os_join(struct os *os)
 		os->workers[i].started = 0;
 	}
 	lanes_stop(os);
+	if (os->net)
+		net_join(os->net);
 }
 
 struct os *
@@ -148,6 +136,7 @@ os_close(struct os *os)
 {
 	if (!os)
 		return NULL;
+	net_close(os->net);
 	for (uint32_t i = 0; os->workers && i < os->config.n_workers; i++)
 		loop_deinit(&os->workers[i]);
 	lanes_deinit(os);

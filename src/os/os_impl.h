@@ -36,6 +36,8 @@ struct os_lane {
 	uint32_t n_started;
 };
 
+struct net;
+
 struct os {
 	struct os_config config;
 	struct env env;
@@ -43,6 +45,7 @@ struct os {
 	struct os_lane lanes[LANE_COUNT];
 	atomic_int stopping;
 	int root_fd, lock_fd;
+	struct net *net; /* NULL: no other nodes */
 };
 
 int lanes_init(struct os *os, uint32_t n_read_threads);

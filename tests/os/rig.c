@@ -77,8 +77,13 @@ rig_remove_dir(const char *path)
 static void
 dispatch(void *arg, uint32_t worker, struct msg *m)
 {
-	(void)arg;
-	(void)worker;
+	struct rig *rig = arg;
+
+	if (m->kind == MSG_FRAME) {
+		rig->on_frame(
+		    rig, worker, CONTAINER_OF(m, struct net_frame, msg));
+		return;
+	}
 	CHECK_EQ(m->kind, MSG_CALL);
 	m->fn(m);
 }
@@ -227,16 +232,17 @@ int
 main(int argc, char **argv)
 {
 	const struct test *suites[] = {
-	    loop_tests, lane_tests, tcp_tests, disk_tests};
+	    loop_tests, lane_tests, tcp_tests, disk_tests, net_tests};
+	const size_t n_suites = sizeof(suites) / sizeof(suites[0]);
 	int n = 0, total = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGALRM, too_long);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < n_suites; i++)
 		for (const struct test *t = suites[i]; t->name; t++)
 			total += chosen(t->name, argc, argv);
 	printf("1..%d\n", total);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < n_suites; i++)
 		for (const struct test *t = suites[i]; t->name; t++) {
 			uint64_t start = rig_now_us();
 			const char *why;

@@ -50,7 +50,8 @@ struct test {
 	const char *(*fn)(void);
 };
 
-extern const struct test loop_tests[], lane_tests[], tcp_tests[], disk_tests[];
+extern const struct test loop_tests[], lane_tests[], tcp_tests[], disk_tests[],
+    net_tests[];
 
 struct rig {
 	struct os *os;
@@ -60,6 +61,9 @@ struct rig {
 	atomic_uint n_turns[64]; /* by worker */
 	pthread_t threads[64];   /* the worker's, once it had a turn */
 	void (*on_turn)(struct rig *rig, uint32_t worker); /* may be NULL */
+	/* Takes F; for those that have other nodes. */
+	void (*on_frame)(struct rig *rig, uint32_t worker, struct net_frame *f);
+	void *user;
 };
 
 /* N workers that only know MSG_CALL; no thread runs yet. */
