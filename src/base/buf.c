@@ -80,7 +80,7 @@ buf_reserve(struct buf *b, size_t n)
 		return NULL;
 	if (__builtin_add_overflow(b->n, n, &need))
 		b->error = -ERR_LIMIT;
-	else if (need > b->cap)
+	else if (need > b->cap || !b->p) /* NULL says that it failed */
 		b->error = grow(b, need);
 	return b->error ? NULL : b->p + b->n;
 }

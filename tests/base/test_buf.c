@@ -12,6 +12,7 @@ Test(buf, grows_up_to_its_cap_and_then_keeps_its_error)
 	struct buf b;
 
 	buf_init(&b, 1000);
+	cr_assert_not_null(buf_reserve(&b, 0)); /* NULL says that it failed */
 	for (int i = 0; i < 100; i++)
 		buf_add(&b, "0123456789", 10);
 	cr_assert_eq(buf_error(&b), 0);
