@@ -264,14 +264,42 @@ read_run(struct job *j, struct scan *s)
 	}
 }
 
+/*
+ * Event BAD cannot be read.  When the way to what was asked for leads over it,
+ * because not even its length can be trusted, nothing can be found up to the
+ * next row; looking for something that looks like a record would find what a
+ * client has put into an event.
+ */
+static void
+answer_damaged(struct job *j, uint64_t bad)
+{
+	struct vnode_read *req = j->req;
+	uint64_t low = j->r.from, high = j->r.to + 1;
+	uint32_t nth = start_row(j, low).nth;
+
+	req->r = -ERR_CORRUPT;
+	req->damaged_first = req->damaged_last = bad;
+	if (bad >= j->r.from)
+		return;
+	while (high - low > 1) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (start_row(j, mid).nth > nth)
+			high = mid;
+		else
+			low = mid;
+	}
+	req->damaged_first = j->r.from;
+	req->damaged_last = high - 1;
+}
+
 static void
 answer_page(struct job *j, struct scan *s)
 {
 	struct vnode_read *req = j->req;
 
 	if (s->bad && (!s->last || req->desc)) {
-		req->r = -ERR_CORRUPT;
-		req->damaged_first = req->damaged_last = s->bad;
+		answer_damaged(j, s->bad);
 		return;
 	}
 	req->page.parts = mem_calloc(1, sizeof(*req->page.parts));
@@ -305,10 +333,8 @@ run(struct env_job *job)
 		req->damaged_last = j->r.to;
 	} else if (req->r == 0 && j->r.stop_t) {
 		req->seek = s.seq_hit ? s.seq_hit : j->r.to + 1;
-		if (s.bad) {
-			req->r = -ERR_CORRUPT;
-			req->damaged_first = req->damaged_last = s.bad;
-		}
+		if (s.bad)
+			answer_damaged(j, s.bad);
 	} else if (req->r == 0) {
 		answer_page(j, &s);
 	}

@@ -206,6 +206,24 @@ ask(struct reader *rd, const struct file *f, uint64_t from, uint64_t to,
 	ASSERT(rd->answered == 1 && rd->req.msg.answer == 1);
 }
 
+/* Whole records, one after the other, that stand in the file. */
+static void
+check_records(const struct file *f, const struct vnode_page *page)
+{
+	struct slice in = page->parts[0].records;
+	uint64_t seq = page->first;
+
+	ASSERT(memmem(f->bytes.p, f->bytes.n, in.p, in.n));
+	for (; in.n; seq++) {
+		struct event e;
+		uint32_t n;
+
+		ASSERT(event_decode(in, 1, &e, &n) == 0 && e.seq == seq);
+		in = SLICE(in.p + n, in.n - n);
+	}
+	ASSERT(seq == page->last + 1);
+}
+
 /* The events of the page are those of the file, byte for byte. */
 static void
 check_page(
@@ -217,30 +235,45 @@ check_page(
 	ASSERT(page->first >= from && page->last <= to);
 	ASSERT(page->first <= page->last && page->n_parts == 1);
 	ASSERT(rd->req.desc ? page->last == to : page->first == from);
+	check_records(f, page);
 	a = page->first - f->info.first;
 	b = page->last - f->info.first + 1;
-	ASSERT(b <= f->n_whole);
+	if (b > f->n_whole)
+		return; /* behind something that is damaged */
 	ASSERT(slice_equal(page->parts[0].records,
 	    SLICE(f->bytes.p + f->at[a], f->at[b] - f->at[a])));
 }
 
-/* All of the chunk in pages.  What is not whole begins behind n_whole. */
+/* Who is told that something is damaged goes on behind it (or before), as a
+ * client does, and all that is whole up to the first damage is read. */
+static void
+check_damaged(
+    const struct reader *rd, const struct file *f, uint64_t from, uint64_t to)
+{
+	const struct vnode_read *req = &rd->req;
+	uint64_t bad = f->info.first + f->n_whole; /* the first that is not */
+
+	ASSERT(req->r == -ERR_CORRUPT);
+	ASSERT(req->damaged_first >= from && req->damaged_last <= to);
+	ASSERT(req->damaged_first <= req->damaged_last);
+	ASSERT(req->damaged_first >= bad);
+	ASSERT(req->desc || req->damaged_first == from);
+}
+
+/* All of the chunk in pages. */
 static void
 check_pages(struct reader *rd, const struct file *f)
 {
 	uint64_t from = f->info.first, to = f->info.last;
-	uint64_t whole = f->info.first + f->n_whole; /* the first that is not */
 
 	while (from <= to) {
 		ask(rd, f, from, to, 0);
 		if (rd->req.r) {
-			ASSERT(rd->req.r == -ERR_CORRUPT);
-			ASSERT(rd->req.damaged_first == whole);
-			ASSERT(rd->req.damaged_last == whole);
-			ASSERT(rd->req.desc || from == whole);
-			if (!rd->req.desc || whole == from)
-				return;
-			to = whole - 1;
+			check_damaged(rd, f, from, to);
+			if (rd->req.desc)
+				to = rd->req.damaged_first - 1;
+			else
+				from = rd->req.damaged_last + 1;
 			continue;
 		}
 		check_page(rd, f, from, to);
@@ -309,6 +342,28 @@ check_other(const struct file *f)
 	reader_deinit(&rd);
 }
 
+/* A vnode that sealed it would know this; 0: there is no footer. */
+static int
+is_sealed(struct file *f)
+{
+	struct chunk_footer footer;
+	size_t end = f->bytes.n;
+	uint32_t n;
+
+	if (end < CHUNK_FOOTER_TAIL ||
+	    chunk_footer_bytes(f->bytes.p + end - CHUNK_FOOTER_TAIL, &n) ||
+	    n > end ||
+	    chunk_decode_footer(SLICE(f->bytes.p + end - n, n), &footer) ||
+	    footer.bytes != end - n || footer.bytes < f->header_bytes)
+		return 0;
+	f->info = (struct chunk_info){.first = f->id.first,
+	    .last = f->id.first + footer.count - 1,
+	    .bytes = footer.bytes,
+	    .sealed = 1};
+	return f->info.last >= f->id.first + f->n_whole &&
+	       footer.count < EVENTS_MAX;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -331,12 +386,14 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		check_reading(&f);
 		check_other(&f);
 	}
-	/* An event more was written, and what is there now is no event. */
+	/* More events were written, and the first that is there now is none. */
 	if (left && f.n_whole < EVENTS_MAX) {
-		f.info.last++;
+		f.info.last += 1 + p[n - 1] % 4;
 		f.info.bytes = (uint32_t)n;
 		f.info.sealed = 0;
 		check_reading(&f);
 	}
+	if (is_sealed(&f))
+		check_reading(&f);
 	return 0;
 }
