@@ -43,6 +43,13 @@ drop_entry(struct raft_entry *e)
 	mem_free((void *)(uintptr_t)e->members);
 }
 
+static void
+drop_entries(struct recovered *rec)
+{
+	while (rec->n)
+		drop_entry(&rec->entries[--rec->n]);
+}
+
 void
 recovered_free(struct vnode *v)
 {
@@ -50,8 +57,7 @@ recovered_free(struct vnode *v)
 
 	if (!rec)
 		return;
-	while (rec->n)
-		drop_entry(&rec->entries[--rec->n]);
+	drop_entries(rec);
 	mem_free(rec->entries);
 	v->recovered = mem_free(rec);
 }
@@ -173,6 +179,9 @@ take_entry(struct vnode *v, const struct journal_head *head, lsn_t lsn,
 	}
 	while (rec->n && last_of(v) >= head->index)
 		drop_entry(&rec->entries[--rec->n]);
+	if (last_of(v) < applied && head->index > last_of(v) + 1 &&
+	    head->index <= applied + 1)
+		drop_entries(rec); /* what stood between, the manifest has */
 	if (head->index > last_of(v) + 1)
 		return rec->lost ? 0 : -ERR_CORRUPT;
 	e = add_entry(rec, head->index);
@@ -384,12 +393,40 @@ on_damage(void *arg, const struct journal_damage *damage)
 	return 1;
 }
 
+/*
+ * An entry is durable in the journal before a manifest has it, and what is let
+ * go is the oldest: a journal that ends before the manifest has lost its end,
+ * and who knows what else was in it.  Unless it was not always synced: then a
+ * power cut between the manifest's sync and its own leaves this.
+ */
+static int
+journal_too_old(struct store *s, struct vnode *v, char *why, size_t why_bytes)
+{
+	if (s->config.sync != JOURNAL_SYNC_ALWAYS)
+		return 0;
+	if (has_peers(v)) {
+		store_report(s, 1,
+		    "journal: it ends before the manifest of group %u: this "
+		    "replica does not vote until it has got from others what "
+		    "is lost",
+		    v->group.id);
+		v->recovered->lost = 1;
+		return 0;
+	}
+	snprintf(why, why_bytes,
+	    "%s/journal: entry %llu of group %u is the last, but its manifest "
+	    "has %llu: the newest segments are missing: restore them",
+	    s->dir, (unsigned long long)last_of(v), v->group.id,
+	    (unsigned long long)v->group.applied_index);
+	return -ERR_CORRUPT;
+}
+
 /* --- cores ---------------------------------------------------------------- */
 
 /* The log begins behind the oldest entry that was found, which is applied; its
  * bytes are not needed any more. */
 static int
-open_core(struct store *s, struct vnode *v)
+open_core(struct store *s, struct vnode *v, char *why, size_t why_bytes)
 {
 	struct recovered *rec = v->recovered;
 	struct group *g = &v->group;
@@ -405,8 +442,13 @@ open_core(struct store *s, struct vnode *v)
 	uint32_t i = 0;
 	int r;
 
-	if (rec->n && last_of(v) < g->applied_index)
-		rec->n = 0; /* older than the manifest, no bodies in it */
+	if (rec->n && last_of(v) < g->applied_index) {
+		r = journal_too_old(s, v, why, why_bytes);
+		if (r)
+			return r;
+		st.damaged |= rec->lost;
+		drop_entries(rec);
+	}
 	if (rec->n && rec->first <= g->applied_index) {
 		st.base_index = rec->first;
 		st.base_term = rec->entries[0].term;
@@ -470,6 +512,6 @@ store_replay(struct store *s, char *why, size_t why_bytes)
 
 	for (uint32_t g = 0; r == 0 && g < s->n_vnodes; g++)
 		if (s->vnodes[g].group.generation)
-			r = open_core(s, &s->vnodes[g]);
+			r = open_core(s, &s->vnodes[g], why, why_bytes);
 	return r;
 }

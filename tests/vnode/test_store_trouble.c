@@ -172,3 +172,52 @@ Test(store_trouble, small_pages_and_seeks_do_not_read_a_chunk_over_and_over)
 	cr_expect_leq(n_preads, 60, "%u", n_preads);
 	sr_deinit(&rig);
 }
+
+/* Of the journal only SEGMENT is left, as it once was. */
+static void
+put_back_segment(struct sr *rig, const char *segment, struct slice content)
+{
+	const struct env_disk *d = memdisk_disk(rig->md);
+	char path[64];
+
+	for (uint32_t g = 1; g < 16; g++) {
+		snprintf(path, sizeof(path), "c/journal/%08x.journal", g);
+		d->unlink(d->ctx, path);
+	}
+	cr_assert_eq(memdisk_put(rig->md, segment, content), 0);
+}
+
+/* A manifest never knows more than the journal, unless that was not synced. */
+Test(store_trouble, a_journal_that_ends_before_the_manifest_is_refused)
+{
+	static const char first[] = "c/journal/00000001.journal";
+	struct sr rig;
+	struct buf old;
+	char why[512];
+
+	sr_init(&rig);
+	sr_start(&rig);
+	sr_append_and_wait(&rig, 0, 100);
+	sr_kill(&rig);
+	buf_init(&old, SR_SEGMENT);
+	cr_assert_eq(memdisk_read_all(rig.md, first, &old), 0);
+	sr_start(&rig);
+	sr_append_and_wait(&rig, 0, 100);
+	sr_run_for(&rig, 60 * SR_SECOND);
+	sr_kill(&rig);
+	put_back_segment(&rig, first, buf_slice(&old));
+	cr_assert_eq(store_open(&rig.store, &rig.config, why, sizeof(why)),
+	    -ERR_CORRUPT);
+	cr_assert_not_null(
+	    strstr(why, "newest segments are missing"), "%s", why);
+
+	rig.config.sync = 2; /* never */
+	for (uint64_t n = 2; n < 5; n++) {
+		sr_start(&rig);
+		cr_assert_eq(sr_count_events(&rig, 0), n);
+		sr_append_and_wait(&rig, 0, 100);
+		sr_kill(&rig);
+	}
+	buf_deinit(&old);
+	sr_deinit(&rig);
+}
