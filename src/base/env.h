@@ -125,7 +125,8 @@ struct env_disk {
 	    void *ctx, const char *from, const char *to); /* replaces */
 	int (*unlink)(void *ctx, const char *path);
 	int (*mkdir)(void *ctx, const char *path); /* -ERR_EXISTS if there */
-	/* Each name but . and .., in no order. */
+	/* Each name but . and .., in no order; FN may remove the one it is
+	 * told of. */
 	int (*list)(void *ctx, const char *path, disk_list_fn fn, void *arg);
 	int (*free_bytes)(void *ctx, uint64_t *out);
 	void *ctx;
@@ -143,7 +144,8 @@ enum env_channel {
 };
 
 /* The most that one frame may carry. */
-#define NET_FRAME_MAX ((16u << 20) + (64u << 10)) /* a log entry and its heads */
+#define NET_FRAME_MAX                                                          \
+	((16u << 20) + (64u << 10)) /* a log entry and its heads */
 
 struct env_net {
 	/*

@@ -488,12 +488,21 @@ md_list(void *ctx, const char *path, disk_list_fn fn, void *arg)
 	struct memdisk *md = ctx;
 	struct node *dir;
 	int r = md->is_down ? -ERR_IO : walk_dir(md, path, &dir);
+	size_t n = r < 0 ? 0 : dir->live_names.n;
+	char **names = calloc(n + 1, sizeof(*names));
 
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < dir->live_names.n; i++)
-		fn(arg, dir->live_names.v[i].text);
-	return 0;
+	if (!names)
+		abort();
+	/* FN may remove what it is told of. */
+	for (size_t i = 0; i < n; i++)
+		if (!(names[i] = strdup(dir->live_names.v[i].text)))
+			abort();
+	for (size_t i = 0; i < n; i++) {
+		fn(arg, names[i]);
+		free(names[i]);
+	}
+	free(names);
+	return r < 0 ? r : 0;
 }
 
 static int

@@ -104,6 +104,29 @@ Test(memdisk, a_directory_lists_its_own_names)
 	buf_deinit(&b);
 }
 
+static void
+remove_it(void *arg, const char *name)
+{
+	char path[32];
+
+	++*(int *)arg;
+	snprintf(path, sizeof(path), "d/%s", name);
+	cr_assert_eq(d->unlink(d->ctx, path), 0);
+}
+
+Test(memdisk, what_is_listed_may_be_removed_meanwhile)
+{
+	int n = 0;
+
+	cr_assert_eq(d->mkdir(d->ctx, "d"), 0);
+	put(md, "d/a", "");
+	put(md, "d/b", "");
+	put(md, "d/c", "");
+	cr_assert_eq(d->list(d->ctx, "d", remove_it, &n), 0);
+	cr_assert_eq(n, 3);
+	cr_assert_not(exists(md, "d/a") || exists(md, "d/b"));
+}
+
 Test(memdisk, a_removed_file_lives_as_long_as_its_handle)
 {
 	struct disk_file *f = must_open(md, "f", CREATE);
