@@ -208,6 +208,33 @@ mark_founded(struct store *s)
 	return r;
 }
 
+static void
+note_file(void *arg, const char *name)
+{
+	(void)name;
+	*(int *)arg = 1;
+}
+
+/* Nothing is written to the journal before: if something was, the mark has been
+ * lost, and beginning again would remove all data. */
+static int
+check_unfounded(const struct store *s, char *why, size_t why_bytes)
+{
+	const struct env_disk *d = &s->env->disk;
+	char dir[FILES_PATH_BYTES];
+	int any = 0, r;
+
+	snprintf(dir, sizeof(dir), "%s/journal", s->dir);
+	r = d->list(d->ctx, dir, note_file, &any);
+	if (r || !any)
+		return r;
+	snprintf(why, why_bytes,
+	    "%s/vnodes/founded is missing, but there is a journal: restore "
+	    "what is missing, or, if it is that file alone, make it again",
+	    s->dir);
+	return -ERR_CORRUPT;
+}
+
 /* Every group with this node as its only replica, unless they are there. */
 static int
 load_or_found(struct store *s, char *why, size_t why_bytes)
@@ -216,9 +243,10 @@ load_or_found(struct store *s, char *why, size_t why_bytes)
 
 	if (r == 0)
 		return store_load(s, why, why_bytes);
-	if (r != -ERR_NOTFOUND)
-		return r;
-	r = store_load_nothing(s);
+	if (r == -ERR_NOTFOUND)
+		r = check_unfounded(s, why, why_bytes);
+	if (r == 0)
+		r = store_load_nothing(s);
 	for (uint32_t g = 0; r == 0 && g < s->n_vnodes; g++) {
 		r = found_group(s, g);
 		if (r == 0)

@@ -221,3 +221,26 @@ Test(store_trouble, a_journal_that_ends_before_the_manifest_is_refused)
 	buf_deinit(&old);
 	sr_deinit(&rig);
 }
+
+/* The mark of a first start that came to its end. */
+Test(store_trouble, a_lost_mark_does_not_begin_everything_anew)
+{
+	const struct env_disk *d;
+	struct sr rig;
+	char why[512];
+
+	sr_init(&rig);
+	d = memdisk_disk(rig.md);
+	sr_start(&rig);
+	sr_append_and_wait(&rig, 0, 100);
+	sr_run_for(&rig, 60 * SR_SECOND);
+	sr_kill(&rig);
+	cr_assert_eq(d->unlink(d->ctx, "c/vnodes/founded"), 0);
+	cr_assert_eq(store_open(&rig.store, &rig.config, why, sizeof(why)),
+	    -ERR_CORRUPT);
+	cr_assert_not_null(strstr(why, "founded is missing"), "%s", why);
+	cr_assert_eq(memdisk_put(rig.md, "c/vnodes/founded", SLICE_LIT("")), 0);
+	sr_start(&rig);
+	cr_assert_eq(sr_count_events(&rig, 0), 1);
+	sr_deinit(&rig);
+}
