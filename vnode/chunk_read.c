@@ -80,6 +80,9 @@ load_footer(struct job *j)
 		r = read_exactly(j, p, n, j->r.info.bytes);
 	if (r == 0)
 		r = chunk_decode_footer(SLICE(p, n), &f);
+	if (r == 0 && (f.bytes != j->r.info.bytes ||
+			  f.count != j->r.info.last - j->r.info.first + 1))
+		r = -ERR_CORRUPT;
 	for (uint32_t i = 0; r == 0 && i < f.n_rows; i++)
 		files_add_row(j->r.files, j->file, chunk_footer_row(&f, i));
 	mem_free(p);

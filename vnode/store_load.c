@@ -94,6 +94,29 @@ load_commit(void *arg, const struct manifest_state *st)
 	return 0;
 }
 
+/* Its chunks hold the events that it says it has, and can hold them. */
+static int
+check_stream(const struct stream *s)
+{
+	struct chunk_id id = {
+	    .bucket = {NULL, s->bucket->name_n}, .stream = {NULL, s->name_n}};
+	uint64_t header = chunk_header_bytes(&id);
+
+	if (s->n_chunks == 0 || s->first > s->last + 1 ||
+	    s->chunks[0].first > s->first ||
+	    s->chunks[s->n_chunks - 1].last != s->last)
+		return -ERR_CORRUPT;
+	for (uint32_t i = 0; i < s->n_chunks; i++) {
+		const struct chunk_info *c = &s->chunks[i];
+		uint64_t n = c->last - c->first + 1;
+
+		if (n > CHUNK_EVENTS_MAX ||
+		    c->bytes < header + n * EVENT_HEADER_BYTES)
+			return -ERR_CORRUPT;
+	}
+	return 0;
+}
+
 static const struct manifest_reader_ops load_ops = {
     .stream = load_stream,
     .chunk = load_chunk,
@@ -156,6 +179,8 @@ store_load_manifest(struct store *s, struct vnode *v, uint32_t number,
 
 	memcpy(id.cluster_id, s->config.cluster_id, 16);
 	r = manifest_read(file, &id, &load_ops, &l, &end);
+	for (uint32_t i = 0; r == 0 && i < v->n_by_id; i++)
+		r = check_stream(v->by_id[i]);
 	if (r)
 		return r;
 	v->manifest.number = number;

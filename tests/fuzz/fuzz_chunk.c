@@ -122,15 +122,34 @@ check_own_footer(const struct file *f)
 	buf_deinit(&b);
 }
 
-static void
-check_found_footer(struct slice in)
+/* A row is right, or points behind what is whole: a footer is only written by
+ * who has read all that it is about. */
+static int
+rows_are_right(const struct file *f, const struct chunk_footer *footer)
+{
+	uint32_t end = f->at[f->n_whole];
+
+	for (uint32_t i = 0; i < footer->n_rows; i++) {
+		struct chunk_row row = chunk_footer_row(footer, i);
+
+		if (row.nth < f->n_whole ? row.offset != f->at[row.nth]
+					 : row.offset < end)
+			return 0;
+	}
+	return 1;
+}
+
+/* Whether a vnode may have left it there: a whole one is right, and of one that
+ * is damaged nothing is believed. */
+static int
+check_found_footer(const struct file *f, struct slice in)
 {
 	struct chunk_footer footer;
 	int r = chunk_decode_footer(in, &footer);
 
 	if (r) {
 		ASSERT(r == -ERR_CORRUPT);
-		return;
+		return 1;
 	}
 	ASSERT(footer.n_rows > 0 && footer.count > 0);
 	for (uint32_t i = 0; i < footer.n_rows; i++) {
@@ -138,6 +157,7 @@ check_found_footer(struct slice in)
 
 		ASSERT(row.nth < footer.count && row.offset < footer.bytes);
 	}
+	return rows_are_right(f, &footer);
 }
 
 /* --- reading -------------------------------------------------------------- */
@@ -354,7 +374,8 @@ is_sealed(struct file *f)
 	    chunk_footer_bytes(f->bytes.p + end - CHUNK_FOOTER_TAIL, &n) ||
 	    n > end ||
 	    chunk_decode_footer(SLICE(f->bytes.p + end - n, n), &footer) ||
-	    footer.bytes != end - n || footer.bytes < f->header_bytes)
+	    footer.bytes != end - n || footer.bytes < f->at[f->n_whole] ||
+	    !rows_are_right(f, &footer))
 		return 0;
 	f->info = (struct chunk_info){.first = f->id.first,
 	    .last = f->id.first + footer.count - 1,
@@ -377,11 +398,11 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (f.n_whole)
 		check_own_footer(&f);
 	left = n - f.at[f.n_whole];
-	check_found_footer(SLICE(p + f.at[f.n_whole], left));
 	f.info = (struct chunk_info){.first = f.id.first,
 	    .last = f.id.first + f.n_whole - 1,
 	    .bytes = f.at[f.n_whole],
-	    .sealed = 1};
+	    .sealed = (uint32_t)check_found_footer(
+		&f, SLICE(p + f.at[f.n_whole], left))};
 	if (f.n_whole) {
 		check_reading(&f);
 		check_other(&f);
