@@ -41,11 +41,31 @@ remember_unsynced(
 	struct unsynced *u = &s->unsynced;
 
 	if (c->create)
-		u->dirs[c->vnode->group.id] = 1;
+		memcpy(u->dirs[c->vnode->group.id], c->vnode->dir,
+		    VNODE_DIR_BYTES);
 	if (u->n < UNSYNCED_MAX)
 		memcpy(u->paths[u->n], path, FILES_PATH_BYTES);
 	if (u->n <= UNSYNCED_MAX)
 		u->n++;
+}
+
+void
+flush_forget_dir(struct store *s, const char *dir)
+{
+	struct unsynced *u = &s->unsynced;
+	size_t n = strlen(dir);
+
+	for (uint32_t g = 0; g < s->config.n_groups; g++)
+		if (strcmp(u->dirs[g], dir) == 0)
+			u->dirs[g][0] = '\0';
+	if (u->n > UNSYNCED_MAX)
+		return;
+	for (uint32_t i = 0; i < u->n;) {
+		if (strncmp(u->paths[i], dir, n) != 0 || u->paths[i][n] != '/')
+			i++;
+		else if (i < --u->n)
+			memcpy(u->paths[i], u->paths[u->n], FILES_PATH_BYTES);
+	}
 }
 
 static void
@@ -255,8 +275,8 @@ sync_chunks(struct store *s)
 			d->close(d->ctx, file);
 		}
 		for (uint32_t g = 0; r == 0 && g < s->config.n_groups; g++)
-			if (u->dirs[g])
-				r = d->sync_dir(d->ctx, s->vnodes[g].dir);
+			if (u->dirs[g][0])
+				r = d->sync_dir(d->ctx, u->dirs[g]);
 	}
 	/* A sync that failed for want of room has lost what it was to sync,
 	 * like any other. */
@@ -264,7 +284,7 @@ sync_chunks(struct store *s)
 		return r == -ERR_NOSPC ? -ERR_IO : r;
 	images_reset(s);
 	u->n = 0;
-	memset(u->dirs, 0, s->config.n_groups);
+	memset(u->dirs, 0, s->config.n_groups * sizeof(*u->dirs));
 	return 0;
 }
 

@@ -69,7 +69,7 @@ struct checkpoint {
 struct unsynced {
 	uint32_t n; /* > UNSYNCED_MAX: too many to name */
 	char paths[UNSYNCED_MAX][FILES_PATH_BYTES];
-	uint8_t *dirs; /* by group: has new names */
+	char (*dirs)[VNODE_DIR_BYTES]; /* by group: with new names, or "" */
 };
 
 struct store {
@@ -133,6 +133,8 @@ void store_read(
 int flush_start(struct store_worker *w, int checkpoint);
 /* The same, to the end, on this thread: before the workers run. */
 int flush_now(struct store_worker *w);
+/* What lies in DIR is removed, and needs no sync any more.  LANE_FLUSH. */
+void flush_forget_dir(struct store *s, const char *dir);
 void flush_done(struct store_worker *w, int checkpoint, int r);
 /* The manifest of a replica that is founded, so that its members are known from
  * now on; not synced.  Before the workers run. */

@@ -313,8 +313,10 @@ remove_files(struct store *s, const char *dir, const char *but)
 {
 	const struct env_disk *d = &s->env->disk;
 	struct removing rm = {s, dir, but, 0};
-	int r = d->list(d->ctx, dir, remove_one, &rm);
+	int r;
 
+	flush_forget_dir(s, dir);
+	r = d->list(d->ctx, dir, remove_one, &rm);
 	if (r == 0)
 		r = rm.r;
 	if (r == 0)

@@ -82,7 +82,8 @@ make(struct store **out, const struct store_config *config)
 	s->files = files_new(&s->env->disk, s->config.files_max);
 	s->vnodes = mem_calloc(config->n_groups, sizeof(*s->vnodes));
 	s->workers = mem_calloc(s->n_workers, sizeof(*s->workers));
-	s->unsynced.dirs = mem_zalloc(config->n_groups);
+	s->unsynced.dirs =
+	    mem_calloc(config->n_groups, sizeof(*s->unsynced.dirs));
 	s->chain = hash128_stream_new();
 	*out = s;
 	if (!s->files || !s->vnodes || !s->workers || !s->unsynced.dirs ||
