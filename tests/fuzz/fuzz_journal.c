@@ -162,8 +162,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		char path[128];
 
 		snprintf(path, sizeof(path), JR_DIR "/%s", files.v[i].name);
-		ASSERT(memdisk_put(jr.md, path,
-			   SLICE(files.v[i].p, files.v[i].n)) == 0);
+		/* It may be no name of a file. */
+		memdisk_put(jr.md, path, SLICE(files.v[i].p, files.v[i].n));
 		all_bytes += files.v[i].n;
 	}
 	check_start(&jr, &files, all_bytes);

@@ -3,6 +3,7 @@
 #include "tests/fuzz/rig.h"
 
 #include "src/base/assert.h"
+#include "src/base/err.h"
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "tests/fuzz/fuzz.h"
@@ -99,7 +100,7 @@ add_file(struct rig_files *files, const struct item *item)
 	    .n = item->size < RIG_FILE_MAX ? item->size : RIG_FILE_MAX};
 	memcpy(f->name, item->bytes.p, item->bytes.n);
 	for (size_t i = 0; i < item->bytes.n; i++)
-		if (f->name[i] == '/' || f->name[i] == '\0')
+		if (f->name[i] == '\0')
 			f->name[i] = '_';
 	f->p = mem_zalloc(f->n);
 	ASSERT(f->p);
@@ -132,6 +133,53 @@ rig_unpack(struct rig_files *files, struct slice in)
 			memcpy(files->v[files->n - 1].p + item.offset,
 			    item.bytes.p, item.bytes.n);
 	}
+}
+
+/* Makes the folders of PATH; 0: one cannot be made. */
+static int
+make_folders(struct rig *r, char *path)
+{
+	const struct env_disk *d = &r->env->disk;
+
+	for (char *at = strchr(path, '/'); at; at = strchr(at + 1, '/')) {
+		int e;
+
+		*at = '\0';
+		e = d->mkdir(d->ctx, path);
+		*at = '/';
+		if (e && e != -ERR_EXISTS)
+			return 0;
+	}
+	return 1;
+}
+
+/* No empty part, and none of dots alone. */
+static int
+is_path(const char *name)
+{
+	for (;;) {
+		size_t n = strcspn(name, "/");
+
+		if (n == 0 || strspn(name, ".") == n)
+			return 0;
+		if (!name[n])
+			return 1;
+		name += n + 1;
+	}
+}
+
+void
+rig_put(struct rig *r, const char *dir, const struct rig_files *files)
+{
+	for (uint32_t i = 0; i < files->n; i++) {
+		const struct rig_file *f = &files->v[i];
+		char path[192];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, f->name);
+		if (is_path(f->name) && make_folders(r, path))
+			memdisk_put(r->md, path, SLICE(f->p, f->n));
+	}
+	ASSERT(r->env->disk.sync_all(r->env->disk.ctx) == 0);
 }
 
 void

@@ -17,7 +17,7 @@
 #include "tests/lib/memdisk.h"
 #include "tests/lib/simenv.h"
 
-#define RIG_FILES_MAX 8
+#define RIG_FILES_MAX 24
 #define RIG_FILE_MAX  (64u << 10)
 
 struct rig {
@@ -32,7 +32,7 @@ void rig_deinit(struct rig *r);
 void rig_run(struct rig *r);
 
 struct rig_file {
-	char name[64];
+	char name[96];
 	uint8_t *p; /* mem_alloc'd */
 	uint32_t n;
 };
@@ -43,6 +43,9 @@ struct rig_files {
 };
 
 void rig_unpack(struct rig_files *files, struct slice in);
+/* Puts them below DIR, with the folders that their names ask for; a name that
+ * no file can have is left out. */
+void rig_put(struct rig *r, const char *dir, const struct rig_files *files);
 void rig_files_deinit(struct rig_files *files);
 /* Files as they are now back into the bytes they were unpacked from. */
 void rig_repack(const struct rig_files *files, uint8_t *p, size_t n);

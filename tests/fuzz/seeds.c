@@ -283,6 +283,7 @@ main(int argc, char **argv)
 	seed_ring();
 	seed_identity();
 	seed_journals();
+	seed_stores();
 	seed_frames();
 	return 0;
 }

@@ -10,6 +10,7 @@
 void seed_write(const char *target, const char *name, struct slice bytes,
     void (*reseal)(uint8_t *p, size_t n));
 void seed_journals(void);
+void seed_stores(void);
 void seed_frames(void);
 
 #endif
