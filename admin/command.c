@@ -339,14 +339,14 @@ command_cancel(struct command *c)
 }
 
 void
-commands_stop(struct commands *all)
+commands_stop(struct commands *all, int removed)
 {
 	LIST_FOREACH_SAFE (p, tmp, &all->running) {
 		struct command *c = LIST_ENTRY(p, struct command, link);
 
 		if (c->ended)
 			continue;
-		if (command_commit_stopped(c))
+		if (removed && command_commit_removed(c))
 			command_end(c, 0);
 		else
 			command_failed(c, "the node is stopping");

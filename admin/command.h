@@ -22,8 +22,9 @@ struct command;
 /* ENV and HOST are borrowed until commands_free.  NULL: no memory. */
 struct commands *commands_new(
     const struct env *env, const struct admin_host *host);
-/* Those that run end: the node stops. */
-void commands_stop(struct commands *all);
+/* Those that run end: the node stops.  REMOVED: because it has left its
+ * cluster, which a commit may have waited for. */
+void commands_stop(struct commands *all, int removed);
 /* No loop runs any more.  Takes NULL, returns NULL. */
 struct commands *commands_free(struct commands *all);
 

@@ -116,9 +116,6 @@ seen(struct command *c)
 
 	if (left > c->most_left)
 		c->most_left = left;
-	c->leaves = v->self != RING_NOBODY &&
-		    (v->ring->members[v->self].state == RING_LEAVING ||
-			v->ring->members[v->self].state == RING_EXITING);
 	if (left || is_leaving(v)) {
 		show_bar(c, left);
 		if (c->wait_s && now.us >= c->wait_until.us) {
@@ -155,6 +152,7 @@ committed(struct command *c)
 		say_change(c);
 		return;
 	}
+	c->committed = 1;
 	texts_change(&c->change, command_host(c)->self, &c->out);
 	if (!c->json)
 		command_flush(c);
@@ -170,9 +168,9 @@ command_commit(struct command *c)
 }
 
 int
-command_commit_stopped(struct command *c)
+command_commit_removed(struct command *c)
 {
-	if (!c->leaves)
+	if (!c->committed)
 		return 0;
 	end_bar(c);
 	buf_add_str(&c->out, "All transfers are done\n");

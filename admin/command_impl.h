@@ -58,7 +58,7 @@ struct command {
 	/* commit --wait */
 	struct mono wait_until;
 	uint32_t most_left; /* slots to move, when most were */
-	int bar_shown, leaves;
+	int bar_shown, committed;
 };
 
 const struct admin_host *command_host(const struct command *c);
@@ -92,8 +92,8 @@ void command_cluster_change(struct command *c);
 void command_plan(struct command *c);
 void command_commit(struct command *c);
 void command_leave(struct command *c);
-/* The node of a waiting commit stops: nonzero when that was its purpose. */
-int command_commit_stopped(struct command *c);
+/* This node has left: nonzero when C is a commit that waits for that. */
+int command_commit_removed(struct command *c);
 
 /* command_show.c */
 void command_member_status(struct command *c);

@@ -230,10 +230,10 @@ control_open(struct control **out, struct os *os, const struct admin_host *host)
 }
 
 void
-control_stop(struct control *c)
+control_stop(struct control *c, int removed)
 {
 	c->listener = tcp_listener_close(c->listener);
-	commands_stop(c->commands);
+	commands_stop(c->commands, removed);
 }
 
 struct control *

@@ -25,8 +25,9 @@ struct os;
  */
 int control_open(
     struct control **out, struct os *os, const struct admin_host *host);
-/* No new commands; those that run are told that the node stops. */
-void control_stop(struct control *c);
+/* No new commands; those that run are told that the node stops.  REMOVED: it
+ * has left its cluster, and a commit that waited for that succeeds. */
+void control_stop(struct control *c, int removed);
 /* Takes NULL, returns NULL. */
 struct control *control_close(struct control *c);
 

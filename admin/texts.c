@@ -54,6 +54,8 @@ static const struct text texts[] = {
 	"Success: staged remove request for %N\n"},
     {ADMIN_FORCE_REMOVE, ADMIN_NOT_MEMBER, 1, NOT_MEMBER},
     {ADMIN_FORCE_REMOVE, ADMIN_ONLY_MEMBER, 1, ONLY_MEMBER},
+    {ADMIN_FORCE_REMOVE, ADMIN_RING_NOT_READY, 1,
+	"Cannot remove until cluster state has converged.\n" CHECK},
     {ADMIN_FORCE_REMOVE, ANY, 1, "Remove failed, see log for details\n"},
 
     {ADMIN_REPLACE, ADMIN_OK, 0, "Success: staged replacement of %N with %W\n"},

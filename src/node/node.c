@@ -153,7 +153,7 @@ stop(struct node *n)
 	n->stopping = 1;
 	n->stop_since = n->env->clock.mono(n->env->clock.ctx);
 	log_write(n->log, LOG_INFO, "stopping");
-	control_stop(n->control);
+	control_stop(n->control, 0);
 	for (uint32_t i = 0; i < n->n_workers; i++) {
 		struct stop_call *c = mem_zalloc(sizeof(*c));
 
