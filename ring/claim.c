@@ -5,7 +5,8 @@
  * First as little as possible is taken from those who own too much, where it
  * conflicts least; then swaps repair what conflicts (claim_repair.c).  With few
  * members no such path may lead out of conflict: then a ring of members in turn
- * is laid out and compared (claim_pattern.c).
+ * is laid out and compared (claim_pattern.c).  What is left of windows with too
+ * few owners is mended at any price.
  */
 #include "ring/claim.h"
 
@@ -79,26 +80,31 @@ claim_load(struct claim *c, const uint16_t *owners)
 		claim_set(c, p, owners[p]);
 }
 
+int
+claim_is_bad(const struct claim *c, const uint16_t *owners, uint32_t start)
+{
+	uint16_t seen[RING_COPIES_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t d = 0; d < c->n_copies; d++) {
+		uint16_t x = owners[(start + d) & (c->q - 1u)];
+		uint32_t k = 0;
+
+		while (k < n && seen[k] != x)
+			k++;
+		if (k == n)
+			seen[n++] = x;
+	}
+	return n < c->apart;
+}
+
 uint32_t
 claim_bad_windows(const struct claim *c, const uint16_t *owners)
 {
 	uint32_t bad = 0;
 
-	for (uint32_t p = 0; p < c->q; p++) {
-		uint16_t seen[RING_COPIES_MAX];
-		uint32_t n = 0;
-
-		for (uint32_t d = 0; d < c->n_copies; d++) {
-			uint16_t x = owners[(p + d) & (c->q - 1u)];
-			uint32_t k = 0;
-
-			while (k < n && seen[k] != x)
-				k++;
-			if (k == n)
-				seen[n++] = x;
-		}
-		bad += n < c->apart;
-	}
+	for (uint32_t p = 0; p < c->q; p++)
+		bad += claim_is_bad(c, owners, p) != 0;
 	return bad;
 }
 
@@ -223,8 +229,15 @@ may_be_better(const struct claim *c)
 	       (moves > c->least && c->m <= c->apart + 2u);
 }
 
+/* As many members as copies that do not share Q evenly: see cluster.md 5 (b). */
+static uint32_t
+unavoidable(const struct claim *c)
+{
+	return c->m == c->n_copies && c->q % c->m ? c->n_copies - 1u : 0;
+}
+
 static int
-run(struct claim *c, struct choice *best, int32_t *need, uint16_t *pattern)
+search(struct claim *c, struct choice *best, int32_t *need, uint16_t *pattern)
 {
 	int r;
 
@@ -245,6 +258,19 @@ run(struct claim *c, struct choice *best, int32_t *need, uint16_t *pattern)
 	r = claim_repair(c);
 	offer(c, best);
 	return r;
+}
+
+static int
+run(struct claim *c, struct choice *best, int32_t *need, uint16_t *pattern)
+{
+	int r = search(c, best, need, pattern);
+
+	if (r || best->bad <= unavoidable(c))
+		return r;
+	claim_load(c, best->owners);
+	claim_mend(c);
+	offer(c, best);
+	return 0;
 }
 
 int

@@ -47,6 +47,7 @@ void claim_load(struct claim *c, const uint16_t *owners);
 int64_t claim_pair(const struct claim *c, uint32_t p, uint32_t w);
 /* How many N slots in a row have fewer owners than they could. */
 uint32_t claim_bad_windows(const struct claim *c, const uint16_t *owners);
+int claim_is_bad(const struct claim *c, const uint16_t *owners, uint32_t start);
 
 static inline int64_t
 claim_around(const struct claim *c, uint32_t p, uint16_t x)
@@ -56,6 +57,11 @@ claim_around(const struct claim *c, uint32_t p, uint16_t x)
 
 /* claim_repair.c: counts stay balanced.  0 or -ERR_NOMEM. */
 int claim_repair(struct claim *c);
+/*
+ * Fewer bad windows at any cost.  Conflicts are a stricter measure where there
+ * are fewer members than copies, or too few slots for no conflict at all.
+ */
+void claim_mend(struct claim *c);
 /* claim_pattern.c: members in turn, named after whoever owns most of it now.
  * 0 or -ERR_NOMEM. */
 int claim_pattern(const struct claim *c, uint16_t *out);

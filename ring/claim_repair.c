@@ -15,7 +15,9 @@
 
 #define TENURE     7
 #define STALL_MAX  30
+#define SWEEP_MIN  64 /* slots in conflict: fewer are repaired step by step */
 #define ROUNDS_MAX 4000
+#define PAIRS_MAX  2000000u /* looked at without a gain */
 
 struct step {
 	int64_t delta;
@@ -124,12 +126,37 @@ take_step(struct claim *c, const struct step *s)
 	claim_set(c, s->w, was);
 }
 
+/*
+ * A ring in much conflict: each slot takes the best step it has, as long as a
+ * pass over all of them gains.  The best of all steps, one at a time, would
+ * look at every pair again for each.
+ */
+static void
+sweep(struct claim *c, uint16_t *at, const uint32_t *tabu)
+{
+	int64_t before;
+
+	do {
+		uint32_t n = candidates(c, at);
+
+		before = c->cost;
+		if (n < SWEEP_MIN)
+			return;
+		for (uint32_t i = 0; i < n; i++) {
+			struct step s = best_step(c, at + i, 1, tabu, 0);
+
+			if (s.delta < 0)
+				take_step(c, &s);
+		}
+	} while (c->cost < before);
+}
+
 int
 claim_repair(struct claim *c)
 {
 	uint16_t *at = mem_calloc(c->q, 2 * sizeof(*at)), *best = at + c->q;
 	uint32_t *tabu = mem_calloc(c->q, sizeof(*tabu));
-	uint32_t stalled = 0;
+	uint32_t stalled = 0, pairs = 0;
 	int64_t least;
 
 	if (!at || !tabu) {
@@ -137,6 +164,7 @@ claim_repair(struct claim *c)
 		mem_free(tabu);
 		return -ERR_NOMEM;
 	}
+	sweep(c, at, tabu);
 	least = c->cost;
 	memcpy(best, c->owner, c->q * sizeof(*best));
 	for (uint32_t round = 1; round <= ROUNDS_MAX; round++) {
@@ -146,19 +174,96 @@ claim_repair(struct claim *c)
 		if (c->cost == c->least)
 			break;
 		s = best_step(c, at, n, tabu, round);
+		pairs += n * c->q;
 		if (s.delta == INT64_MAX ||
-		    (s.delta >= 0 && ++stalled > STALL_MAX))
+		    (s.delta >= 0 &&
+			(++stalled > STALL_MAX || pairs > PAIRS_MAX)))
 			break;
 		take_step(c, &s);
 		tabu[s.p] = round + TENURE;
 		if (c->cost < least) {
 			least = c->cost;
 			memcpy(best, c->owner, c->q * sizeof(*best));
-			stalled = 0;
+			stalled = pairs = 0;
 		}
 	}
 	claim_load(c, best);
 	mem_free(at);
 	mem_free(tabu);
 	return 0;
+}
+
+/* --- bad windows ---------------------------------------------------------- */
+
+/* Bad windows with P or W in them. */
+static uint32_t
+bad_near(const struct claim *c, uint32_t p, uint32_t w)
+{
+	uint32_t bad = 0, mask = c->q - 1u;
+
+	for (uint32_t d = 0; d < c->n_copies; d++) {
+		uint32_t start = (w - d) & mask;
+
+		bad += claim_is_bad(c, c->owner, (p - d) & mask);
+		if (((p - start) & mask) >= c->n_copies)
+			bad += claim_is_bad(c, c->owner, start);
+	}
+	return bad;
+}
+
+static void
+swap_owners(struct claim *c, uint32_t p, uint32_t w)
+{
+	uint16_t was = c->owner[p];
+
+	c->owner[p] = c->owner[w];
+	c->owner[w] = was;
+}
+
+/* The swap of a slot in window START that mends most, then costs least. */
+static struct step
+best_mending(struct claim *c, uint32_t start, int32_t *gain)
+{
+	struct step best = {.delta = INT64_MAX};
+
+	*gain = 0;
+	for (uint32_t d = 0; d < c->n_copies; d++) {
+		uint32_t p = (start + d) & (c->q - 1u);
+
+		for (uint32_t w = 0; w < c->q; w++) {
+			int64_t delta;
+			int32_t g;
+
+			if (c->owner[w] == c->owner[p])
+				continue;
+			delta = swap_delta(c, p, w);
+			g = (int32_t)bad_near(c, p, w);
+			swap_owners(c, p, w);
+			g -= (int32_t)bad_near(c, p, w);
+			swap_owners(c, p, w);
+			if (g > *gain ||
+			    (g == *gain && g > 0 && delta < best.delta)) {
+				*gain = g;
+				best = (struct step){delta, p, w, 0};
+			}
+		}
+	}
+	return best;
+}
+
+void
+claim_mend(struct claim *c)
+{
+	for (uint32_t start = 0; start < c->q; start++) {
+		struct step s;
+		int32_t gain;
+
+		if (!claim_is_bad(c, c->owner, start))
+			continue;
+		s = best_mending(c, start, &gain);
+		if (gain > 0) {
+			take_step(c, &s);
+			start = UINT32_MAX; /* from the first again */
+		}
+	}
 }
