@@ -20,20 +20,41 @@ give(struct ring *r, struct ring **out)
 	return RING_OK;
 }
 
-/* Someone that may own slots is left when all that is staged is done. */
-static int
-leaves_somebody(const struct ring *r)
+/*
+ * A member whose name joins under another id cannot stay: the joining one takes
+ * its place, or, when it does something else, the member is removed.
+ */
+static void
+settle_names(struct ring *r)
 {
-	for (uint16_t i = 0; i < r->n_members; i++) {
-		const struct ring_change *c = ring_staged(r, i);
+	for (uint16_t y = 0; y < r->n_members; y++) {
+		uint16_t x = ring_named(r, r->members[y].name);
+		const struct ring_change *own, *c;
+		struct ring_change force = {RING_REMOVE, x, RING_NOBODY};
 
-		if (!ring_member_may_own(&r->members[i]) &&
-		    r->members[i].state != RING_JOINING)
+		if (r->members[y].state != RING_JOINING || x == y)
 			continue;
-		if (!c || c->kind == RING_JOIN)
-			return 1;
+		c = ring_staged(r, x);
+		if (c && ring_is_forced(c))
+			continue;
+		ring_unstage(r, x);
+		own = ring_staged(r, y);
+		if (own && own->kind == RING_JOIN) {
+			ring_unstage(r, y);
+			force.kind = RING_FORCE_REPLACE;
+			force.with = y;
+		}
+		ring_stage(r, force);
 	}
-	return 0;
+}
+
+/* Its name joins anew. */
+static int
+is_followed(const struct ring *r, uint16_t member)
+{
+	uint16_t y = ring_joining(r, r->members[member].name);
+
+	return y != RING_NOBODY && y != member;
 }
 
 static void
@@ -85,13 +106,8 @@ ring_stage_join(const struct ring *now, const uint8_t id[RING_ID_BYTES],
 	set_text(m.name, name);
 	set_text(m.address, address);
 	c.member = ring_add_member(r, &m);
-	if (*known) {
-		c.kind = RING_FORCE_REPLACE;
-		c.with = c.member;
-		c.member = ring_named(r, name);
-		ring_unstage(r, c.member);
-	}
 	ring_stage(r, c);
+	settle_names(r);
 	return give(r, out);
 }
 
@@ -110,7 +126,8 @@ stage_end(const struct ring *now, uint16_t member, enum ring_change_kind kind,
 		return RING_NO_MEMORY;
 	ring_unstage(r, member);
 	ring_stage(r, (struct ring_change){kind, member, RING_NOBODY});
-	if (!leaves_somebody(r)) {
+	settle_names(r);
+	if (!ring_keeps_somebody(r)) {
 		ring_unref(r);
 		return RING_ONLY_MEMBER;
 	}
@@ -128,7 +145,8 @@ ring_stage_leave(const struct ring *now, const char *name, struct ring **out)
 	if (now->n_members == 1)
 		return RING_ONLY_MEMBER;
 	state = now->members[member].state;
-	if (state != RING_VALID && state != RING_JOINING)
+	if ((state != RING_VALID && state != RING_JOINING) ||
+	    is_followed(now, member))
 		return RING_ALREADY_LEAVING;
 	return stage_end(now, member, RING_LEAVE, out);
 }
@@ -155,12 +173,13 @@ ring_stage_replace(const struct ring *now, const char *name, const char *with,
 	enum ring_state state;
 	struct ring *r;
 
-	if (x == RING_NOBODY)
+	if (x == RING_NOBODY || now->members[x].state == RING_JOINING)
 		return RING_NOT_MEMBER;
 	state = now->members[x].state;
-	if (!force && (state == RING_LEAVING || state == RING_EXITING))
+	if (!force && (state == RING_LEAVING || state == RING_EXITING ||
+			  is_followed(now, x)))
 		return RING_ALREADY_LEAVING;
-	if (y == RING_NOBODY || y == x)
+	if (y == RING_NOBODY)
 		return RING_INVALID_REPLACEMENT;
 	own = ring_staged(now, y);
 	other = ring_staged_with(now, y);
@@ -176,6 +195,7 @@ ring_stage_replace(const struct ring *now, const char *name, const char *with,
 	ring_unstage(r, x);
 	ring_unstage(r, y);
 	ring_stage(r, (struct ring_change){kind, x, y});
+	settle_names(r);
 	return give(r, out);
 }
 

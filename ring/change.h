@@ -38,8 +38,9 @@ enum ring_refusal {
 
 /*
  * A new member, joining.  KNOWN: its name is that of a member with another id,
- * so force-replace of that one with it is staged.  A joining member of this
- * name goes away: nobody waits for an id whose disk is lost.
+ * so force-replace of that one with it is staged; if it is to replace another,
+ * the known one is removed by force.  A joining member of this name goes away:
+ * nobody waits for an id whose disk is lost.
  */
 enum ring_refusal ring_stage_join(const struct ring *now,
     const uint8_t id[RING_ID_BYTES], const char *name, const char *address,
@@ -47,7 +48,8 @@ enum ring_refusal ring_stage_join(const struct ring *now,
 
 /*
  * One change a member: a new one takes the place of what was staged for it, and
- * a replacement that is given up joins on its own again.
+ * a replacement that is given up joins on its own again.  A member whose name
+ * joins anew is leaving already, and can go by force only.
  */
 enum ring_refusal ring_stage_leave(
     const struct ring *now, const char *name, struct ring **out);

@@ -160,3 +160,9 @@ ring_forget_plan(struct ring *r)
 	r->has_plan = 0;
 	memset(r->plan_id, 0, RING_ID_BYTES);
 }
+
+int
+ring_is_forced(const struct ring_change *c)
+{
+	return c->kind == RING_REMOVE || c->kind == RING_FORCE_REPLACE;
+}

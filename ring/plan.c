@@ -120,9 +120,11 @@ end_transition(struct ring *r)
 }
 
 static int
-is_forced(const struct ring_change *c)
+is_forced(const struct ring *now, uint16_t member)
 {
-	return c && (c->kind == RING_REMOVE || c->kind == RING_FORCE_REPLACE);
+	const struct ring_change *c = ring_staged(now, member);
+
+	return c && ring_is_forced(c);
 }
 
 /* The ring that commit makes of NOW, whose slots go to AFTER. */
@@ -135,7 +137,7 @@ committed(const struct ring *now, const uint16_t *after)
 		return NULL;
 	for (uint32_t g = 0; g < r->q; g++) {
 		r->next_owners[g] = after[g];
-		if (is_forced(ring_staged(now, r->owners[g])))
+		if (is_forced(now, r->owners[g]))
 			r->owners[g] = after[g];
 	}
 	r->n_staged = 0;
@@ -144,7 +146,7 @@ committed(const struct ring *now, const uint16_t *after)
 		const struct ring_change *c = ring_staged(now, i);
 		enum ring_state *state = &r->members[i].state;
 
-		if (is_forced(c))
+		if (c && ring_is_forced(c))
 			ring_drop_member(r, i);
 		else if (c && c->kind != RING_JOIN)
 			*state = RING_LEAVING;

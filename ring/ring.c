@@ -326,6 +326,8 @@ ring_decode(struct slice in, struct ring **out)
 	decode_rest(&u, r);
 	if (u.error == 0)
 		unpack_end(&u);
+	if (u.error == 0 && !ring_is_possible(r))
+		u.error = -ERR_FORMAT;
 	if (u.error) {
 		ring_unref(r);
 		return u.error;

@@ -54,6 +54,17 @@ struct ring_change {
 	uint16_t member, with; /* WITH: RING_NOBODY but for replacements */
 };
 
+/*
+ * 1. Owners are valid, leaving or down; next owners valid or down.
+ * 2. The transition ends when both are the same: nobody is leaving then.
+ * 3. Members of one name are at most two, one of them joining, and a force-
+ *    replace or force-remove of the other is staged.
+ * 4. Staged, by name: at most one change a member, that with which another is
+ *    replaced included; each joining member has one, and only such join or
+ *    replace.
+ * 5. When all of it is done, someone is left to own slots.
+ * 6. Only what is staged has a plan, which may not fit it any more.
+ */
 struct ring {
 	atomic_uint refs;
 	uint8_t cluster_id[RING_ID_BYTES];
@@ -98,7 +109,7 @@ uint32_t ring_replicas(const struct ring *r, const uint16_t *owners, uint16_t g,
 
 /* Adds the encoding to B; see buf_error. */
 void ring_encode(const struct ring *r, struct buf *b);
-/* 0, -ERR_FORMAT when it is none, -ERR_NOMEM. */
+/* 0, -ERR_FORMAT when it is none or breaks a rule, -ERR_NOMEM. */
 int ring_decode(struct slice in, struct ring **out);
 
 #endif

@@ -26,9 +26,16 @@ void ring_stage(struct ring *r, struct ring_change c);
 void ring_unstage(struct ring *r, uint16_t member);
 
 void ring_forget_plan(struct ring *r);
+/* Its member is gone with commit. */
+int ring_is_forced(const struct ring_change *c);
 
 /* In the order of names, then of ids; < 0, 0, > 0. */
 int ring_compare(const struct ring *r, uint16_t a, uint16_t b);
+
+/* Someone may own slots when all that is staged is done (rule 5). */
+int ring_keeps_somebody(const struct ring *r);
+/* Rules 1 to 6 of ring.h; places are in bounds. */
+int ring_is_possible(const struct ring *r);
 
 /* Parts of the encoding. */
 void ring_encode_owners(struct buf *b, const uint16_t *owners, uint16_t q);

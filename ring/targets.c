@@ -32,7 +32,7 @@ ring_root_voters(const struct ring *r, uint16_t out[RING_VOTERS_MAX])
 	for (uint16_t i = 0; i < r->n_members; i++)
 		if (r->members[i].state == RING_VALID)
 			n = take(r, i, out, n);
-	for (uint16_t i = 0; i < r->n_members && n == 0; i++)
+	for (uint16_t i = 0, none = n == 0; i < r->n_members && none; i++)
 		if (ring_member_may_own(&r->members[i]))
 			n = take(r, i, out, n);
 	ASSERT(n > 0);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * fuzz_ring - a ring file that is taken is a ring: it encodes and decodes to
- * itself, and each slot has its replicas; a short one asks for little memory.
+ * itself, each slot has its replicas, what is staged can be planned and carried
+ * out, and that ring is taken too; a short one asks for little memory.
  */
+#include "ring/plan.h"
 #include "ring/ring_file.h"
+#include "ring/targets.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -65,6 +68,48 @@ check_ring(const struct ring *r)
 	buf_deinit(&b2);
 }
 
+static void
+check_taken(const struct ring *r)
+{
+	struct ring *again;
+	struct buf b;
+
+	buf_init(&b, 2 * RING_ENCODED_MAX);
+	ASSERT(ring_file_encode(r, &b) == 0);
+	ASSERT(ring_file_decode(buf_slice(&b), &again) == 0);
+	ring_unref(again);
+	buf_deinit(&b);
+}
+
+/* Not of large rings: a claim is slow there. */
+static void
+check_plan(struct ring *r)
+{
+	uint16_t voters[RING_VOTERS_MAX];
+	struct ring *next;
+	struct ring_plan *p;
+
+	ASSERT(ring_root_voters(r, voters) >= 1);
+	ASSERT(ring_claimants(r) >= 1);
+	if (r->n_staged == 0 || (uint32_t)r->q * r->n_members > 512)
+		return;
+	ASSERT(ring_plan_new(r, &p) == RING_OK);
+	for (uint32_t i = 0; i < p->n; i++)
+		check_taken(p->at[i]);
+	if (ring_plan_store(r, p, &next) == RING_OK) {
+		struct ring *done;
+
+		check_taken(next);
+		ASSERT(ring_commit(next, NULL, &done) == RING_OK);
+		ring_unref(done);
+		ring_unref(next);
+	}
+	ring_plan_free(p);
+	ASSERT(ring_clear(r, &next) == RING_OK);
+	check_taken(next);
+	ring_unref(next);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -76,8 +121,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	e = ring_file_decode(SLICE(p, n), &r);
 	fuzz_mem_stop(&m);
 	ASSERT(e == 0 || e == -ERR_CORRUPT);
-	if (e == 0)
+	if (e == 0) {
 		check_ring(r);
+		check_plan(r);
+	}
 	ring_unref(r);
 	return 0;
 }

@@ -233,7 +233,7 @@ seed_ring(void)
 		.address = "10.0.0.3:8099",
 		.state = RING_JOINING}};
 	struct ring_change staged[2] = {
-	    {RING_JOIN, 2, RING_NOBODY}, {RING_REPLACE, 1, 2}};
+	    {RING_LEAVE, 0, RING_NOBODY}, {RING_FORCE_REPLACE, 1, 2}};
 	struct ring three;
 
 	ASSERT(r);
@@ -246,7 +246,7 @@ seed_ring(void)
 	three.n_staged = 2;
 	three.has_plan = 1;
 	for (uint16_t i = 0; i < three.q; i++)
-		three.next_owners[i] = i % 3;
+		three.owners[i] = i % 2;
 	write_ring("three", &three);
 	ring_unref(r);
 }

@@ -140,9 +140,9 @@ make_ring(struct buf *b)
 		.address = "10.0.0.3:8099",
 		.state = RING_JOINING}};
 	struct ring_change staged[] = {
-	    {RING_JOIN, 2, RING_NOBODY}, {RING_REPLACE, 1, 2}};
+	    {RING_LEAVE, 0, RING_NOBODY}, {RING_FORCE_REPLACE, 1, 2}};
 	uint16_t owners[8] = {0, 1, 0, 1, 0, 1, 0, 1};
-	uint16_t next_owners[8] = {0, 1, 2, 0, 1, 2, 0, 1};
+	uint16_t next_owners[8] = {0, 0, 0, 0, 0, 0, 0, 0};
 	struct ring r = {.cluster_id = "0123456789abcde",
 	    .epoch = 0x1122334455667788,
 	    .q = 8,
