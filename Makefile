@@ -4,12 +4,15 @@
 BUILD ?= build/release
 TEST_BUILD ?= build/test
 DESTDIR ?=
+export DEVNODES ?= 4
 
 .DEFAULT_GOAL := rel
 .PHONY: rel run test bench fuzz soak format help clean bootstrap
+.PHONY: devrel devrel-start devrel-ping devrel-join devrel-status \
+	devrel-cluster-plan devrel-cluster-commit devrel-stop devrelclean newdevrel
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bootstrap: ## install what is missing (Debian packages)
 	@scripts/bootstrap
@@ -19,6 +22,35 @@ rel: bootstrap ## release build into rel/iorio/
 
 run: rel ## install, build, and run one node in the foreground
 	@scripts/run rel/iorio
+
+devrel: rel ## DEVNODES (4) release trees dev/dev1 ... for a cluster here
+	@scripts/devrel lay $(BUILD)
+
+devrel-start: ## start all nodes of dev/
+	@scripts/devrel start
+
+devrel-ping: ## ask all nodes of dev/ whether they are there
+	@scripts/devrel ping
+
+devrel-join: ## all nodes of dev/ but the first ask to join it
+	@scripts/devrel join
+
+devrel-status: ## who is a member, and how much each owns
+	@scripts/devrel admin member-status
+
+devrel-cluster-plan: ## what a commit would do
+	@scripts/devrel admin cluster plan
+
+devrel-cluster-commit: ## do what was planned
+	@scripts/devrel admin cluster commit
+
+devrel-stop: ## stop all nodes of dev/
+	@scripts/devrel stop
+
+devrelclean: ## stop them and remove dev/ with all its data
+	@scripts/devrel clean
+
+newdevrel: devrelclean devrel ## devrel without any data
 
 test: bootstrap ## every test of the everyday suite
 	@scripts/test $(TEST_BUILD)

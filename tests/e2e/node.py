@@ -6,6 +6,7 @@ import fcntl
 import http.client
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -64,6 +65,8 @@ class Node:
         for d in ("sbin", "bin", "etc", "data", "log"):
             os.mkdir(f"{self.root}/{d}")
         shutil.copy(ioriod, f"{self.root}/sbin/ioriod")
+        shutil.copy(pathlib.Path(ioriod).parents[2] / "admin/iorio-admin",
+                    f"{self.root}/bin/iorio-admin")
         shutil.copy(f"{rel}/iorio.sh", f"{self.root}/bin/iorio")
         shutil.copy(f"{rel}/iorio.conf", f"{self.root}/etc/iorio.conf")
         os.chmod(f"{self.root}/bin/iorio", 0o755)

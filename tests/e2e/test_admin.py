@@ -5,8 +5,6 @@
 usage: test_admin.py IORIOD [TEST...]"""
 import json
 import os
-import pathlib
-import shutil
 import signal
 import socket
 import stat
@@ -18,15 +16,8 @@ import tap
 from node import Node
 
 IORIOD = sys.argv[1]
-ADMIN = pathlib.Path(IORIOD).parents[2] / "admin/iorio-admin"
 SELF = "iorio@127.0.0.1"
 DEAD = (1, "Node is not running!\n")
-
-
-def tree(options=None):
-    node = Node(IORIOD, options)
-    shutil.copy(ADMIN, f"{node.root}/bin/iorio-admin")
-    return node
 
 
 def admin(node, *words, timeout=60):
@@ -37,7 +28,7 @@ def admin(node, *words, timeout=60):
 
 
 def test_tables_of_a_node_alone():
-    with tree() as node:
+    with Node(IORIOD) as node:
         rule = "-" * 79 + "\n"
         assert admin(node, "member-status") == (0, (
             "================================= Membership ================"
@@ -63,7 +54,7 @@ def test_tables_of_a_node_alone():
 
 
 def test_json_of_a_node_alone():
-    with tree() as node:
+    with Node(IORIOD) as node:
         def ask(*words):
             code, text = admin(node, *words, "--format=json")
             assert text.endswith("}\n") and text.count("\n") == 1, text
@@ -93,7 +84,7 @@ def test_json_of_a_node_alone():
 
 
 def test_what_cannot_be_changed_says_why():
-    with tree() as node:
+    with Node(IORIOD) as node:
         def ask(*words):
             return admin(node, *words)
 
@@ -118,7 +109,7 @@ def test_what_cannot_be_changed_says_why():
 
 
 def test_misuse_says_how_to_use_it():
-    with tree() as node:
+    with Node(IORIOD) as node:
         usage = admin(node)
         assert usage[0] == 1 and usage[1].count("\n") == 2
         assert usage[1].startswith("Usage: iorio-admin {cluster|down|")
@@ -140,7 +131,7 @@ def test_misuse_says_how_to_use_it():
 
 
 def test_a_node_that_is_not_there():
-    node = tree()
+    node = Node(IORIOD)
     assert admin(node, "member-status") == DEAD
     assert admin(node)[1].startswith("Usage")
     node.start()
@@ -159,13 +150,13 @@ def test_a_node_that_is_not_there():
 
 
 def test_the_socket_is_for_the_user_of_the_node():
-    with tree() as node:
+    with Node(IORIOD) as node:
         mode = os.stat(f"{node.root}/data/control.sock").st_mode
         assert stat.S_ISSOCK(mode) and mode & 0o777 == 0o600, oct(mode)
 
 
 def test_a_stop_ends_commands_that_wait():
-    with tree() as node:
+    with Node(IORIOD) as node:
         p = subprocess.Popen([f"{node.root}/bin/iorio-admin",
                               "wait-for-service", "iorio", "a@b"],
                              stdout=subprocess.PIPE, text=True)
@@ -177,7 +168,7 @@ def test_a_stop_ends_commands_that_wait():
 
 
 def test_a_node_that_dies_in_the_middle():
-    with tree() as node:
+    with Node(IORIOD) as node:
         p = subprocess.Popen([f"{node.root}/bin/iorio-admin",
                               "wait-for-service", "iorio", "a@b"],
                              stdout=subprocess.PIPE, text=True)
@@ -189,7 +180,7 @@ def test_a_node_that_dies_in_the_middle():
 
 
 def test_garbage_on_the_socket_harms_nobody():
-    with tree() as node:
+    with Node(IORIOD) as node:
         path = f"{node.root}/data/control.sock"
         held = []
         for data in (b"", b"\0", b"\xff" * 4, b"\5\0\0\0hello", b"\0\0\0\0",
@@ -216,7 +207,7 @@ def test_garbage_on_the_socket_harms_nobody():
 
 
 def test_clients_that_go_leave_nothing_behind():
-    with tree() as node:
+    with Node(IORIOD) as node:
         fds = f"/proc/{node.process.pid}/fd"
         admin(node, "services")
         before = len(os.listdir(fds))
@@ -234,7 +225,7 @@ def test_clients_that_go_leave_nothing_behind():
 
 
 def test_log_level_counts_at_once():
-    with tree() as node:
+    with Node(IORIOD) as node:
         assert admin(node, "log-level") == (0, "info\n")
         assert admin(node, "log-level", "debug") == (
             0, "Set log level to debug\n")

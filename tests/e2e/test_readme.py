@@ -39,5 +39,28 @@ def test_examples_work_as_pasted():
                 not want, (code, p.stdout, want)
 
 
+def test_examples_of_iorio_admin_work_as_pasted():
+    blocks = [b for b in examples() if b[0].startswith("bin/iorio-admin")]
+    assert blocks
+    with Node(IORIOD) as node:
+        for code, want in blocks:
+            p = subprocess.run(["bash", "-ec", code], text=True,
+                               stdout=subprocess.PIPE, timeout=30,
+                               cwd=node.root)
+            assert (p.returncode, p.stdout) == (0, want), (code, p.stdout)
+
+
+def test_every_command_of_iorio_admin_has_an_example():
+    with open("admin/commands.c") as f:
+        table = f.read()
+    words = ["cluster " + w for w in re.findall(r'CHANGE\("([a-z-]+)"', table)]
+    words += re.findall(r'^    \{"([a-z -]+)", ', table, re.M)
+    assert len(words) > 15, words
+    with open("README.md") as f:
+        rows = "".join(x for x in f if x.startswith("| `iorio-admin "))
+    for w in words:
+        assert f"iorio-admin {w}" in rows or f"`{w}" in rows, w
+
+
 if __name__ == "__main__":
     tap.run(sys.modules[__name__])
