@@ -224,6 +224,7 @@ adopted(struct msg *m)
 	}
 	if (r)
 		store_fatal(w->store, "a replica that was filled", r);
+	store_changed(w->store, f->group);
 	fill_say(w, f->group, f->generation, f->leader, f->node, 0,
 	    &(struct fill_message){.op = FILL_DONE,
 		.transfer = f->transfer,

@@ -71,6 +71,7 @@ struct group {
 	struct msg *reads, **last_reads; /* until read_index is applied */
 	uint64_t *read_index;            /* of each, in their order */
 	uint32_t n_reads, cap_reads;
+	struct mono moved_at;   /* the last hand-over, to who should lead */
 	struct fill *fill;      /* one that comes in, or NULL */
 	struct fill_out *fills; /* those that this leader gives */
 };

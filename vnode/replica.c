@@ -336,6 +336,7 @@ apply(struct store_worker *w, struct vnode *v, const struct raft_effect *fx)
 		}
 	}
 	request_applied(w, v);
+	store_changed(w->store, g->id);
 }
 
 /* --- roles ---------------------------------------------------------------- */
@@ -353,8 +354,10 @@ role_changed(struct store_worker *w, struct vnode *v)
 {
 	struct group *g = &v->group;
 	struct msg *m, *next;
+	int leads = raft_role(g->raft) == RAFT_LEADER;
 
-	if (raft_role(g->raft) == RAFT_LEADER)
+	atomic_store(&w->store->places[g->id].leads, leads);
+	if (leads)
 		return;
 	fill_send_end_all(w, v);
 	for (m = group_give_up(v); m; m = next) {
@@ -467,19 +470,6 @@ replica_effects(struct store_worker *w, struct vnode *v)
 
 /* --- events --------------------------------------------------------------- */
 
-/* So that not all campaign at once; until the ring says who is preferred, the
- * oldest replica is the first. */
-static uint32_t
-rank_of(const struct vnode *v)
-{
-	const struct raft_members *m = raft_members(v->group.raft);
-	uint32_t rank = 0;
-
-	for (uint32_t i = 0; i < m->n; i++)
-		rank += m->at[i].voter && m->at[i].id < v->group.generation;
-	return rank;
-}
-
 void
 replica_tick(struct store_worker *w, struct vnode *v)
 {
@@ -489,12 +479,13 @@ replica_tick(struct store_worker *w, struct vnode *v)
 		retire_tick(w, v);
 		return;
 	}
-	raft_set_rank(v->group.raft, rank_of(v));
+	raft_set_rank(v->group.raft, placing_rank(w->store, v));
 	raft_tick(v->group.raft, c->mono(c->ctx).us, &w->fx);
 	if (w->fx.n)
 		replica_effects(w, v);
 	if (v->group.fills)
 		fill_send_tick(w, v);
+	placing_tick(w, v);
 	retire_tick(w, v);
 	if (!list_empty(&v->group.in_flight))
 		settle_all(w, v);
@@ -571,6 +562,7 @@ replica_close(struct store_worker *w, struct vnode *v)
 	struct group *g = &v->group;
 
 	g->failed = 1;
+	atomic_store(&w->store->places[g->id].leads, 0);
 	replica_abandon(w, v);
 	replica_let_go(w, v);
 	fill_send_end_all(w, v);

@@ -81,6 +81,13 @@ int retire_is_under_way(const struct vnode *v);
 /* FLOOR, or lower: what the journal may forget. */
 lsn_t retire_floor(const struct vnode *v, lsn_t floor);
 
+/* --- placing.c ------------------------------------------------------------ */
+
+/* The leader's next step to where its group should be. */
+void placing_tick(struct store_worker *w, struct vnode *v);
+/* The place of this replica in the preference list. */
+uint32_t placing_rank(const struct store *s, const struct vnode *v);
+
 /* --- requests.c: who may be answered, and when ---------------------------- */
 
 /* REQ reads or writes V, or waits until it is known who leads. */
@@ -93,6 +100,9 @@ void request_confirmed(
 /* The core leads no more: the read CTX looks for who does. */
 void request_lost(struct store_worker *w, struct vnode *v, uint64_t ctx);
 void request_applied(struct store_worker *w, struct vnode *v);
+/* The condition of REQ does not hold: it is told so once that is certain. */
+void request_unmet(
+    struct store_worker *w, struct vnode *v, struct vnode_put *req);
 /* M is answered with R. */
 void request_refuse(
     struct store_worker *w, struct vnode *v, struct msg *m, int r);

@@ -76,15 +76,21 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 
 /* --- reads ---------------------------------------------------------------- */
 
+/* What M rests on is committed and applied. */
 static void
 read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 {
-	if (m->kind == MSG_READ) {
+	switch (m->kind) {
+	case MSG_READ:
 		store_read(
 		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
 		return;
+	case MSG_PUT: /* its condition did not hold */
+		*result(m) = -ERR_CONFLICT;
+		break;
+	default:
+		vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
 	}
-	vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
 	store_answer(w->store, m);
 }
 
@@ -104,6 +110,46 @@ take_asked(struct group *g, uint64_t ctx)
 	return m;
 }
 
+static uint64_t
+rests_on(struct msg *m)
+{
+	return CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
+}
+
+/* M is answered once INDEX is applied; in the order of the indexes. */
+static void
+read_after(
+    struct store_worker *w, struct vnode *v, struct msg *m, uint64_t index)
+{
+	struct group *g = &v->group;
+	uint64_t last = g->n_reads ? g->read_index[g->n_reads - 1] : 0;
+
+	if (m->kind == MSG_PUT && rests_on(m) > index)
+		index = rests_on(m);
+	if (index <= g->applied_index) {
+		read_now(w, v, m);
+		return;
+	}
+	if (index < last)
+		index = last;
+	if (g->n_reads == g->cap_reads) {
+		uint32_t cap = g->cap_reads ? g->cap_reads * 2 : 8;
+		void *p =
+		    mem_realloc(g->read_index, cap * sizeof(*g->read_index));
+
+		if (!p) {
+			request_refuse(w, v, m, -ERR_NOMEM);
+			return;
+		}
+		g->read_index = p;
+		g->cap_reads = cap;
+	}
+	g->read_index[g->n_reads++] = index;
+	m->next = NULL;
+	*g->last_reads = m;
+	g->last_reads = &m->next;
+}
+
 static void
 read_fresh(struct store_worker *w, struct vnode *v, struct msg *m)
 {
@@ -111,7 +157,7 @@ read_fresh(struct store_worker *w, struct vnode *v, struct msg *m)
 	int r;
 
 	if (replica_is_alone(v)) {
-		read_now(w, v, m);
+		read_after(w, v, m, g->applied_index);
 		return;
 	}
 	m->next = NULL;
@@ -136,31 +182,10 @@ void
 request_confirmed(
     struct store_worker *w, struct vnode *v, uint64_t ctx, uint64_t index)
 {
-	struct group *g = &v->group;
-	struct msg *m = take_asked(g, ctx);
+	struct msg *m = take_asked(&v->group, ctx);
 
-	if (!m)
-		return;
-	if (index <= g->applied_index) {
-		read_now(w, v, m);
-		return;
-	}
-	if (g->n_reads == g->cap_reads) {
-		uint32_t cap = g->cap_reads ? g->cap_reads * 2 : 8;
-		void *p =
-		    mem_realloc(g->read_index, cap * sizeof(*g->read_index));
-
-		if (!p) {
-			request_refuse(w, v, m, -ERR_NOMEM);
-			return;
-		}
-		g->read_index = p;
-		g->cap_reads = cap;
-	}
-	g->read_index[g->n_reads++] = index;
-	m->next = NULL;
-	*g->last_reads = m;
-	g->last_reads = &m->next;
+	if (m)
+		read_after(w, v, m, index);
 }
 
 void
@@ -182,6 +207,14 @@ request_applied(struct store_worker *w, struct vnode *v)
 	if (n)
 		memmove(g->read_index, g->read_index + n,
 		    g->n_reads * sizeof(*g->read_index));
+}
+
+void
+request_unmet(struct store_worker *w, struct vnode *v, struct vnode_put *req)
+{
+	replica_propose(w, v); /* what the tail was judged by is in the log */
+	req->rests_on = raft_last(v->group.raft);
+	read_fresh(w, v, &req->msg);
 }
 
 /* --- waiting for a leader ------------------------------------------------- */
@@ -256,13 +289,29 @@ serve_as_leader(struct store_worker *w, struct vnode *v, struct msg *m)
 	serve(w, v, m);
 }
 
+/* A read that takes what is here. */
+static int
+is_any(struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_READ:
+		return CONTAINER_OF(m, struct vnode_read, msg)->any;
+	case MSG_LIST:
+		return CONTAINER_OF(m, struct vnode_list, msg)->any;
+	default:
+		return 0;
+	}
+}
+
 void
 request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 {
 	struct group *g = &v->group;
 
-	if (!g->raft || g->failed || retire_is_under_way(v) ||
-	    (raft_leader(g->raft) && raft_role(g->raft) != RAFT_LEADER))
+	if (is_any(m) && g->generation && !g->failed)
+		read_now(w, v, m);
+	else if (!g->raft || g->failed || retire_is_under_way(v) ||
+		 (raft_leader(g->raft) && raft_role(g->raft) != RAFT_LEADER))
 		request_refuse(w, v, m, -ERR_NOTLEADER);
 	else if (g->waiting || !replica_is_ready(v))
 		wait_for_leader(w, g, m);

@@ -30,6 +30,13 @@ store_answer(struct store *s, struct msg *m)
 }
 
 void
+store_changed(struct store *s, uint32_t group)
+{
+	if (s->config.changed && group == s->config.watched)
+		s->config.changed(s->config.arg);
+}
+
+void
 store_call(
     struct store *s, uint32_t worker, struct msg *m, void (*fn)(struct msg *m))
 {
@@ -101,6 +108,18 @@ refuse(struct store *s, struct vnode_put *req, int r)
 	store_answer(s, &req->msg);
 }
 
+/* Against the proposed tail: what is in flight counts. */
+static int
+condition_holds(const struct vnode *v, struct vnode_put *req)
+{
+	const struct stream *st = vnode_find(v, req->bucket, req->stream);
+
+	if (!req->has_expect)
+		return 1;
+	req->newest = st ? st->proposed : 0;
+	return req->newest == req->expect;
+}
+
 static void
 propose(struct store_worker *w, struct vnode_put *req)
 {
@@ -108,6 +127,10 @@ propose(struct store_worker *w, struct vnode_put *req)
 	struct vnode *v = &s->vnodes[req->group];
 	int r;
 
+	if (!condition_holds(v, req)) {
+		request_unmet(w, v, req);
+		return;
+	}
 	if (group_must_seal(v, req))
 		replica_propose(w, v);
 	r = v->group.open && group_must_seal(v, req)

@@ -16,6 +16,7 @@
 #include "src/base/env.h"
 #include "src/base/msg.h"
 #include "vnode/entry.h"
+#include "vnode/placement.h"
 
 struct store; /* opaque */
 
@@ -39,6 +40,10 @@ struct store_config {
 	uint64_t checkpoint_bytes; /* of journal between two; 0: the default */
 	/* Says something to the operator; WHAT is one line.  Any thread. */
 	void (*report)(void *arg, int is_error, const char *what);
+	/* Events were applied to group `watched`, or its replica was filled;
+	 * its worker.  NULL: nobody watches. */
+	void (*changed)(void *arg);
+	uint32_t watched;
 	/* The node cannot go on.  Any worker; once. */
 	void (*fatal)(void *arg, const char *what);
 	void *arg;
@@ -90,6 +95,15 @@ struct store_group {
 
 void store_group(
     const struct store *s, uint32_t group, struct store_group *out);
+
+/* GROUP should be as P says, which is mem_alloc'd and the store's from now on;
+ * any thread.  -ERR_NOMEM: nothing happened. */
+int store_place(struct store *s, uint32_t group, struct placement *p);
+/* The epoch of the placement that GROUP is known here to have reached, because
+ * this node leads it; 0: none.  Any thread. */
+uint64_t store_placed(const struct store *s, uint32_t group);
+/* This node leads GROUP; any thread. */
+int store_leads(const struct store *s, uint32_t group);
 
 /* A moment old; any thread. */
 void store_stats(const struct store *s, struct store_stats *out);

@@ -72,6 +72,13 @@ struct unsynced {
 	char (*dirs)[VNODE_DIR_BYTES]; /* by group: with new names, or "" */
 };
 
+/* Of a group, whether it is here or not. */
+struct place {
+	struct placement *wanted; /* its worker's; NULL: not known */
+	atomic_ullong placed;     /* store_placed */
+	atomic_int leads;         /* store_leads */
+};
+
 struct store {
 	struct store_config config;
 	const struct env *env;
@@ -85,6 +92,7 @@ struct store {
 	int images_named;
 	struct hash128_stream *chain; /* LANE_FLUSH: to compute chains in */
 	struct checkpoint checkpoint;
+	struct place *places; /* by group */
 	atomic_int stopping, disk_full, dead;
 	atomic_uint n_fills; /* that come in */
 	atomic_ullong n_checkpoints, free_bytes;
@@ -101,6 +109,8 @@ store_worker_of(struct store *s, uint32_t group)
 int store_read_file(const struct env_disk *d, const char *path, uint64_t max,
     uint8_t **out, size_t *n);
 void store_answer(struct store *s, struct msg *m);
+/* GROUP holds more than before: tells who watches it. */
+void store_changed(struct store *s, uint32_t group);
 /* REQ is proposed, waits for room, or is refused. */
 void store_put(struct store_worker *w, struct vnode_put *req);
 void store_fatal(struct store *s, const char *what, int r);

@@ -84,10 +84,11 @@ make(struct store **out, const struct store_config *config)
 	s->workers = mem_calloc(s->n_workers, sizeof(*s->workers));
 	s->unsynced.dirs =
 	    mem_calloc(config->n_groups, sizeof(*s->unsynced.dirs));
+	s->places = mem_calloc(config->n_groups, sizeof(*s->places));
 	s->chain = hash128_stream_new();
 	*out = s;
-	if (!s->files || !s->vnodes || !s->workers || !s->unsynced.dirs ||
-	    !s->chain)
+	if (!s->files || !s->vnodes || !s->workers || !s->places ||
+	    !s->unsynced.dirs || !s->chain)
 		return -ERR_NOMEM;
 	for (uint32_t i = 0; i < s->n_workers; i++) {
 		struct store_worker *w = &s->workers[i];
@@ -316,6 +317,9 @@ store_close(struct store *s)
 	mem_free(s->checkpoint.marks);
 	mem_free(s->checkpoint.payloads);
 	mem_free(s->checkpoint.iov);
+	for (uint32_t g = 0; s->places && g < s->config.n_groups; g++)
+		mem_free(s->places[g].wanted);
+	mem_free(s->places);
 	mem_free(s->unsynced.dirs);
 	hash128_stream_free(s->chain);
 	mem_free(s->workers);

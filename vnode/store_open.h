@@ -12,8 +12,8 @@
 /* What recovery knows of a replica's log, until its core exists. */
 struct recovered {
 	uint64_t term, vote;
-	int damaged;                  /* was, when it was last saved */
-	int lost;                     /* something is, now */
+	int damaged; /* was, when it was last saved */
+	int lost;    /* something is, now */
 	/* What is wrong with its log, unless it turns out that it was dropped;
 	 * empty: nothing. */
 	char broken[160];

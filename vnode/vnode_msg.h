@@ -13,8 +13,8 @@
  *          known who), -ERR_UNAVAILABLE refused before it was proposed (503),
  *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the
  *          same because the node stops (503), -ERR_UNKNOWN proposed, outcome
- *          unknown (504), -ERR_CORRUPT these events are damaged (500),
- *          -ERR_NOMEM (503).
+ *          unknown (504), -ERR_CONFLICT the condition does not hold (412),
+ *          -ERR_CORRUPT these events are damaged (500), -ERR_NOMEM (503).
  */
 #ifndef VNODE_VNODE_MSG_H
 #define VNODE_VNODE_MSG_H
@@ -38,11 +38,16 @@ struct vnode_put {
 	struct slice bucket, stream;
 	uint32_t n_events; /* >= 1 */
 	const struct vnode_put_event *events;
+	/* Only if the newest event of the stream is EXPECT; 0: it has none. */
+	int has_expect;
+	uint64_t expect;
 	/* answer */
 	int r;
 	uint8_t leader[16];   /* who has the group: -ERR_NOTLEADER */
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
+	uint64_t newest;   /* -ERR_CONFLICT: what it is instead, committed */
+	uint64_t rests_on; /* the vnode's: log index of what it was judged by */
 };
 
 /* --- MSG_READ: one page of a stream --------------------------------------- */
@@ -75,6 +80,7 @@ struct vnode_read {
 	uint64_t limit;  /* at most so many events in this page */
 	uint32_t max_bytes; /* about; at least one event comes */
 	int desc;           /* the page ends at `to` and goes on below it */
+	int any;            /* what this replica has, however old */
 	uint64_t seek_ms;
 	/* answer */
 	int r; /* 0; -ERR_CORRUPT: damaged_first..damaged_last unreadable */
@@ -100,6 +106,7 @@ struct vnode_list {
 	struct slice after;  /* only names greater than this; n == 0: all */
 	uint32_t limit;
 	int detail;
+	int any; /* what this replica has, however old */
 	/* answer */
 	int r;
 	uint8_t leader[16];

@@ -29,6 +29,7 @@
 	X(UNAVAILABLE, "not available now")                                    \
 	X(NOTLEADER, "not the leader")                                         \
 	X(BUSY, "busy, try again")                                             \
+	X(CONFLICT, "the condition does not hold")                             \
 	X(UNKNOWN, "outcome unknown")                                          \
 	X(STOPPING, "the node is stopping")                                    \
 	X(CANCELED, "canceled")                                                \

@@ -212,6 +212,23 @@ has_caught_up(struct raft *r, raft_id id)
 	       p->match + CAUGHT_UP > r->log.last && p->match >= r->term_first;
 }
 
+int
+raft_caught_up(const struct raft *r, raft_id id)
+{
+	struct raft *raft = (struct raft *)(uintptr_t)r; /* only looked at */
+	const struct peer *p =
+	    r->role == RAFT_LEADER ? find_peer(raft, id) : NULL;
+
+	return p && p->answered && has_caught_up(raft, id) &&
+	       r->now_us - p->heard_us < r->config.election_us;
+}
+
+int
+raft_members_settled(const struct raft *r)
+{
+	return r->members_index <= r->commit;
+}
+
 static void
 change_to(struct raft *r, uint32_t n, const struct raft_member *at,
     struct raft_effects *fx)

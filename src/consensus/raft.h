@@ -299,6 +299,10 @@ const struct raft_members *raft_members_at(
     const struct raft *r, uint64_t index);
 /* The term of entry INDEX, base <= INDEX <= last; else 0. */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
+/* At the leader: PEER answers, and has nearly all of the log. */
+int raft_caught_up(const struct raft *r, raft_id peer);
+/* The newest change of members is committed. */
+int raft_members_settled(const struct raft *r);
 /* How far PEER is known to have the leader's log; 0 elsewhere. */
 uint64_t raft_match(const struct raft *r, raft_id peer);
 
