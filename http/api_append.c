@@ -39,7 +39,7 @@ stored(struct msg *m)
 	uri_escape(&extra, rq->stream);
 	buf_add_byte(&extra, '/');
 	buf_add_u64(&extra, put->first);
-	buf_add_str(&extra, "\r\niorio-replicas: 1\r\n");
+	buf_printf(&extra, "\r\niorio-replicas: %u\r\n", put->n_replicas);
 	buf_add(&extra, "", 1);
 	at = text_add(body, "{\"meta\":{\"id\":");
 	at = text_add_u64(at, put->first);

@@ -55,6 +55,7 @@ struct proposal {
 	uint64_t first_stream_id; /* that it may have created */
 	uint64_t next_stream_id;  /* once it is applied */
 	uint32_t n_commands, bytes;
+	uint32_t n_replicas; /* that had it when it was applied */
 	struct buf head;
 	struct piece *pieces;
 	struct planned *events;
@@ -567,6 +568,12 @@ proposal_is_settled(const struct proposal *p)
 	return p->fate != FATE_UNKNOWN_YET;
 }
 
+void
+proposal_set_replicas(struct body *b, uint32_t n)
+{
+	b->proposal->n_replicas = n;
+}
+
 int
 proposal_is_applied(const struct proposal *p)
 {
@@ -604,8 +611,11 @@ proposal_take_requests(struct body *b)
 	struct msg *reqs = p->first_req;
 
 	ASSERT(p->fate != FATE_UNKNOWN_YET && b->readers == 0);
-	for (struct msg *m = reqs; m; m = m->next)
+	for (struct msg *m = reqs; m; m = m->next) {
 		CONTAINER_OF(m, struct vnode_put, msg)->r = p->r;
+		CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
+		    p->n_replicas;
+	}
 	list_del(&p->link);
 	b->proposal = NULL;
 	if (b->iov == p->iov) {

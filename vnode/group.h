@@ -122,6 +122,8 @@ struct msg *group_give_up(struct vnode *v);
 struct body *proposal_body(struct list *link);
 /* Whether its outcome is known, or given up. */
 int proposal_is_settled(const struct proposal *p);
+/* Of an applied one: so many replicas have it on their disks. */
+void proposal_set_replicas(struct body *b, uint32_t n);
 /* Applied: the log needs its bytes no more. */
 int proposal_is_applied(const struct proposal *p);
 /* Frees it; its requests with their answers filled in, linked by msg.next. */

@@ -115,6 +115,13 @@ store_placed(const struct store *s, uint32_t group)
 	    &s->places[group].placed, memory_order_relaxed);
 }
 
+uint64_t
+store_term(const struct store *s, uint32_t group)
+{
+	return atomic_load_explicit(
+	    &s->places[group].term, memory_order_relaxed);
+}
+
 int
 store_leads(const struct store *s, uint32_t group)
 {

@@ -295,6 +295,21 @@ is_in(const struct vnode *v, const struct raft_members *m)
 	return 0;
 }
 
+static uint32_t
+count_durable(const struct vnode *v, uint64_t index)
+{
+	const struct raft *raft = v->group.raft;
+	const struct raft_members *m = raft_members(raft);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < m->n; i++)
+		n += m->at[i].voter &&
+		     (m->at[i].id == v->group.generation
+			     ? raft_stable(raft)
+			     : raft_match(raft, m->at[i].id)) >= index;
+	return n;
+}
+
 static int
 apply_one(struct store_worker *w, struct vnode *v, uint64_t index)
 {
@@ -305,6 +320,8 @@ apply_one(struct store_worker *w, struct vnode *v, uint64_t index)
 
 	if (r == 0)
 		r = group_apply(v, &w->cache, &w->dirty, e->term, index, b);
+	if (r == 0 && b->proposal)
+		proposal_set_replicas(b, count_durable(v, index));
 	/* Its generation is the index of the entry that added it. */
 	if (r == 0 && e->kind == RAFT_MEMBERS && index > v->group.generation &&
 	    !is_in(v, e->members))
@@ -356,6 +373,7 @@ role_changed(struct store_worker *w, struct vnode *v)
 	struct msg *m, *next;
 	int leads = raft_role(g->raft) == RAFT_LEADER;
 
+	atomic_store(&w->store->places[g->id].term, raft_term(g->raft));
 	atomic_store(&w->store->places[g->id].leads, leads);
 	if (leads)
 		return;

@@ -11,41 +11,8 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/call.h"
 #include "vnode/replica.h"
-
-static uint8_t *
-leader_hint(struct msg *m)
-{
-	switch (m->kind) {
-	case MSG_PUT:
-		return CONTAINER_OF(m, struct vnode_put, msg)->leader;
-	case MSG_READ:
-		return CONTAINER_OF(m, struct vnode_read, msg)->leader;
-	case MSG_LIST:
-		return CONTAINER_OF(m, struct vnode_list, msg)->leader;
-	case MSG_CHANGE:
-		return CONTAINER_OF(m, struct vnode_change, msg)->leader;
-	default:
-		ASSERT_UNREACHED();
-	}
-}
-
-static int *
-result(struct msg *m)
-{
-	switch (m->kind) {
-	case MSG_PUT:
-		return &CONTAINER_OF(m, struct vnode_put, msg)->r;
-	case MSG_READ:
-		return &CONTAINER_OF(m, struct vnode_read, msg)->r;
-	case MSG_LIST:
-		return &CONTAINER_OF(m, struct vnode_list, msg)->r;
-	case MSG_CHANGE:
-		return &CONTAINER_OF(m, struct vnode_change, msg)->r;
-	default:
-		ASSERT_UNREACHED();
-	}
-}
 
 static const uint8_t *
 known_leader(const struct vnode *v)
@@ -60,11 +27,11 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 {
 	const uint8_t *leader = known_leader(v);
 
-	*result(m) = r;
+	*request_result(m) = r;
 	if (r == -ERR_NOTLEADER) {
-		memset(leader_hint(m), 0, 16);
+		memset(request_leader(m), 0, 16);
 		if (leader)
-			memcpy(leader_hint(m), leader, 16);
+			memcpy(request_leader(m), leader, 16);
 	}
 	if (m->kind == MSG_READ)
 		CONTAINER_OF(m, struct vnode_read, msg)->page =
@@ -86,7 +53,7 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
 		return;
 	case MSG_PUT: /* its condition did not hold */
-		*result(m) = -ERR_CONFLICT;
+		*request_result(m) = -ERR_CONFLICT;
 		break;
 	default:
 		vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));

@@ -15,6 +15,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/call.h"
 #include "vnode/replica.h"
 
 #define REPORT_BYTES 512
@@ -33,7 +34,7 @@ void
 store_changed(struct store *s, uint32_t group)
 {
 	if (s->config.changed && group == s->config.watched)
-		s->config.changed(s->config.arg);
+		s->config.changed(s->config.changed_arg);
 }
 
 void
@@ -281,21 +282,6 @@ ping(struct store *s, struct vnode_ping *req)
 	store_answer(s, &req->msg);
 }
 
-static uint32_t
-group_of(const struct msg *m)
-{
-	switch (m->kind) {
-	case MSG_PUT:
-		return CONTAINER_OF(m, struct vnode_put, msg)->group;
-	case MSG_READ:
-		return CONTAINER_OF(m, struct vnode_read, msg)->group;
-	case MSG_LIST:
-		return CONTAINER_OF(m, struct vnode_list, msg)->group;
-	default:
-		return CONTAINER_OF(m, struct vnode_change, msg)->group;
-	}
-}
-
 void
 store_handle(struct store *s, uint32_t worker, struct msg *m)
 {
@@ -306,8 +292,8 @@ store_handle(struct store *s, uint32_t worker, struct msg *m)
 	case MSG_READ:
 	case MSG_LIST:
 	case MSG_CHANGE:
-		ASSERT(group_of(m) < s->config.n_groups);
-		request_take(w, &s->vnodes[group_of(m)], m);
+		ASSERT(request_group(m) < s->config.n_groups);
+		request_take(w, &s->vnodes[request_group(m)], m);
 		break;
 	case MSG_PING:
 		ping(s, CONTAINER_OF(m, struct vnode_ping, msg));

@@ -42,7 +42,8 @@ struct store_config {
 	void (*report)(void *arg, int is_error, const char *what);
 	/* Events were applied to group `watched`, or its replica was filled;
 	 * its worker.  NULL: nobody watches. */
-	void (*changed)(void *arg);
+	void (*changed)(void *changed_arg);
+	void *changed_arg;
 	uint32_t watched;
 	/* The node cannot go on.  Any worker; once. */
 	void (*fatal)(void *arg, const char *what);
@@ -102,8 +103,9 @@ int store_place(struct store *s, uint32_t group, struct placement *p);
 /* The epoch of the placement that GROUP is known here to have reached, because
  * this node leads it; 0: none.  Any thread. */
 uint64_t store_placed(const struct store *s, uint32_t group);
-/* This node leads GROUP; any thread. */
+/* This node leads GROUP, and in which term; any thread. */
 int store_leads(const struct store *s, uint32_t group);
+uint64_t store_term(const struct store *s, uint32_t group);
 
 /* A moment old; any thread. */
 void store_stats(const struct store *s, struct store_stats *out);

@@ -77,6 +77,7 @@ struct place {
 	struct placement *wanted; /* its worker's; NULL: not known */
 	atomic_ullong placed;     /* store_placed */
 	atomic_int leads;         /* store_leads */
+	atomic_ullong term;
 };
 
 struct store {

@@ -46,6 +46,7 @@ struct vnode_put {
 	uint8_t leader[16];   /* who has the group: -ERR_NOTLEADER */
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
+	uint32_t n_replicas; /* that had it on their disks then */
 	uint64_t newest;   /* -ERR_CONFLICT: what it is instead, committed */
 	uint64_t rests_on; /* the vnode's: log index of what it was judged by */
 };

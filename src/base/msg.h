@@ -34,6 +34,11 @@ struct msg {
 	uint16_t answer;           /* 1 once it travels back to `from` */
 	uint32_t from;             /* worker that gets the answer */
 	void (*fn)(struct msg *m); /* MSG_CALL, and where an answer goes */
+	/* The router's, of a request on its way: src/node/router.h. */
+	void *via;
+	void (*then)(struct msg *m);
+	uint64_t deadline_us;
+	uint32_t tries;
 };
 
 #endif
