@@ -10,6 +10,7 @@
  *	 24  [16] cluster id: random, made when the cluster is formed
  *	 40  u32  partitions of the ring
  *	 44       name, zeros
+ *	492  [16] cluster before this one was joined; zeros: none
  *	508  u32  CRC32C of bytes 0..507
  *
  * Everything of the cluster lies in `<cluster id>/`, 32 hex digits.
@@ -32,11 +33,15 @@
 #define ID_FORMAT 1
 #define ID_BYTES  512
 #define CRC_AT    508
+#define BEFORE_AT 492
 #define NAME_AT   44
 
 static void
 set_dir(struct identity *id)
 {
+	static const uint8_t zeros[16];
+
+	id->joined = memcmp(id->previous, zeros, 16) != 0;
 	for (int i = 0; i < 16; i++)
 		snprintf(id->dir + 2 * i, 3, "%02x", id->cluster_id[i]);
 }
@@ -45,10 +50,10 @@ static int
 decode(const uint8_t *p, const char *nodename, struct identity *out, char *why,
     size_t why_bytes)
 {
-	char name[CRC_AT - NAME_AT + 1] = "";
+	char name[BEFORE_AT - NAME_AT + 1] = "";
 	size_t n = le_get16(p + 6);
 
-	if (le_get32(p) != ID_MAGIC || n > CRC_AT - NAME_AT ||
+	if (le_get32(p) != ID_MAGIC || n > BEFORE_AT - NAME_AT ||
 	    le_get32(p + CRC_AT) != crc32c(0, p, CRC_AT)) {
 		snprintf(why, why_bytes,
 		    "data/" ID_FILE " is damaged: restore it from a backup");
@@ -70,6 +75,7 @@ decode(const uint8_t *p, const char *nodename, struct identity *out, char *why,
 	}
 	memcpy(out->node_id, p + 8, 16);
 	memcpy(out->cluster_id, p + 24, 16);
+	memcpy(out->previous, p + BEFORE_AT, 16);
 	out->ring_size = le_get32(p + 40);
 	set_dir(out);
 	return 0;
@@ -95,8 +101,9 @@ load(const struct env *env, const char *nodename, struct identity *out,
 	return decode(bytes, nodename, out, why, why_bytes);
 }
 
-static int
-save(const struct env *env, const char *nodename, const struct identity *id)
+int
+identity_save(
+    const struct env *env, const char *nodename, const struct identity *id)
 {
 	const struct env_disk *d = &env->disk;
 	uint8_t bytes[ID_BYTES] = {0}, *p = bytes;
@@ -111,6 +118,7 @@ save(const struct env *env, const char *nodename, const struct identity *id)
 	memcpy(p + 16, id->cluster_id, 16);
 	le_put32(p + 32, id->ring_size);
 	memcpy(bytes + NAME_AT, nodename, strlen(nodename));
+	memcpy(bytes + BEFORE_AT, id->previous, 16);
 	le_put32(bytes + CRC_AT, crc32c(0, bytes, CRC_AT));
 	r = d->open(
 	    d->ctx, ID_TMP, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
@@ -126,20 +134,55 @@ save(const struct env *env, const char *nodename, const struct identity *id)
 }
 
 static int
+make_dir(const struct env *env, struct identity *id)
+{
+	const struct env_disk *d = &env->disk;
+	int r;
+
+	set_dir(id);
+	r = d->mkdir(d->ctx, id->dir);
+	if (r == -ERR_EXISTS)
+		r = 0;
+	return r ? r : d->sync_dir(d->ctx, "");
+}
+
+static int
 make(const struct env *env, const char *nodename, uint32_t ring_size,
     struct identity *out)
 {
-	const struct env_disk *d = &env->disk;
 	int r;
 
 	env->rng.bytes(env->rng.ctx, out->node_id, 16);
 	env->rng.bytes(env->rng.ctx, out->cluster_id, 16);
 	out->ring_size = ring_size;
-	set_dir(out);
-	r = d->mkdir(d->ctx, out->dir);
-	if (r == 0)
-		r = d->sync_dir(d->ctx, "");
-	return r ? r : save(env, nodename, out);
+	r = make_dir(env, out);
+	return r ? r : identity_save(env, nodename, out);
+}
+
+int
+identity_join(
+    const struct env *env, const uint8_t cluster[16], struct identity *id)
+{
+	if (!id->joined)
+		memcpy(id->previous, id->cluster_id, 16);
+	memcpy(id->cluster_id, cluster, 16);
+	return make_dir(env, id);
+}
+
+void
+identity_go_back(struct identity *id)
+{
+	memcpy(id->cluster_id, id->previous, 16);
+	memset(id->previous, 0, 16);
+	set_dir(id);
+}
+
+int
+identity_renew(const struct env *env, struct identity *id)
+{
+	env->rng.bytes(env->rng.ctx, id->cluster_id, 16);
+	memset(id->previous, 0, 16);
+	return make_dir(env, id);
 }
 
 int
@@ -150,7 +193,7 @@ identity_open(const struct env *env, const char *nodename, uint32_t ring_size,
 
 	*out = (struct identity){0};
 	why[0] = '\0';
-	if (strlen(nodename) > CRC_AT - NAME_AT) {
+	if (strlen(nodename) > BEFORE_AT - NAME_AT) {
 		snprintf(why, why_bytes, "nodename is too long");
 		return -ERR_INVAL;
 	}
