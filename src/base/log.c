@@ -260,8 +260,8 @@ log_close(struct log *l)
 int
 log_wants(const struct log *l, enum log_level level)
 {
-	return (int)level >=
-	       atomic_load_explicit(&l->level, memory_order_relaxed);
+	return l && (int)level >=
+			atomic_load_explicit(&l->level, memory_order_relaxed);
 }
 
 void

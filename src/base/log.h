@@ -36,6 +36,7 @@ struct log_config {
 int log_open(struct log **out, const struct log_config *config);
 /* Takes NULL, returns NULL. */
 struct log *log_close(struct log *l);
+/* A log that is NULL wants nothing. */
 int log_wants(const struct log *l, enum log_level level);
 /* From the next line on. */
 void log_set_level(struct log *l, enum log_level level);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* core - the parts put together, which message goes where, and their end. */
+#include "src/node/core.h"
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#define ROUTER_TICK_US 50000
+
+struct core_worker {
+	struct core *core;
+	uint32_t id;
+	struct env_timer *tick;
+	struct msg stop;
+};
+
+struct core {
+	struct core_config config;
+	const struct env *env;
+	struct peers *peers;
+	struct router *router;
+	struct store *store;
+	struct cluster *cluster;
+	struct join *join;
+	struct core_worker *workers;
+	struct env_timer *beat;
+	uint32_t q;
+	atomic_uint n_stopped;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+};
+
+/* --- messages ------------------------------------------------------------- */
+
+struct hand_over {
+	struct msg msg;
+	struct core *core;
+	struct net_frame *frame;
+};
+
+/* On worker 0: of a stranger, or about the ring. */
+static void
+take_frame(struct msg *m)
+{
+	struct hand_over *h = CONTAINER_OF(m, struct hand_over, msg);
+	struct core *c = h->core;
+	struct net_frame *f = h->frame;
+
+	mem_free(h);
+	if (f->stranger)
+		join_frame(c->join, f);
+	else if (!cluster_frame(c->cluster, f))
+		net_frame_free(f);
+}
+
+static void
+to_worker_0(struct core *c, struct net_frame *f)
+{
+	const struct env_post *post = &c->env->post;
+	struct hand_over *h = mem_alloc(sizeof(*h));
+
+	if (!h) {
+		net_frame_free(f); /* lost, as frames may be */
+		return;
+	}
+	*h = (struct hand_over){.core = c, .frame = f};
+	h->msg = (struct msg){.kind = MSG_CALL, .fn = take_frame};
+	post->to_worker(post->ctx, 0, &h->msg);
+}
+
+static void
+handle_frame(struct core *c, uint32_t worker, struct net_frame *f)
+{
+	const struct env_clock *clock = &c->env->clock;
+	struct call_in call;
+
+	if (!f->stranger)
+		peers_heard(c->peers, f->from, clock->mono(clock->ctx));
+	if (f->stranger || cluster_is_frame(f->bytes))
+		to_worker_0(c, f);
+	else if (call_open(f->bytes, &call) == 0)
+		router_frame(c->router, worker, f, &call);
+	else
+		store_handle(c->store, worker, &f->msg);
+}
+
+void
+core_handle(struct core *c, uint32_t worker, struct msg *m)
+{
+	if (m->kind == MSG_FRAME)
+		handle_frame(c, worker, CONTAINER_OF(m, struct net_frame, msg));
+	else
+		store_handle(c->store, worker, m);
+}
+
+void
+core_turn(struct core *c, uint32_t worker)
+{
+	store_turn(c->store, worker);
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static void
+on_tick(void *arg)
+{
+	struct core_worker *w = arg;
+
+	router_tick(w->core->router, w->id);
+}
+
+static void
+on_beat(void *arg)
+{
+	struct core *c = arg;
+
+	cluster_tick(c->cluster);
+	join_tick(c->join);
+}
+
+/* --- start ---------------------------------------------------------------- */
+
+static int
+open_store(struct core *c, const struct ring *ring, char *why, size_t n)
+{
+	const struct identity *id = c->config.identity;
+	struct store_config sc = c->config.store;
+
+	sc.env = c->env;
+	sc.dir = id->dir;
+	sc.n_groups = ring->q + 1u; /* and the root */
+	sc.found = !id->joined;
+	sc.changed = cluster_changed;
+	sc.changed_arg = c->cluster;
+	sc.watched = ring->q;
+	memcpy(sc.cluster_id, id->cluster_id, 16);
+	memcpy(sc.node_id, id->node_id, 16);
+	return store_open(&c->store, &sc, why, n);
+}
+
+static int
+make_parts(struct core *c, struct ring *ring)
+{
+	const struct core_config *config = &c->config;
+	struct router_config rc = {
+	    .env = c->env,
+	    .n_groups = ring->q + 1u,
+	    .timeout_us = config->store.request_timeout_us,
+	};
+	struct cluster_config cc = {
+	    .env = c->env,
+	    .log = config->log,
+	    .identity = config->identity,
+	    .timeout_us = config->store.request_timeout_us,
+	    .published = config->published,
+	    .left = config->left,
+	    .arg = config->arg,
+	};
+	struct join_config jc = {
+	    .env = c->env,
+	    .log = config->log,
+	    .identity = config->identity,
+	    .nodename = config->nodename,
+	    .tell = config->tell,
+	    .tell_back = config->tell_back,
+	    .arg = config->arg,
+	};
+
+	c->q = ring->q;
+	c->peers = peers_new(config->identity->node_id);
+	rc.peers = cc.peers = c->peers;
+	memcpy(rc.self, config->identity->node_id, 16);
+	c->router = c->peers ? router_new(&rc) : NULL;
+	cc.router = c->router;
+	cc.store = &c->store;
+	c->cluster = c->router ? cluster_new(&cc, ring) : NULL;
+	jc.cluster = c->cluster;
+	c->join = c->cluster ? join_new(&jc) : NULL;
+	return c->join ? 0 : -ERR_NOMEM;
+}
+
+int
+core_open(struct core **out, const struct core_config *config,
+    struct ring *ring, char *why, size_t why_bytes)
+{
+	struct core *c = mem_zalloc(sizeof(*c));
+	uint32_t n = config->env->post.n_workers;
+	int r;
+
+	if (!c)
+		return -ERR_NOMEM;
+	c->config = *config;
+	c->env = config->env;
+	c->workers = mem_calloc(n, sizeof(*c->workers));
+	r = c->workers ? make_parts(c, ring) : -ERR_NOMEM;
+	if (r == 0)
+		r = open_store(c, ring, why, why_bytes);
+	if (r) {
+		core_close(c);
+		return r;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		c->workers[i] = (struct core_worker){.core = c, .id = i};
+	*out = c;
+	return 0;
+}
+
+int
+core_start(struct core *c)
+{
+	const struct env_timers *t = &c->env->timers;
+	int r = store_start(c->store);
+
+	if (r == 0)
+		r = cluster_start(c->cluster);
+	if (r)
+		return r;
+	for (uint32_t i = 0; i < c->env->post.n_workers; i++) {
+		c->workers[i].tick = t->start(
+		    t->ctx, i, ROUTER_TICK_US, on_tick, &c->workers[i]);
+		if (!c->workers[i].tick)
+			return -ERR_NOMEM;
+	}
+	c->beat = t->start(t->ctx, 0, CLUSTER_BEAT_US, on_beat, c);
+	return c->beat ? 0 : -ERR_NOMEM;
+}
+
+struct core *
+core_close(struct core *c)
+{
+	if (!c)
+		return NULL;
+	join_free(c->join);
+	store_close(c->store);
+	cluster_free(c->cluster);
+	router_free(c->router);
+	peers_free(c->peers);
+	mem_free(c->workers);
+	return mem_free(c);
+}
+
+/* --- stop ----------------------------------------------------------------- */
+
+static void
+stop_worker(struct msg *m)
+{
+	struct core_worker *w = CONTAINER_OF(m, struct core_worker, stop);
+	struct core *c = w->core;
+	const struct env_timers *t = &c->env->timers;
+
+	if (w->id == 0) {
+		join_stop(c->join);
+		cluster_stop(c->cluster);
+		t->stop(t->ctx, c->beat);
+		c->beat = NULL;
+	}
+	router_stop(c->router, w->id);
+	t->stop(t->ctx, w->tick);
+	w->tick = NULL;
+	if (atomic_fetch_add(&c->n_stopped, 1) + 1 == c->env->post.n_workers)
+		store_stop(c->store, c->stopped, c->stopped_arg);
+}
+
+void
+core_stop(struct core *c, void (*done)(void *arg), void *arg)
+{
+	const struct env_post *post = &c->env->post;
+
+	c->stopped = done;
+	c->stopped_arg = arg;
+	for (uint32_t i = 0; i < post->n_workers; i++) {
+		struct msg *m = &c->workers[i].stop;
+
+		*m = (struct msg){.kind = MSG_CALL, .fn = stop_worker};
+		post->to_worker(post->ctx, i, m);
+	}
+}
+
+/* --- looking -------------------------------------------------------------- */
+
+struct vnode_route
+core_route(struct core *c)
+{
+	return (struct vnode_route){router_send, c->router, c->q};
+}
+
+struct store *
+core_store(const struct core *c)
+{
+	return c->store;
+}
+
+struct cluster *
+core_cluster(const struct core *c)
+{
+	return c->cluster;
+}
+
+struct join *
+core_join(const struct core *c)
+{
+	return c->join;
+}

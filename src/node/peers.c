@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * peers - a table that any thread reads without a lock: a place, once taken,
+ * keeps its id for the life of the process, and only says whether it counts.
+ */
+#include "src/node/peers.h"
+
+#include <string.h>
+
+#include "src/base/mem.h"
+
+#define PLACES (4 * RING_MEMBERS_MAX)
+
+struct peer {
+	uint8_t id[16];
+	atomic_int counts;
+	atomic_ullong heard_us;
+};
+
+struct peers {
+	uint8_t self[16];
+	atomic_uint n; /* places taken */
+	struct peer at[PLACES];
+};
+
+struct peers *
+peers_new(const uint8_t self[16])
+{
+	struct peers *p = mem_zalloc(sizeof(*p));
+
+	if (p)
+		memcpy(p->self, self, 16);
+	return p;
+}
+
+struct peers *
+peers_free(struct peers *p)
+{
+	return mem_free(p);
+}
+
+static struct peer *
+find(const struct peers *p, const uint8_t node[16])
+{
+	uint32_t n = atomic_load_explicit(&p->n, memory_order_acquire);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (memcmp(p->at[i].id, node, 16) == 0)
+			return (struct peer *)(uintptr_t)&p->at[i];
+	return NULL;
+}
+
+static void
+add(struct peers *p, const uint8_t node[16], struct mono now)
+{
+	struct peer *peer = find(p, node);
+	uint32_t n = atomic_load(&p->n);
+
+	if (!peer && n == PLACES)
+		return; /* is taken for one that is never heard */
+	if (!peer) {
+		peer = &p->at[n];
+		memcpy(peer->id, node, 16);
+	}
+	if (!atomic_load(&peer->counts))
+		atomic_store(&peer->heard_us, now.us);
+	atomic_store(&peer->counts, 1);
+	if (peer == &p->at[n])
+		atomic_store_explicit(&p->n, n + 1, memory_order_release);
+}
+
+void
+peers_set(struct peers *p, const struct ring *r, struct mono now)
+{
+	uint32_t n = atomic_load(&p->n);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (ring_find(r, p->at[i].id) == RING_NOBODY)
+			atomic_store(&p->at[i].counts, 0);
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (memcmp(r->members[i].id, p->self, 16) != 0)
+			add(p, r->members[i].id, now);
+}
+
+void
+peers_heard(struct peers *p, const uint8_t node[16], struct mono now)
+{
+	struct peer *peer = find(p, node);
+
+	if (peer)
+		atomic_store_explicit(
+		    &peer->heard_us, now.us, memory_order_relaxed);
+}
+
+int
+peers_is_up(const struct peers *p, const uint8_t node[16], struct mono now)
+{
+	const struct peer *peer;
+	uint64_t heard;
+
+	if (memcmp(node, p->self, 16) == 0)
+		return 1;
+	peer = find(p, node);
+	if (!peer || !atomic_load(&peer->counts))
+		return 0;
+	heard = atomic_load_explicit(&peer->heard_us, memory_order_relaxed);
+	return now.us < heard + PEERS_SILENT_US;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * router - who is asked, and what becomes of the answer.
+ *
+ * The path of a request: router_send -> forward (here: to the worker of the
+ * group; elsewhere: router_remote.c) -> settle -> the asker, or again.
+ */
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/node/router_impl.h"
+
+#define AT_ONCE 2 /* redirects before a request waits for the next tick */
+
+uint64_t
+router_now(const struct router *r)
+{
+	const struct env_clock *c = &r->env->clock;
+
+	return c->mono(c->ctx).us;
+}
+
+static int
+is_nobody(const uint8_t node[16])
+{
+	static const uint8_t zeros[16];
+
+	return memcmp(node, zeros, 16) == 0;
+}
+
+/* --- who is asked --------------------------------------------------------- */
+
+struct candidates {
+	uint32_t n;
+	const uint8_t *at[2 * RING_COPIES_MAX + RING_MEMBERS_MAX];
+};
+
+static void
+add_candidate(struct candidates *c, const uint8_t node[16])
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (memcmp(c->at[i], node, 16) == 0)
+			return;
+	c->at[c->n++] = node;
+}
+
+static void
+add_owners(struct candidates *c, const struct ring *ring,
+    const uint16_t *owners, uint32_t group)
+{
+	uint16_t places[RING_COPIES_MAX];
+	uint32_t n = ring_replicas(ring, owners, (uint16_t)group, places);
+
+	for (uint32_t i = 0; i < n; i++)
+		add_candidate(c, ring->members[places[i]].id);
+}
+
+/* This node first where it may have a replica: it knows who leads. */
+static void
+find_candidates(
+    const struct router_worker *w, uint32_t group, struct candidates *c)
+{
+	const struct router *r = w->router;
+	const struct ring *ring = w->ring;
+	struct candidates all = {0};
+
+	if (group >= ring->q) { /* the root: everybody has it */
+		add_candidate(c, r->self);
+		for (uint16_t i = 0; i < ring->n_members; i++)
+			add_candidate(c, ring->members[i].id);
+		return;
+	}
+	add_owners(&all, ring, ring->owners, group);
+	add_owners(&all, ring, ring->next_owners, group);
+	for (uint32_t i = 0; i < all.n; i++)
+		if (memcmp(all.at[i], r->self, 16) == 0)
+			add_candidate(c, r->self);
+	for (uint32_t i = 0; i < all.n; i++)
+		add_candidate(c, all.at[i]);
+}
+
+/* The node to ask now, or NULL: none can be asked. */
+static const uint8_t *
+choose(struct router_worker *w, const struct msg *m)
+{
+	const struct router *r = w->router;
+	uint32_t group = request_group(m);
+	struct mono now = {router_now(r)};
+	struct candidates c = {0};
+
+	if (!is_nobody(w->leaders[group]) &&
+	    peers_is_up(r->peers, w->leaders[group], now))
+		return w->leaders[group];
+	find_candidates(w, group, &c);
+	for (uint32_t i = 0; i < c.n; i++) {
+		const uint8_t *node = c.at[(m->tries + i) % c.n];
+
+		if (peers_is_up(r->peers, node, now))
+			return node;
+	}
+	return NULL;
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+void
+router_deliver(struct msg *m, int r)
+{
+	*request_result(m) = r;
+	m->answer = 1;
+	m->fn = m->then;
+	m->fn(m);
+}
+
+static void forward(struct router_worker *w, struct msg *m);
+
+void
+router_later(struct router_worker *w, struct msg *m)
+{
+	m->next = NULL;
+	*w->last_later = m;
+	w->last_later = &m->next;
+}
+
+/* It was refused, so it was not proposed. */
+static void
+again(struct router_worker *w, struct msg *m)
+{
+	if (w->stopping || router_now(w->router) >= m->deadline_us)
+		router_deliver(m, -ERR_UNAVAILABLE);
+	else if (++m->tries <= AT_ONCE)
+		forward(w, m);
+	else
+		router_later(w, m);
+}
+
+static int
+is_any(const struct msg *m)
+{
+	return (m->kind == MSG_READ &&
+		   CONTAINER_OF(m, struct vnode_read, msg)->any) ||
+	       (m->kind == MSG_LIST &&
+		   CONTAINER_OF(m, struct vnode_list, msg)->any);
+}
+
+void
+router_settle(struct router_worker *w, struct msg *m, const uint8_t node[16])
+{
+	struct router *r = w->router;
+	uint8_t *leader = w->leaders[request_group(m)];
+	int result = *request_result(m);
+	int here = memcmp(node, r->self, 16) == 0;
+
+	if (result == -ERR_NOTLEADER) {
+		memcpy(leader, request_leader(m), 16);
+		if (memcmp(leader, node, 16) == 0)
+			memset(leader, 0, 16);
+		again(w, m);
+	} else if (result == -ERR_STOPPING && !here) {
+		memset(leader, 0, 16);
+		again(w, m);
+	} else {
+		if (result == 0 && !is_any(m))
+			memcpy(leader, node, 16);
+		else if (result == -ERR_UNAVAILABLE)
+			memset(leader, 0, 16);
+		router_deliver(m, result);
+	}
+}
+
+static void
+answered_here(struct msg *m)
+{
+	struct router_worker *w = &((struct router *)m->via)->workers[m->from];
+
+	w->n_out--;
+	router_settle(w, m, w->router->self);
+}
+
+/* --- requests ------------------------------------------------------------- */
+
+static void
+forward(struct router_worker *w, struct msg *m)
+{
+	struct router *r = w->router;
+	const struct env_post *post = &r->env->post;
+	const uint8_t *node = choose(w, m);
+	uint32_t group = request_group(m);
+
+	if (!node) {
+		router_later(w, m);
+	} else if (memcmp(node, r->self, 16) == 0) {
+		m->answer = 0;
+		m->fn = answered_here;
+		w->n_out++;
+		post->to_worker(post->ctx, group % post->n_workers, m);
+	} else if (router_call(w, m, node)) {
+		m->tries += AT_ONCE; /* nothing was sent */
+		router_later(w, m);
+	}
+}
+
+void
+router_send(void *ctx, uint32_t group, struct msg *m)
+{
+	struct router *r = ctx;
+	struct router_worker *w = &r->workers[m->from];
+
+	ASSERT(request_group(m) == group && group < r->n_groups);
+	m->then = m->fn;
+	m->via = r;
+	m->tries = 0;
+	m->deadline_us = router_now(r) + r->timeout_us;
+	forward(w, m);
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static struct msg *
+take_later(struct router_worker *w)
+{
+	struct msg *m = w->later;
+
+	w->later = NULL;
+	w->last_later = &w->later;
+	return m;
+}
+
+void
+router_tick(struct router *r, uint32_t worker)
+{
+	struct router_worker *w = &r->workers[worker];
+	struct msg *m, *next;
+
+	router_calls_tick(w);
+	for (m = take_later(w); m; m = next) {
+		next = m->next;
+		if (w->stopping || router_now(r) >= m->deadline_us)
+			router_deliver(m, -ERR_UNAVAILABLE);
+		else
+			forward(w, m);
+	}
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+struct router *
+router_new(const struct router_config *config)
+{
+	struct router *r = mem_zalloc(sizeof(*r));
+	uint32_t n = config->env->post.n_workers;
+
+	if (!r)
+		return NULL;
+	r->env = config->env;
+	r->peers = config->peers;
+	r->n_groups = config->n_groups;
+	r->timeout_us = config->timeout_us;
+	memcpy(r->self, config->self, 16);
+	r->workers = mem_calloc(n, sizeof(*r->workers));
+	if (!r->workers)
+		return router_free(r);
+	for (uint32_t i = 0; i < n; i++) {
+		struct router_worker *w = &r->workers[i];
+
+		w->router = r;
+		w->id = i;
+		w->last_later = &w->later;
+		list_init(&w->calls);
+		w->leaders = mem_zalloc(16 * (size_t)r->n_groups);
+		if (!w->leaders)
+			return router_free(r);
+	}
+	return r;
+}
+
+struct router *
+router_free(struct router *r)
+{
+	if (!r)
+		return NULL;
+	for (uint32_t i = 0; r->workers && i < r->env->post.n_workers; i++) {
+		mem_free(r->workers[i].leaders);
+		mem_free(r->workers[i].slots);
+		ring_unref(r->workers[i].ring);
+	}
+	mem_free(r->workers);
+	return mem_free(r);
+}
+
+void
+router_set_ring(struct router *r, uint32_t worker, struct ring *ring)
+{
+	struct router_worker *w = &r->workers[worker];
+	struct ring *old = w->ring;
+
+	w->ring = ring_ref(ring);
+	ring_unref(old);
+}
+
+void
+router_stop(struct router *r, uint32_t worker)
+{
+	struct router_worker *w = &r->workers[worker];
+
+	w->stopping = 1;
+	router_tick(r, worker);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* Nodes that join, plan, commit, lose members and get them back. */
+#include <criterion/criterion.h>
+
+#include "src/base/err.h"
+#include "tests/node/cluster_rig.h"
+
+TestSuite(cluster, .timeout = 120);
+
+#define STREAMS 12
+
+static const char *
+stream_name(int i)
+{
+	static char names[STREAMS][16];
+
+	snprintf(names[i], sizeof(names[i]), "s%d", i);
+	return names[i];
+}
+
+/* Events FROM..TO of each stream, through each node in turn. */
+static void
+put_all(struct rig *rig, uint32_t n_nodes, uint32_t from, uint32_t to)
+{
+	for (uint32_t nth = from; nth <= to; nth++)
+		for (int i = 0; i < STREAMS; i++) {
+			struct member *m =
+			    &rig->at[(nth + (uint32_t)i) % n_nodes];
+			int64_t seq = rig_put(m, stream_name(i), nth);
+
+			cr_assert_eq(seq, nth, "%s through %s: %s",
+			    stream_name(i), m->name,
+			    seq < 0 ? err_text((int)seq) : "another seqnum");
+		}
+}
+
+static void
+check_all(struct rig *rig, uint32_t n_nodes, uint32_t n)
+{
+	for (int i = 0; i < STREAMS; i++)
+		for (uint32_t k = 0; k < n_nodes; k++)
+			if (rig->at[k].core && !rig->at[k].cut)
+				cr_assert_eq(
+				    rig_read(&rig->at[k], stream_name(i)), n,
+				    "%s through %s", stream_name(i),
+				    rig->at[k].name);
+}
+
+static void
+join_all(struct rig *rig)
+{
+	for (uint32_t i = 1; i < RIG_NODES; i++)
+		cr_assert_eq(rig_join(&rig->at[i], &rig->at[0]), ADMIN_OK);
+	rig_run_for(rig, 3 * SECOND);
+}
+
+static void
+form(struct rig *rig)
+{
+	join_all(rig);
+	cr_assert_eq(rig_plan(&rig->at[1]), RING_OK);
+	cr_assert_eq(rig_commit(&rig->at[2]), RING_OK);
+	rig_wait_settled(rig, (int[]){4, 4, 4, 4});
+}
+
+Test(cluster, four_nodes_become_one_database_while_events_are_written)
+{
+	struct rig *rig = rig_new();
+
+	put_all(rig, 1, 1, 5);
+	join_all(rig);
+	put_all(rig, 4, 6, 10); /* through those that are joining as well */
+	cr_assert_eq(rig_plan(&rig->at[1]), RING_OK);
+	cr_assert_eq(rig_commit(&rig->at[2]), RING_OK);
+	put_all(rig, 4, 11, 20);
+	rig_wait_settled(rig, (int[]){4, 4, 4, 4});
+	put_all(rig, 4, 21, 25);
+	check_all(rig, 4, 25);
+}
+
+Test(cluster, any_one_node_may_die_and_come_back)
+{
+	struct rig *rig = rig_new();
+	uint32_t nth = 1;
+
+	form(rig);
+	put_all(rig, 4, nth, nth + 1);
+	nth += 2;
+	for (uint32_t k = 0; k < RIG_NODES; k++) {
+		struct member *down = &rig->at[k];
+
+		rig_kill(down);
+		rig_run_for(rig, 4 * SECOND);
+		for (int i = 0; i < STREAMS; i++)
+			cr_assert_eq(rig_put(&rig->at[(k + 1) % RIG_NODES],
+					 stream_name(i), nth),
+			    nth, "without %s", down->name);
+		nth++;
+		rig_start(down);
+		rig_run_for(rig, 3 * SECOND);
+		put_all(rig, 4, nth, nth);
+		nth++;
+	}
+	check_all(rig, 4, nth - 1);
+}
+
+Test(cluster, joined_nodes_go_back_when_it_is_cleared_and_may_join_again)
+{
+	struct rig *rig = rig_new();
+	uint8_t own[16];
+
+	memcpy(own, rig->at[1].identity.cluster_id, 16);
+	cr_assert_eq(rig_join(&rig->at[1], &rig->at[0]), ADMIN_OK);
+	rig_run_for(rig, 3 * SECOND);
+	cr_assert_eq(rig_clear(&rig->at[0]), RING_OK);
+	rig_run_for(rig, 5 * SECOND);
+	cr_assert_arr_eq(rig->at[1].identity.cluster_id, own, 16);
+	cr_assert_eq(rig_ring(&rig->at[1])->n_members, 1);
+	cr_assert_eq(rig_put(&rig->at[1], "own", 1), 1);
+	for (uint32_t i = 2; i < 4; i++)
+		cr_assert_eq(rig_join(&rig->at[i], &rig->at[0]), ADMIN_OK);
+	rig_run_for(rig, 3 * SECOND);
+	cr_assert_eq(rig_plan(&rig->at[0]), RING_OK);
+	cr_assert_eq(rig_commit(&rig->at[0]), RING_OK);
+	rig_wait_settled(rig, (int[]){RIG_ANY, RIG_NONE, RIG_ANY, RIG_ANY});
+}
+
+Test(cluster, a_plan_that_no_longer_fits_is_not_carried_out)
+{
+	struct rig *rig = rig_new();
+
+	cr_assert_eq(rig_plan(&rig->at[0]), RING_NOTHING_STAGED);
+	cr_assert_eq(rig_join(&rig->at[1], &rig->at[0]), ADMIN_OK);
+	cr_assert_eq(rig_commit(&rig->at[0]), RING_NOTHING_PLANNED);
+	cr_assert_eq(rig_plan(&rig->at[0]), RING_OK);
+	cr_assert_eq(rig_join(&rig->at[2], &rig->at[0]), ADMIN_OK);
+	cr_assert_eq(rig_commit(&rig->at[0]), RING_PLAN_CHANGED);
+}
+
+Test(cluster, a_node_that_leaves_gives_all_away_and_ends)
+{
+	struct rig *rig = rig_new();
+
+	form(rig);
+	put_all(rig, 4, 1, 5);
+	cr_assert_eq(rig_leave(&rig->at[0], rig->at[1].name), RING_OK);
+	cr_assert_eq(rig_plan(&rig->at[0]), RING_OK);
+	cr_assert_eq(rig_commit(&rig->at[0]), RING_OK);
+	put_all(rig, 1, 6, 8);
+	rig_wait_settled(rig, (int[]){RIG_ANY, RIG_NONE, RIG_ANY, RIG_ANY});
+	rig_run_for(rig, 10 * SECOND);
+	cr_assert(rig->at[1].exited);
+	check_all(rig, 1, 8);
+}
