@@ -177,7 +177,6 @@ append(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 	    m->index + m->n < r->log.base) {
 		drop_entries(r, m, 0, m->n);
 		if (m->index < r->log.base) {
-			r->verified = r->log.base; /* committed: equal */
 			send_ack(r, fx);
 		} else {
 			reject(r, m, fx);

@@ -22,12 +22,16 @@ window_is_full(const struct raft *r, const struct peer *p)
 }
 
 /* Whatever P has forgotten that it promised, nobody can build on it: all others
- * have confirmed this leader since, and the term has committed something. */
+ * have confirmed this leader since, and the term has committed something.  Not
+ * while members change: one whose removal is not committed is asked no more, but
+ * may lead by a vote of P. */
 static int
 may_heal(const struct raft *r, const struct peer *p)
 {
 	if (MUTANT(r, HEALED_BY_ANY_LEADER))
 		return 1;
+	if (r->members_index > r->commit && !MUTANT(r, HEALED_IN_A_CHANGE))
+		return 0;
 	for (uint32_t i = 0; i < r->n_peers; i++) {
 		const struct peer *other = &r->peers[i];
 
@@ -332,13 +336,13 @@ on_progress(struct raft *r, struct peer *p, uint64_t match)
 }
 
 /* A damaged replica has lost what it had: it is sent everything again, and
- * counts for nothing until it is whole.  0: it was sent before that. */
+ * counts for nothing until it is whole.  0: it was sent before that, and may
+ * come as late as it likes. */
 static int
 on_uncounted(struct raft *r, struct peer *p, const struct raft_msg *m)
 {
 	if (!m->uncounted) {
-		if (p->uncounted && m->round < p->heal_round &&
-		    !MUTANT(r, OLD_ACKS_OF_DAMAGED))
+		if (m->round < p->heal_round && !MUTANT(r, OLD_ACKS_OF_DAMAGED))
 			return 0;
 		p->uncounted = 0;
 		return 1;

@@ -290,6 +290,17 @@ raft_promote(struct raft *r, raft_id id, struct raft_effects *fx)
 	return 0;
 }
 
+/* One that counts for nothing until the others have confirmed the leader. */
+static int
+has_damaged_but(const struct raft *r, raft_id id)
+{
+	for (uint32_t i = 0; i < r->n_peers; i++)
+		if (r->peers[i].id != id && r->peers[i].voter &&
+		    r->peers[i].uncounted)
+			return 1;
+	return 0;
+}
+
 int
 raft_remove(struct raft *r, raft_id id, struct raft_effects *fx)
 {
@@ -302,6 +313,8 @@ raft_remove(struct raft *r, raft_id id, struct raft_effects *fx)
 	if (i == n ||
 	    (r->members->at[i].voter && members_count_voters(r->members) == 1))
 		return -ERR_INVAL;
+	if (r->members->at[i].voter && has_damaged_but(r, id))
+		return -ERR_BUSY;
 	copy_members(r, at);
 	at[i] = at[n - 1];
 	change_to(r, n - 1, at, fx);

@@ -37,6 +37,7 @@
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
 	X(HEALED_BY_ANY_LEADER)                                                \
+	X(HEALED_IN_A_CHANGE)                                                  \
 	X(OLD_ACKS_OF_DAMAGED)                                                 \
 	X(READ_WITHOUT_ROUND)                                                  \
 	X(READ_CONFIRMED_BY_OLD_ROUND)                                         \

@@ -434,8 +434,11 @@ raft_free(struct raft *r)
 void
 raft_compact(struct raft *r, uint64_t index)
 {
-	if (!r->failed && index <= r->applied && index > r->log.base)
-		log_compact(r, index);
+	if (r->failed || index > r->applied || index <= r->log.base)
+		return;
+	log_compact(r, index);
+	if (r->verified < index) /* committed: every leader has it */
+		r->verified = index;
 }
 
 void

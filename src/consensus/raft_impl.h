@@ -33,7 +33,7 @@ struct peer {
 	int answered;         /* in this term */
 	uint64_t uncounted;   /* the run of it that is damaged: what it has
 				 counts for nothing */
-	uint64_t heal_round;  /* uncounted: the round that began then */
+	uint64_t heal_round;  /* that began when it was last found damaged */
 	uint64_t match, next; /* durable and equal there; to be sent next */
 	uint64_t sent_bytes;  /* STREAM: of match + 1 .. next - 1 in the log */
 	uint64_t round;       /* newest read round it answered */
