@@ -154,6 +154,79 @@ chaos_mute(struct sim *s, struct sim_node *n, int mute)
 		sim_schedule(s, EV_HEARD, slot, sim_below(s, 800000));
 }
 
+/* One that leads in an older term. */
+static struct sim_node *
+deposed(struct sim *s, const struct sim_node *n)
+{
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *old = &s->nodes[i];
+
+		if (old != n && old->up && !old->stopped &&
+		    raft_role(old->raft) == RAFT_LEADER &&
+		    raft_term(old->raft) < raft_term(n->raft))
+			return old;
+	}
+	return NULL;
+}
+
+/* Somebody else, who is up. */
+static struct sim_node *
+third(struct sim *s, const struct sim_node *a, const struct sim_node *b)
+{
+	uint32_t from = (uint32_t)sim_below(s, SIM_NODES);
+
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		struct sim_node *n = &s->nodes[(from + i) % SIM_NODES];
+
+		if (n != a && n != b && n->up)
+			return n;
+	}
+	return NULL;
+}
+
+static void
+cut_both(struct sim *s, uint32_t a, uint32_t b, uint8_t cut)
+{
+	s->cut[a][b] = s->cut[b][a] = cut;
+}
+
+/*
+ * Who was deposed sleeps through it, and finds a voter that has forgotten who
+ * leads now, since its journal is damaged: does that one's word count?  It must
+ * happen at once, or the deposed one knows by the time that it is deposed.
+ */
+void
+chaos_plot(struct sim *s, struct sim_node *n)
+{
+	struct sim_node *old = deposed(s, n);
+	struct sim_node *voter = old ? third(s, n, old) : NULL;
+	uint64_t at = 5000 + sim_below(s, 60000);
+
+	if (!voter)
+		return;
+	sim_trace(s, "n%d sleeps while n%d leads", (int)old->id, (int)n->id);
+	old->stopped = 1;
+	cut_both(s, sim_slot(s, old), sim_slot(s, n), 1);
+	cut_both(s, sim_slot(s, old), sim_slot(s, voter), 1);
+	if (sim_chance(s, 500))
+		people_remove(s, old, n->id);
+	sim_schedule(s, EV_FORGET, sim_slot(s, voter), at)->from_slot =
+	    sim_slot(s, old);
+	sim_schedule(s, EV_MUTE, sim_slot(s, n), at);
+	sim_schedule(s, EV_RESUME, sim_slot(s, old), at + 1000);
+}
+
+void
+chaos_forget(struct sim *s, struct sim_node *n, uint32_t old)
+{
+	cut_both(s, sim_slot(s, n), old, 0);
+	if (s->quiet || !may_lose_one(s))
+		return;
+	node_crash(s, n);
+	disk_damage(s, n);
+	sim_schedule(s, EV_START, sim_slot(s, n), 100 + sim_below(s, 1000));
+}
+
 static void
 has_room(struct sim *s, struct sim_node *n)
 {

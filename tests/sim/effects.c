@@ -38,6 +38,8 @@ role(struct sim *s, struct sim_node *n)
 		return;
 	if (s->operators > 2 && sim_chance(s, 500))
 		sim_schedule(s, EV_OPERATOR, sim_slot(s, n), sim_below(s, 500));
+	if (s->reckless && sim_chance(s, 700))
+		chaos_plot(s, n);
 	if (sim_chance(s, s->hunted))
 		sim_schedule(s, sim_chance(s, 600) ? EV_CRASH : EV_MUTE,
 		    sim_slot(s, n),

@@ -4,6 +4,14 @@
 
 #include "tests/sim/sim.h"
 
+static uint64_t
+duration(struct sim *s)
+{
+	if (s->o.hostile && !s->quiet && sim_chance(s, 50))
+		return sim_below(s, 3000000); /* until it is of another life */
+	return sim_below(s, sim_chance(s, 500) ? 3000 : s->straggling_us / 4);
+}
+
 void
 fill_begin(struct sim *s, struct sim_node *leader, raft_id peer)
 {
@@ -17,9 +25,8 @@ fill_begin(struct sim *s, struct sim_node *leader, raft_id peer)
 	if (!m)
 		return;
 	check_fill(s, leader, peer);
-	ev = sim_schedule(s, EV_FILL, to ? sim_slot(s, to) : 0,
-	    500 +
-		sim_below(s, sim_chance(s, 500) ? 3000 : s->straggling_us / 4));
+	ev = sim_schedule(
+	    s, EV_FILL, to ? sim_slot(s, to) : 0, 500 + duration(s));
 	memcpy(ev->name, m->node, sizeof(ev->name));
 	ev->msg.to = peer;
 	ev->from_slot = sim_slot(s, leader);
@@ -39,7 +46,7 @@ has_replica(struct sim *s, struct sim_node *n, raft_id id)
 {
 	if (n->id == id)
 		return n->up;
-	if (id <= n->newest)
+	if (id <= n->newest && !HAS_MUTANT(s, OLD_GENERATION_ACCEPTED))
 		return 0;
 	node_remove(s, n);
 	node_create(s, n, id);

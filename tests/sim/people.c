@@ -134,6 +134,12 @@ remove_any(struct sim *s, struct sim_node *n)
 		change(s, n, REMOVE, m->at[sim_below(s, m->n)].id, NULL);
 }
 
+void
+people_remove(struct sim *s, struct sim_node *leader, raft_id id)
+{
+	change(s, leader, REMOVE, id, NULL);
+}
+
 /* Once the faults are over somebody takes away who cannot come back. */
 static void
 remove_lost(struct sim *s)

@@ -154,6 +154,9 @@ handle_live(struct sim *s, struct sim_event *ev)
 	case EV_HEARD:
 		chaos_mute(s, n, 0);
 		break;
+	case EV_FORGET:
+		chaos_forget(s, n, ev->from_slot);
+		break;
 	case EV_OPERATOR:
 		people_watch(s, n);
 		break;

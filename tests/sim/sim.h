@@ -26,6 +26,7 @@
 #define SIM_MUTANTS(X)                                                         \
 	X(MANIFEST_WITHOUT_VOTE)                                               \
 	X(FILL_WITHOUT_CUT)                                                    \
+	X(OLD_GENERATION_ACCEPTED)                                             \
 	X(SYNC_TRIED_AGAIN)
 
 enum sim_mutant {
@@ -112,6 +113,7 @@ enum sim_event_type {
 	EV_CRASH,
 	EV_MUTE, /* nothing leaves it any more, for some time */
 	EV_HEARD,
+	EV_FORGET,   /* it dies, and its journal loses something */
 	EV_OPERATOR, /* somebody watches who becomes leader */
 };
 
@@ -258,6 +260,8 @@ void net_event_free(struct sim_event *ev);
 void people_tick(struct sim *s);
 /* N was just elected: what can go wrong then? */
 void people_watch(struct sim *s, struct sim_node *n);
+/* Whoever else is damaged. */
+void people_remove(struct sim *s, struct sim_node *leader, raft_id id);
 void people_found_group(struct sim *s);
 
 /* --- fills.c -------------------------------------------------------------- */
@@ -271,6 +275,10 @@ void fill_unknown(struct sim *s, struct sim_event *ev);
 void chaos_begin(struct sim *s);
 void chaos_tick(struct sim *s);
 void chaos_end(struct sim *s);
+/* N was elected, and an older leader does not know it yet. */
+void chaos_plot(struct sim *s, struct sim_node *n);
+/* Part of a plot: N forgets whom it follows, and hears slot OLD again. */
+void chaos_forget(struct sim *s, struct sim_node *n, uint32_t old);
 void chaos_mute(struct sim *s, struct sim_node *n, int mute);
 /* The process dies, and is back soon. */
 void chaos_crash(struct sim *s, struct sim_node *n);
