@@ -200,6 +200,17 @@ reseal_ring(uint8_t *p, size_t n)
 	ASSERT(EVP_Digest(p, n - 32, p + n - 32, &k, EVP_sha256(), NULL) == 1);
 }
 
+/* The hash of what a body carries. */
+void
+reseal_gossip(uint8_t *p, size_t n)
+{
+	unsigned k = 32;
+
+	if (n > 72)
+		ASSERT(EVP_Digest(p + 72, n - 72, p + 40, &k, EVP_sha256(),
+			   NULL) == 1);
+}
+
 void
 reseal_node_id(uint8_t *p, size_t n)
 {

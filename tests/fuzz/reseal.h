@@ -22,6 +22,7 @@ void reseal_wire(uint8_t *p, size_t n);
 void reseal_segment(uint8_t *p, size_t n);
 void reseal_records(uint8_t *p, size_t n, size_t from);
 void reseal_ring(uint8_t *p, size_t n);
+void reseal_gossip(uint8_t *p, size_t n);
 void reseal_node_id(uint8_t *p, size_t n);
 
 #endif

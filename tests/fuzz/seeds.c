@@ -5,6 +5,7 @@
  */
 #include <sys/stat.h>
 
+#include "ring/gossip.h"
 #include "ring/ring_file.h"
 #include "src/base/assert.h"
 #include "src/base/le.h"
@@ -252,6 +253,48 @@ seed_ring(void)
 }
 
 static void
+write_gossip(const struct gossip *g, enum gossip_kind kind, const char *name)
+{
+	struct gossip_message m = {.kind = kind, .epoch = g->ring->epoch};
+	struct buf b, ring;
+
+	buf_init(&b, GOSSIP_MAX);
+	buf_init(&ring, RING_ENCODED_MAX);
+	if (kind == GOSSIP_BODY)
+		ring_encode(g->ring, &ring);
+	m.ring = buf_slice(&ring);
+	memcpy(m.cluster_id, g->ring->cluster_id, sizeof(m.cluster_id));
+	memcpy(m.hash, g->hash, sizeof(m.hash));
+	gossip_encode(&m, &b);
+	seed_write("gossip", name, buf_slice(&b), reseal_gossip);
+	buf_deinit(&b);
+	buf_deinit(&ring);
+}
+
+/* What nodes ahead of the target, with it and behind it say. */
+static void
+seed_gossip(void)
+{
+	static const uint8_t cluster[16] = "cluster", a[16] = "node a";
+	struct ring *r = ring_new(cluster, a, "a@10.0.0.1", 8, 3);
+	struct gossip g;
+
+	ASSERT(r);
+	for (r->epoch = 4; r->epoch <= 6; r->epoch++) {
+		ASSERT(gossip_init(&g, a, r) == 0);
+		for (int kind = GOSSIP_DIGEST; kind <= GOSSIP_BEAT; kind++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "%d-of-%d", kind,
+			    (int)r->epoch);
+			write_gossip(&g, (enum gossip_kind)kind, name);
+		}
+		gossip_deinit(&g);
+	}
+	ring_unref(r);
+}
+
+static void
 seed_identity(void)
 {
 	struct identity id;
@@ -281,6 +324,7 @@ main(int argc, char **argv)
 	seed_chunk("second", 1000, 17, 35000, 1);
 	seed_manifests();
 	seed_ring();
+	seed_gossip();
 	seed_identity();
 	seed_journals();
 	seed_stores();
