@@ -10,6 +10,7 @@
 #define WAIT_POLL_US 1000000
 #define WAIT_VIEW_US 5000000
 #define BAR_CELLS    40
+#define BAR_REST     38 /* columns beside it */
 
 static void
 say_change(struct command *c)
@@ -62,14 +63,13 @@ command_plan(struct command *c)
 
 static void look(struct command *c);
 
+/* Slots that are to move; behind a forced change, groups that are filled. */
 static uint32_t
 count_left(const struct admin_view *v)
 {
 	uint32_t n = ring_pending(v->ring);
 
-	if (n == 0 && (v->n_queued || v->n_transfers))
-		n = 1;
-	return n;
+	return n ? n : v->n_queued + v->n_transfers;
 }
 
 static int
@@ -82,20 +82,29 @@ is_leaving(const struct admin_view *v)
 	return 0;
 }
 
+/* It must fit on one line, or it is not written over by the next one. */
+static uint32_t
+bar_width(const struct command *c)
+{
+	if (c->columns == 0 || c->columns >= BAR_CELLS + BAR_REST)
+		return BAR_CELLS;
+	return c->columns > BAR_REST ? c->columns - BAR_REST : 1;
+}
+
 static void
 show_bar(struct command *c, uint32_t left)
 {
-	uint32_t done = c->most_left - left;
-	uint32_t cells =
-	    c->most_left ? done * BAR_CELLS / c->most_left : BAR_CELLS;
+	uint32_t done = c->most_left - left, width = bar_width(c);
+	uint32_t cells;
 
-	if (!c->terminal || c->json)
+	if (!c->terminal || c->json || c->most_left == 0)
 		return;
+	cells = (uint32_t)((uint64_t)done * width / c->most_left);
 	buf_add_str(&c->out, "\r|");
 	layout_fill(&c->out, '=', cells);
-	layout_fill(&c->out, ' ', BAR_CELLS - cells);
+	layout_fill(&c->out, ' ', width - cells);
 	buf_printf(&c->out, "| %3u%%  %u of %u partitions moved",
-	    c->most_left ? done * 100 / c->most_left : 100, done, c->most_left);
+	    (uint32_t)(done * 100ull / c->most_left), done, c->most_left);
 	c->bar_shown = 1;
 	command_flush(c);
 }
@@ -130,8 +139,7 @@ seen(struct command *c)
 		command_pause(c, WAIT_POLL_US, look);
 		return;
 	}
-	if (c->most_left)
-		show_bar(c, 0);
+	show_bar(c, 0);
 	end_bar(c);
 	buf_add_str(&c->out, "All transfers are done\n");
 	command_end(c, 0);

@@ -22,7 +22,7 @@
 #define RESTART_WAIT_MS 10000 /* a node that joins opens its store anew */
 #define RETRY_MS        100
 /* A little more than the node's own limit, whose word is the better one. */
-#define SILENCE_MS 65000
+#define SILENCE_MS 62000
 
 extern char **environ;
 

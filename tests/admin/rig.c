@@ -176,9 +176,9 @@ rig_free(struct rig *rig)
 }
 
 static void
-begin(struct rig *rig, const char *line, int terminal)
+begin(struct rig *rig, const char *line, uint32_t columns)
 {
-	struct admin_request q = {.terminal = terminal, .columns = 80};
+	struct admin_request q = {.terminal = columns != 0, .columns = columns};
 
 	while (*line) {
 		size_t n = strcspn(line, " ");
@@ -203,9 +203,9 @@ rig_begin(struct rig *rig, const char *line)
 }
 
 void
-rig_begin_terminal(struct rig *rig, const char *line)
+rig_begin_terminal(struct rig *rig, const char *line, uint32_t columns)
 {
-	begin(rig, line, 1);
+	begin(rig, line, columns);
 }
 
 static int

@@ -39,7 +39,8 @@ struct rig *rig_new(void);
 void rig_free(struct rig *rig);
 /* Starts LINE, words between blanks, and runs all that can run at once. */
 void rig_begin(struct rig *rig, const char *line);
-void rig_begin_terminal(struct rig *rig, const char *line);
+/* On a terminal of COLUMNS. */
+void rig_begin_terminal(struct rig *rig, const char *line, uint32_t columns);
 /* The same, and runs it to its end; its exit code. */
 int rig_run(struct rig *rig, const char *line);
 /* Time passes. */

@@ -357,7 +357,7 @@ Test(command, commit_waits_until_all_has_moved)
 	SAYS(rig, "cluster commit --wait", 0,
 	    "Cluster changes committed\nAll transfers are done\n");
 	cr_assert_eq(rig->n_views, 3);
-	rig_begin_terminal(rig, "cluster commit --wait");
+	rig_begin_terminal(rig, "cluster commit --wait", 80);
 	rig_pass(rig, 10000000);
 	cr_assert_eq(rig->code, 0);
 	cr_assert_str_eq(rig->text,
@@ -368,6 +368,9 @@ Test(command, commit_waits_until_all_has_moved)
 	    "partitions moved"
 	    "\r|========================================| 100%  32 of 32 "
 	    "partitions moved\nAll transfers are done\n");
+	rig_begin_terminal(rig, "cluster commit --wait", 42);
+	cr_assert_not_null(strstr(rig->text, "\r|    |   0%  0 of 32 "));
+	rig_pass(rig, 10000000);
 	SAYS(rig, "cluster commit --wait --format=json", 0,
 	    "{\"ok\":true,\"message\":\"Cluster changes committed\\n"
 	    "All transfers are done\"}\n");
