@@ -149,6 +149,19 @@ def test_a_node_that_is_not_there():
     assert admin(node, "services") == DEAD
 
 
+def test_a_node_that_opens_its_store_anew_is_waited_for():
+    with Node(IORIOD) as node:
+        path = f"{node.root}/data/control.sock"
+        os.rename(path, path + ".away")
+        p = subprocess.Popen([f"{node.root}/bin/iorio-admin", "services"],
+                             stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        assert p.poll() is None
+        os.rename(path + ".away", path)
+        assert p.communicate(timeout=10) == ("[iorio]\n", None)
+        assert p.returncode == 0
+
+
 def test_the_socket_is_for_the_user_of_the_node():
     with Node(IORIOD) as node:
         mode = os.stat(f"{node.root}/data/control.sock").st_mode
