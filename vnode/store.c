@@ -323,6 +323,7 @@ store_group(const struct store *s, uint32_t group, struct store_group *out)
 	out->here = 1;
 	out->leads = raft_role(g->raft) == RAFT_LEADER;
 	out->ready = replica_is_ready(v);
+	out->damaged = raft_damaged(g->raft);
 	out->term = raft_term(g->raft);
 	out->applied = g->applied_index;
 	out->commit = raft_commit(g->raft);

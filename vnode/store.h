@@ -89,6 +89,7 @@ struct store_stats {
 struct store_group {
 	int here; /* there is a replica */
 	int leads, ready;
+	int damaged; /* it neither votes nor counts: cluster.md 6.3 */
 	uint64_t generation, term, applied, commit, last;
 	uint8_t leader[16]; /* zeros: not known */
 	struct entry_members members;

@@ -17,7 +17,8 @@
  *		 6  u16  group
  *		 8  u64  replica it is from, u64 replica it is for
  *		24  u64  term, u64 index, u64 log term, u64 commit, u64 round
- *		64  u32  entries, u32 0, u64 0
+ *		64  u32  entries, u32 0
+ *		72  u64  which run of a damaged replica: uncounted, heal
  *		80       entries
  *
  *	entry	 0  u64  term
@@ -67,7 +68,7 @@ wire_put_message(uint8_t out[WIRE_MESSAGE_BYTES], const struct wire_message *m,
 	p = le_put64(p, m->round);
 	p = le_put32(p, m->n);
 	p = le_put32(p, 0);
-	le_put64(p, 0);
+	le_put64(p, m->uncounted ? m->uncounted : m->heal);
 }
 
 void
@@ -92,6 +93,7 @@ int
 wire_next(struct wire_reader *r, struct wire_message *out)
 {
 	const uint8_t *p = r->in.p;
+	uint64_t run;
 	uint32_t n;
 
 	if (r->in.n == 0)
@@ -101,12 +103,15 @@ wire_next(struct wire_reader *r, struct wire_message *out)
 	n = le_get32(p);
 	if (n < WIRE_MESSAGE_BYTES || n > r->in.n || n % 8)
 		return -ERR_CORRUPT;
+	run = le_get64(p + 72);
+	if (run == 0 && p[5] & (FLAG_UNCOUNTED | FLAG_HEAL))
+		return -ERR_CORRUPT;
 	*out = (struct wire_message){
 	    .type = p[4],
 	    .reject = (p[5] & FLAG_REJECT) != 0,
 	    .transfer = (p[5] & FLAG_TRANSFER) != 0,
-	    .uncounted = (p[5] & FLAG_UNCOUNTED) != 0,
-	    .heal = (p[5] & FLAG_HEAL) != 0,
+	    .uncounted = p[5] & FLAG_UNCOUNTED ? run : 0,
+	    .heal = p[5] & FLAG_HEAL ? run : 0,
 	    .group = le_get16(p + 6),
 	    .from = le_get64(p + 8),
 	    .to = le_get64(p + 16),

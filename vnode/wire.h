@@ -33,7 +33,8 @@ struct wire_message {
 	raft_id from, to;
 	uint64_t term, index, log_term, commit, round;
 	uint32_t n; /* entries, of an append */
-	int reject, transfer, uncounted, heal;
+	int reject, transfer;
+	uint64_t uncounted, heal; /* one of them, at most, is not 0 */
 	struct slice rest; /* behind the header: entries */
 };
 

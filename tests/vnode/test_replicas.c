@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "src/base/err.h"
+#include "src/base/le.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
 
@@ -192,7 +193,9 @@ take_used(void *arg, const char *name)
 	buf_init(&b, 1 << 20);
 	memdisk_read_all(f->node->md, path, &b);
 	if (b.n > 3 * 4096 && memcmp(b.p + 2 * 4096, "IOR1", 4) == 0 &&
-	    b.p[2 * 4096 + 20] == b.p[24] && /* of this life of the file */
+	    /* of this life of the file, which is not just recycled */
+	    b.p[2 * 4096 + 20] == b.p[24] &&
+	    le_get32(b.p + 24) == strtoul(name, NULL, 16) &&
 	    strcmp(path, f->path) > 0)
 		snprintf(f->path, sizeof(f->path), "%s", path);
 	buf_deinit(&b);
@@ -220,6 +223,7 @@ flip_journal(struct node *n)
 Test(replicas, one_whose_journal_is_damaged_is_whole_again_by_the_others)
 {
 	struct nodes *rig = nodes_new();
+	struct store_group g;
 	struct node *n;
 	int r;
 
@@ -233,8 +237,12 @@ Test(replicas, one_whose_journal_is_damaged_is_whole_again_by_the_others)
 	flip_journal(n);
 	nodes_put_many(rig, 241, 10);
 	nodes_start(n, 0);
+	store_group(n->store, 0, &g);
+	cr_assert(g.damaged);
 	nodes_run_for(rig, 10 * SECOND);
 	nodes_check_all(rig, 250);
+	store_group(n->store, 0, &g);
+	cr_assert_not(g.damaged);
 	/* It counts again: without another one the group goes on. */
 	for (int i = 0; i < N_NODES; i++)
 		if (&rig->nodes[i] != n && &rig->nodes[i] != nodes_leader(rig))

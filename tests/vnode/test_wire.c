@@ -56,7 +56,7 @@ make_frame(struct buf *b)
 	    .term = 4,
 	    .reject = 1,
 	    .transfer = 1,
-	    .uncounted = 1};
+	    .uncounted = 0x8877665544332211};
 	struct wire_message page = {
 	    .type = WIRE_FILL, .group = 3, .from = 1, .to = 12};
 	struct fill_message fm = {.op = FILL_CHUNK,
@@ -149,7 +149,8 @@ Test(wire, what_was_put_is_read)
 	cr_assert(
 	    e.term == 3 && slice_equal(e.payload, SLICE_LIT("more of it")));
 	cr_assert_eq(wire_next(&r, &m), 0);
-	cr_assert(m.reject && m.transfer && m.uncounted && m.n == 0);
+	cr_assert(m.reject && m.transfer && m.n == 0 &&
+		  m.uncounted == 0x8877665544332211);
 	cr_assert_eq(wire_next(&r, &m), 0);
 	cr_assert_eq(m.type, WIRE_FILL);
 	cr_assert_eq(fill_decode(m.rest, &fm), 0);
@@ -162,7 +163,7 @@ Test(wire, what_was_put_is_read)
 
 Test(wire, each_flag_arrives_as_itself)
 {
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < 12; i++) { /* uncounted or heal, not both */
 		struct wire_message m = an_append, got;
 		uint8_t frame[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES];
 		struct wire_reader r;
@@ -170,8 +171,8 @@ Test(wire, each_flag_arrives_as_itself)
 		m.n = 0;
 		m.reject = i & 1;
 		m.transfer = i >> 1 & 1;
-		m.uncounted = i >> 2 & 1;
-		m.heal = i >> 3 & 1;
+		m.uncounted = i & 4 ? 0x0123456789abcdef : 0;
+		m.heal = i & 8 ? 0xfedcba9876543210 : 0;
 		wire_put_frame(frame);
 		wire_put_message(
 		    frame + WIRE_FRAME_BYTES, &m, WIRE_MESSAGE_BYTES);
@@ -181,6 +182,21 @@ Test(wire, each_flag_arrives_as_itself)
 			  got.transfer == m.transfer &&
 			  got.uncounted == m.uncounted && got.heal == m.heal);
 	}
+}
+
+Test(wire, a_damaged_replica_that_does_not_say_which_run_it_is_is_refused)
+{
+	struct wire_message m = an_append, got;
+	uint8_t frame[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES];
+	struct wire_reader r;
+
+	m.n = 0;
+	m.uncounted = 1;
+	wire_put_frame(frame);
+	wire_put_message(frame + WIRE_FRAME_BYTES, &m, WIRE_MESSAGE_BYTES);
+	frame[WIRE_FRAME_BYTES + 72] = 0;
+	cr_assert_eq(wire_open(&r, SLICE(frame, sizeof(frame))), 0);
+	cr_assert_eq(wire_next(&r, &got), -ERR_CORRUPT);
 }
 
 Test(wire, a_frame_that_is_cut_is_refused)
