@@ -17,7 +17,8 @@
 #define STALL_MAX  30
 #define SWEEP_MIN  64 /* slots in conflict: fewer are repaired step by step */
 #define ROUNDS_MAX 4000
-#define PAIRS_MAX  2000000u /* looked at without a gain */
+#define PAIRS_MAX  2000000u  /* looked at without a gain */
+#define PAIRS_ALL  20000000u /* looked at: 60 ms of a slow core */
 
 struct step {
 	int64_t delta;
@@ -154,9 +155,9 @@ sweep(struct claim *c, uint16_t *at, const uint32_t *tabu)
 int
 claim_repair(struct claim *c)
 {
-	uint16_t *at = mem_calloc(c->q, 2 * sizeof(*at)), *best = at + c->q;
+	uint16_t *at = mem_calloc(c->q, 2 * sizeof(*at)), *best;
 	uint32_t *tabu = mem_calloc(c->q, sizeof(*tabu));
-	uint32_t stalled = 0, pairs = 0;
+	uint32_t stalled = 0, pairs = 0, in_all = 0;
 	int64_t least;
 
 	if (!at || !tabu) {
@@ -164,15 +165,18 @@ claim_repair(struct claim *c)
 		mem_free(tabu);
 		return -ERR_NOMEM;
 	}
+	best = at + c->q;
 	sweep(c, at, tabu);
 	least = c->cost;
 	memcpy(best, c->owner, c->q * sizeof(*best));
-	for (uint32_t round = 1; round <= ROUNDS_MAX; round++) {
+	for (uint32_t round = 1; round <= ROUNDS_MAX && in_all < PAIRS_ALL;
+	     round++) {
 		uint32_t n = candidates(c, at);
 		struct step s;
 
 		if (c->cost == c->least)
 			break;
+		in_all += n * c->q;
 		s = best_step(c, at, n, tabu, round);
 		pairs += n * c->q;
 		if (s.delta == INT64_MAX ||
