@@ -247,6 +247,7 @@ net_close(struct net *net)
 	if (net->wake_fd >= 0)
 		close(net->wake_fd);
 	pthread_mutex_destroy(&net->lock);
+	mem_free(net->mails);
 	mem_free(net->keys);
 	mem_free((void *)(uintptr_t)net->config.runtime_dir);
 	mem_free((void *)(uintptr_t)net->config.cookie);
@@ -336,7 +337,9 @@ new_net(struct os *os, const struct os_net_config *config)
 	net->budget.max = NET_PIECES_MAX;
 	atomic_init(&net->counter, 1);
 	pthread_mutex_init(&net->lock, NULL);
-	if (net->config.cookie && net->config.runtime_dir && net->wake_fd >= 0)
+	net->mails = mem_calloc(os->config.n_workers, sizeof(*net->mails));
+	if (net->config.cookie && net->config.runtime_dir && net->mails &&
+	    net->wake_fd >= 0)
 		return net;
 	return net_close(net);
 }

@@ -10,8 +10,9 @@
  *          node for which it was sealed, and at most once.
  * Bounds:  OS_NET_MEMBERS_MAX members, OS_NET_STRANGERS_MAX strangers; what
  *          waits for a peer, for each channel, is refused from 4 MiB on and
- *          dropped after 2 seconds; frames that come in pieces hold 64 MiB in
- *          all, and 5 seconds.
+ *          dropped when nothing of it goes out for 2 seconds, or any of it for
+ *          10; frames that come in pieces hold 64 MiB in all, and 5 seconds
+ *          from piece to piece; a worker that is 64 MiB behind gets no more.
  * Thread:  said at each call.
  *
  * Before a node sends to another, each has had the other's boot (one start of
@@ -91,7 +92,7 @@ uint16_t os_net_port(const struct os *os);
 	X(bytes_sent, "their bytes")                                           \
 	X(frames_received, "messages that were taken")                         \
 	X(bytes_received, "their bytes")                                       \
-	X(dropped_busy, "frames that found too much waiting")                  \
+	X(dropped_busy, "frames that found too much waiting, here or there")   \
 	X(dropped_old, "messages that waited too long")                        \
 	X(dropped_unknown, "frames for peers that were not confirmed")         \
 	X(dropped_memory, "frames there was no memory for")                    \

@@ -26,9 +26,11 @@
 #define NET_PEERS_MAX   (OS_NET_MEMBERS_MAX + OS_NET_STRANGERS_MAX)
 #define NET_BODY_MAX    (WAY_MESSAGE_MAX - SEAL_BYTES)
 #define NET_OUTBOX_MAX  (4u << 20)
-#define NET_OUT_MAX_US  2000000
-#define NET_TELLS_MAX   16 /* that wait for one peer */
+#define NET_STUCK_US    2000000  /* nothing of what waits goes out */
+#define NET_OUT_MAX_US  10000000 /* that anything waits */
+#define NET_TELLS_MAX   16       /* that wait for one peer */
 #define NET_PIECES_MAX  (64u << 20)
+#define NET_MAIL_MAX    (64u << 20) /* that one worker has not come to */
 #define NET_RETIRED_MAX 8
 #define NET_NEVER       UINT64_MAX
 
@@ -43,12 +45,13 @@ struct net_out {
 	struct net_out *next;
 	void *message;
 	size_t bytes;
-	struct mono until;
+	struct mono since;
 };
 
 struct net_outbox {
 	struct net_out *first, **last;
 	size_t bytes;
+	struct mono moved; /* when it began, or something last went out */
 };
 
 /* What is told waits as it is: the boot of the receiver is not known yet. */
@@ -110,6 +113,18 @@ struct net_peer {
 	uint32_t n_tells;
 };
 
+/*
+ * What a worker has not come to yet: a mark is posted behind the frames now and
+ * then, and says when it arrives how far that is.
+ */
+struct net_mail {
+	struct msg mark;
+	uint64_t marked;        /* posted when the mark was */
+	uint64_t posted;        /* (T) bytes, since the start */
+	_Atomic(uint64_t) done; /* of them */
+	atomic_int is_out;      /* the mark is on its way */
+};
+
 struct net {
 	struct os *os;
 	struct os_net_config config; /* its texts are ours */
@@ -135,6 +150,7 @@ struct net {
 	struct net_tell *asked, **last_asked;  /* (L) not with its peer yet */
 	uint32_t n_asked;
 
+	struct net_mail *mails;               /* by worker */
 	struct pieces_budget budget;          /* (T) */
 	struct mono reported[NET_STAT_COUNT]; /* (T) */
 	uint64_t reported_n[NET_STAT_COUNT];  /* (T) */

@@ -247,10 +247,11 @@ wait_in_outbox(struct net *net, struct net_outbox *o, void *m, size_t bytes)
 		net_count(net, NET_dropped_memory, 1);
 		return -ERR_BUSY;
 	}
-	*out = (struct net_out){
-	    NULL, m, bytes, mono_add_us(net_now(net), NET_OUT_MAX_US)};
-	if (!o->first)
+	*out = (struct net_out){NULL, m, bytes, net_now(net)};
+	if (!o->first) {
+		o->moved = out->since;
 		net_wake(net); /* who watches for room from now on */
+	}
 	*o->last = out;
 	o->last = &out->next;
 	o->bytes += bytes;
@@ -278,6 +279,16 @@ net_put(struct net *net, struct net_peer *p, enum env_channel channel, void *m,
 	return 0;
 }
 
+/* When the first message of O is dropped, unless it has gone out. */
+static uint64_t
+expiry_us(const struct net_outbox *o)
+{
+	uint64_t old = o->first->since.us + NET_OUT_MAX_US;
+	uint64_t stuck = o->moved.us + NET_STUCK_US;
+
+	return stuck < old ? stuck : old;
+}
+
 /* What waits for P goes out as far as there is room.  The lock is held. */
 static void
 flush(struct net *net, struct net_peer *p, struct mono now)
@@ -291,9 +302,10 @@ flush(struct net *net, struct net_peer *p, struct mono now)
 			if (way_send(&p->ways[c], o->first->message))
 				break;
 			drop_first(o);
+			o->moved = now;
 			count_sent(net, bytes);
 		}
-		while (o->first && o->first->until.us <= now.us) {
+		while (o->first && expiry_us(o) <= now.us) {
 			way_message_free(o->first->message);
 			drop_first(o);
 			net_count(net, NET_dropped_old, 1);
@@ -392,9 +404,8 @@ net_ways_due_us(const struct net_peer *p)
 	uint64_t due = NET_NEVER;
 
 	for (int c = 0; c < NET_CHANNEL_COUNT; c++)
-		if (p->outboxes[c].first &&
-		    p->outboxes[c].first->until.us < due)
-			due = p->outboxes[c].first->until.us;
+		if (p->outboxes[c].first && expiry_us(&p->outboxes[c]) < due)
+			due = expiry_us(&p->outboxes[c]);
 	if (p->is_moved)
 		due = 0;
 	if (!p->is_known && p->looked_at.us + LOOK_US < due)

@@ -4,12 +4,16 @@
  *
  * Checks go from cheap to dear: what a stranger without the cookie sends is
  * refused by its head, or costs one opening.  The frames of one peer and
- * channel go to one worker, so they keep their order.
+ * channel go to one worker, so they keep their order; when it is far behind,
+ * they are dropped.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/os/net_impl.h"
+
+#define MARK_EVERY  (1u << 20)
+#define FRAME_BYTES 256 /* what a frame costs besides its bytes */
 
 static const uint8_t none[16];
 
@@ -63,14 +67,47 @@ free_key(struct net_key *k)
 /* --- frames --------------------------------------------------------------- */
 
 static void
+on_mark(struct msg *m)
+{
+	struct net_mail *mail = CONTAINER_OF(m, struct net_mail, mark);
+
+	atomic_store(&mail->done, mail->marked);
+	atomic_store(&mail->is_out, 0);
+}
+
+/* Room for N more bytes with worker W. */
+static int
+has_room(struct net *net, uint32_t w, size_t n)
+{
+	const struct env_post *post = &net->os->env.post;
+	struct net_mail *mail = &net->mails[w];
+	uint64_t waiting = mail->posted - atomic_load(&mail->done);
+
+	if (waiting >= MARK_EVERY && !atomic_load(&mail->is_out)) {
+		atomic_store(&mail->is_out, 1);
+		mail->marked = mail->posted;
+		mail->mark = (struct msg){.kind = MSG_CALL, .fn = on_mark};
+		post->to_worker(post->ctx, w, &mail->mark);
+	}
+	if (waiting + n > NET_MAIL_MAX)
+		return 0;
+	mail->posted += n;
+	return 1;
+}
+
+static void
 deliver(struct net *net, const struct seal_head *h, struct block *b)
 {
 	const struct env_post *post = &net->os->env.post;
-	struct net_frame *f = mem_zalloc(sizeof(*f));
+	/* Node ids are random; the key's last bit is the channel. */
+	uint32_t w =
+	    (h->sender[0] + h->number % NET_CHANNEL_COUNT) % post->n_workers;
+	int room = has_room(net, w, b->n + FRAME_BYTES);
+	struct net_frame *f = room ? mem_zalloc(sizeof(*f)) : NULL;
 
 	if (!f) {
 		block_unref(b);
-		net_count(net, NET_dropped_memory, 1);
+		net_count(net, room ? NET_dropped_memory : NET_dropped_busy, 1);
 		return;
 	}
 	f->msg.kind = MSG_FRAME;
@@ -78,10 +115,7 @@ deliver(struct net *net, const struct seal_head *h, struct block *b)
 	f->stranger = memcmp(h->cluster, none, 16) == 0;
 	f->block = b;
 	f->bytes = SLICE(b->p, b->n);
-	/* Node ids are random; the key's last bit is the channel. */
-	post->to_worker(post->ctx,
-	    (h->sender[0] + h->number % NET_CHANNEL_COUNT) % post->n_workers,
-	    &f->msg);
+	post->to_worker(post->ctx, w, &f->msg);
 }
 
 /* B holds the body of a piece; takes it. */

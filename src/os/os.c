@@ -136,9 +136,9 @@ os_close(struct os *os)
 {
 	if (!os)
 		return NULL;
-	net_close(os->net);
 	for (uint32_t i = 0; os->workers && i < os->config.n_workers; i++)
 		loop_deinit(&os->workers[i]);
+	net_close(os->net);
 	lanes_deinit(os);
 	disk_close_root(os);
 	mem_free(os->workers);

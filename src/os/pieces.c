@@ -23,8 +23,8 @@ pieces_drop(struct pieces *p, struct pieces_budget *budget)
 }
 
 static void
-begin(struct pieces *p, struct pieces_budget *budget,
-    const struct piece_head *h, struct mono now)
+begin(
+    struct pieces *p, struct pieces_budget *budget, const struct piece_head *h)
 {
 	pieces_drop(p, budget);
 	if (h->total > budget->max - budget->bytes)
@@ -34,7 +34,6 @@ begin(struct pieces *p, struct pieces_budget *budget,
 		return;
 	budget->bytes += p->block->cap;
 	p->number = h->number;
-	p->since = now;
 }
 
 int
@@ -53,7 +52,7 @@ pieces_add(struct pieces *p, struct pieces_budget *budget, uint32_t max,
 	if (h.total > max || h.at > h.total || body.n > h.total - h.at)
 		return -ERR_CORRUPT;
 	if (h.at == 0)
-		begin(p, budget, &h, now);
+		begin(p, budget, &h);
 	b = p->block;
 	if (!b)
 		return PIECES_E_MORE;
@@ -63,6 +62,7 @@ pieces_add(struct pieces *p, struct pieces_budget *budget, uint32_t max,
 	}
 	memcpy(b->p + b->n, body.p, body.n);
 	b->n += (uint32_t)body.n;
+	p->since = now;
 	if (b->n < b->cap)
 		return PIECES_E_MORE;
 	budget->bytes -= b->cap;

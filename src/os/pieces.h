@@ -19,7 +19,7 @@
 #include "src/base/time.h"
 
 #define PIECE_HEAD_BYTES 16
-#define PIECES_MAX_US    5000000 /* from the first piece to the last */
+#define PIECES_MAX_US    5000000 /* until the next piece */
 
 struct pieces_budget {
 	size_t bytes; /* under way */
@@ -29,7 +29,7 @@ struct pieces_budget {
 struct pieces {
 	struct block *block; /* NULL: nothing under way */
 	uint64_t number;
-	struct mono since;
+	struct mono since; /* the last piece came */
 };
 
 struct piece_head {
