@@ -2,6 +2,8 @@
 /* net_rig - nodes that only send and keep frames. */
 #include "tests/os/net_rig.h"
 
+#include <poll.h>
+
 static void
 keep(struct rig *rig, uint32_t worker, struct net_frame *f)
 {
@@ -139,6 +141,17 @@ node_peers(struct node *n, struct node *const *others, uint32_t count)
 }
 
 void
+node_peer_at(struct node *n, const struct node *other, uint16_t port)
+{
+	struct os_net_peer peer = {0};
+
+	node_id(other, peer.id);
+	snprintf(peer.name, sizeof(peer.name), "%s", other->own_name);
+	snprintf(peer.address, sizeof(peer.address), "127.0.0.1:%u", port);
+	CHECK_EQ(os_net_set_peers(n->rig->os, &peer, 1), 0);
+}
+
+void
 node_pair(struct node *a, struct node *b)
 {
 	node_peers(a, &b, 1);
@@ -238,4 +251,90 @@ node_stats(const struct node *n)
 
 	os_net_stats(n->rig->os, &s);
 	return s;
+}
+
+/* --- relay ---------------------------------------------------------------- */
+
+void
+relay_inject(struct relay *r, const void *p, size_t n)
+{
+	void *m = way_message_new(n);
+
+	CHECK(m);
+	memcpy(m, p, n);
+	while (way_send(&r->out, m)) {
+		if (atomic_load(&r->stops)) {
+			way_message_free(m);
+			return;
+		}
+		rig_pause_us(200);
+	}
+	atomic_fetch_add(&r->n_handed, 1);
+}
+
+static void
+hand_on(struct relay *r, const uint8_t *p, size_t n)
+{
+	struct relay_message *kept = &r->kept[r->n_kept];
+	int is_hello = n > 5 && p[5] == SEAL_HELLO;
+
+	if (atomic_load(&r->n_kept) < 256) {
+		kept->p = malloc(n + 1);
+		CHECK(kept->p);
+		memcpy(kept->p, p, n);
+		kept->n = n;
+		atomic_fetch_add(&r->n_kept, 1);
+	}
+	if (is_hello || !atomic_load(&r->holds))
+		relay_inject(r, p, n);
+}
+
+static void *
+run_relay(void *arg)
+{
+	struct relay *r = arg;
+	void *m;
+	size_t n;
+
+	while (!atomic_load(&r->stops)) {
+		struct pollfd p = {r->in.fd, POLLIN, 0};
+
+		if (atomic_load(&r->pauses)) {
+			rig_pause_us(500);
+			continue;
+		}
+		if (poll(&p, 1, 5) == 1 && way_receive(&r->in, &m, &n) == 0) {
+			hand_on(r, m, n);
+			way_message_free(m);
+		}
+	}
+	return NULL;
+}
+
+void
+relay_start(struct relay *r, const struct node *to)
+{
+	char address[64];
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", node_port(to));
+	CHECK_EQ(way_in(&r->in, "127.0.0.1", &r->port), 0);
+	CHECK_EQ(way_out(&r->out, address), 0);
+	CHECK(!pthread_create(&r->thread, NULL, run_relay, r));
+}
+
+void
+relay_stop(struct relay *r)
+{
+	atomic_store(&r->stops, 1);
+	pthread_join(r->thread, NULL);
+	way_close(&r->in);
+	way_close(&r->out);
+	for (uint32_t i = 0; i < r->n_kept; i++)
+		free(r->kept[i].p);
+}
+
+int
+relay_is_frame(const struct relay *r, uint32_t i)
+{
+	return r->kept[i].p[5] != SEAL_HELLO;
 }

@@ -5,6 +5,8 @@
 #define TESTS_OS_NET_RIG_H
 
 #include "src/os/net.h"
+#include "src/os/seal.h"
+#include "src/os/way.h"
 #include "tests/os/rig.h"
 
 /* A condition that another thread or node brings about; a hang fails the test
@@ -43,6 +45,8 @@ uint16_t node_port(const struct node *n);
 void node_id(const struct node *n, uint8_t out[16]);
 /* The peers of N are the COUNT nodes of OTHERS, by their addresses. */
 void node_peers(struct node *n, struct node *const *others, uint32_t count);
+/* N's only peer is OTHER, at PORT of this machine. */
+void node_peer_at(struct node *n, const struct node *other, uint16_t port);
 /* A and B have each other. */
 void node_pair(struct node *a, struct node *b);
 
@@ -62,5 +66,32 @@ struct net_frame *node_frame(struct node *n, uint32_t i);
 /* Forgets what came. */
 void node_forget(struct node *n);
 struct os_net_stats node_stats(const struct node *n);
+
+/*
+ * One that stands between: what comes to its port it hands on, message by
+ * message, and keeps.
+ */
+struct relay_message {
+	uint8_t *p;
+	size_t n;
+};
+
+struct relay {
+	uint16_t port;
+	atomic_int holds; /* keeps frames without handing them on; not hellos */
+	atomic_int pauses; /* reads nothing */
+	atomic_uint n_kept, n_handed;
+	struct relay_message kept[256];
+	struct way in, out;
+	pthread_t thread;
+	atomic_int stops;
+};
+
+void relay_start(struct relay *r, const struct node *to);
+void relay_stop(struct relay *r);
+/* Puts the N bytes at P on the way to the receiver. */
+void relay_inject(struct relay *r, const void *p, size_t n);
+/* Whether the I-th that was kept is a frame, not a hello. */
+int relay_is_frame(const struct relay *r, uint32_t i);
 
 #endif

@@ -231,8 +231,8 @@ chosen(const char *name, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	const struct test *suites[] = {
-	    loop_tests, lane_tests, tcp_tests, disk_tests, net_tests};
+	const struct test *suites[] = {loop_tests, lane_tests, tcp_tests,
+	    disk_tests, net_tests, net_peers_tests, net_hostile_tests};
 	const size_t n_suites = sizeof(suites) / sizeof(suites[0]);
 	int n = 0, total = 0;
 
