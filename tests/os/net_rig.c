@@ -4,12 +4,22 @@
 
 #include <poll.h>
 
+#define PING 'p', 'i', 'n', 'g'
+
 static void
 keep(struct rig *rig, uint32_t worker, struct net_frame *f)
 {
 	struct node *n = rig->user;
 
 	(void)worker;
+	if (f->bytes.n == 8 && memcmp(f->bytes.p, (uint8_t[4]){PING}, 4) == 0) {
+		uint32_t number;
+
+		memcpy(&number, f->bytes.p + 4, 4);
+		atomic_store(&n->ping, number);
+		net_frame_free(f);
+		return;
+	}
 	if (n->stall) {
 		pthread_mutex_lock(n->stall);
 		pthread_mutex_unlock(n->stall);
@@ -211,25 +221,32 @@ node_must_send(struct node *from, const struct node *to,
 	}
 }
 
+/* One at a time, but for those that get lost. */
+static void
+ping(struct node *from, struct node *to)
+{
+	uint8_t p[8] = {PING};
+	uint32_t n;
+
+	for (;;) {
+		uint64_t start = rig_now_us();
+
+		n = ((uint32_t)from->number << 24) + ++from->pinged;
+		memcpy(p + 4, &n, 4);
+		node_must_send(from, to, NET_CONTROL, p, sizeof(p));
+		while (rig_now_us() - start < 50000) {
+			if (atomic_load(&to->ping) == n)
+				return;
+			rig_pause_us(200);
+		}
+	}
+}
+
 void
 node_await_peers(struct node *a, struct node *b)
 {
-	uint32_t had[2] = {a->n_frames, b->n_frames};
-
-	while (a->n_frames == had[0] || b->n_frames == had[1]) {
-		node_send(a, b, NET_CONTROL, "?", 1);
-		node_send(b, a, NET_CONTROL, "?", 1);
-		rig_pause_us(500);
-	}
-	/* What is still under way comes before an answer to it. */
-	node_must_send(a, b, NET_CONTROL, "!", 1);
-	node_must_send(b, a, NET_CONTROL, "!", 1);
-	AWAIT(a->n_frames > 0 &&
-	      node_frame(a, a->n_frames - 1)->bytes.p[0] == '!');
-	AWAIT(b->n_frames > 0 &&
-	      node_frame(b, b->n_frames - 1)->bytes.p[0] == '!');
-	node_forget(a);
-	node_forget(b);
+	ping(a, b);
+	ping(b, a);
 }
 
 struct net_frame *

@@ -30,7 +30,10 @@ struct node {
 	struct net_frame **frames; /* in the order they came; see node_frame */
 	uint32_t n_room;
 	atomic_uint n_frames, n_twins, n_lines;
+	atomic_uint
+	    ping; /* the last that came; pings are not with the frames */
 	char last_line[256];
+	uint32_t pinged;        /* the last that it sent */
 	pthread_mutex_t *stall; /* NULL, or what its workers wait for */
 };
 
@@ -58,7 +61,7 @@ int node_send(struct node *from, const struct node *to,
 /* Sends until it says 0. */
 void node_must_send(struct node *from, const struct node *to,
     enum env_channel channel, const void *p, size_t bytes);
-/* Until frames go both ways. */
+/* Until frames go both ways; none is under way then. */
 void node_await_peers(struct node *a, struct node *b);
 
 /* The I-th that came, waiting for it. */

@@ -79,8 +79,8 @@ a_stranger_that_becomes_a_member_needs_no_other_hello(void)
 	node_await_peers(&a, &b);
 	CHECK_EQ(tell(&a, b.own_name, "by its name"), -ERR_NOTFOUND);
 	CHECK_EQ(tell(&a, name, "as a member"), 0);
-	CHECK(is(node_frame(&b, 0), "as a member"));
-	CHECK_EQ(node_frame(&b, 0)->stranger, 1);
+	CHECK(is(node_frame(&b, 1), "as a member"));
+	CHECK_EQ(node_frame(&b, 1)->stranger, 1);
 	node_stop(&a);
 	node_stop(&b);
 	return NULL;
