@@ -22,7 +22,7 @@
 	X(INT, ring_size, "ring_size", "64", 8, 1024, 0)                       \
 	X(INT, workers, "workers", "auto", 1, 64, 0)                           \
 	X(STR, cluster_ip, "cluster.ip", "127.0.0.1", 1, 64, 0)                \
-	X(INT, cluster_port, "cluster.port", "8099", 1, 65535, 0)              \
+	X(INT, cluster_port, "cluster.port", "8099", 0, 65535, 0)              \
 	X(STR, cluster_cookie, "cluster.cookie", "iorio", 1, 255, CONF_SECRET) \
 	X(STR, cluster_runtime_dir, "cluster.runtime_dir", "", 0, 255, 0)      \
 	X(STR, handoff_ip, "handoff.ip", "127.0.0.1", 1, 64, 0)                \

@@ -5,91 +5,306 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "ring/plan.h"
+#include "src/node/core.h"
 #include "src/node/reload.h"
-#include "vnode/store.h"
 
 struct node_admin {
 	struct node_admin_config config;
 	struct admin_host host;
+	/* of the view that is answered */
+	uint8_t *up, *agrees, *complete;
+	uint32_t *limit;
 };
+
+/* A change that is under way. */
+struct asked {
+	struct cluster_edit edit;
+	struct join_call join;
+	struct node_admin *admin;
+	struct admin_change *change;
+	int is_up;           /* DOWN: who is to be marked */
+	struct ring *before; /* PLAN */
+	struct ring_plan *plan;
+};
+
+/* --- changes of the ring -------------------------------------------------- */
+
+static enum admin_result
+result_of(enum ring_refusal r)
+{
+	switch (r) {
+	case RING_OK:
+	case RING_SAME:
+		return ADMIN_OK;
+	case RING_ALREADY_MEMBER:
+		return ADMIN_NOT_SINGLE_NODE;
+	case RING_ALREADY_LEAVING:
+		return ADMIN_ALREADY_LEAVING;
+	case RING_NOT_MEMBER:
+		return ADMIN_NOT_MEMBER;
+	case RING_ONLY_MEMBER:
+		return ADMIN_ONLY_MEMBER;
+	case RING_INVALID_REPLACEMENT:
+		return ADMIN_INVALID_REPLACEMENT;
+	case RING_ALREADY_REPLACEMENT:
+		return ADMIN_ALREADY_REPLACEMENT;
+	case RING_NOTHING_STAGED:
+		return ADMIN_NOTHING_STAGED;
+	case RING_NOTHING_PLANNED:
+		return ADMIN_NOTHING_PLANNED;
+	case RING_PLAN_CHANGED:
+		return ADMIN_PLAN_CHANGED;
+	case RING_IS_UP:
+		return ADMIN_IS_UP;
+	case RING_TOO_MANY:
+	case RING_NO_MEMORY:
+		break;
+	}
+	return ADMIN_FAILED;
+}
+
+static enum ring_refusal
+make_plan(struct asked *a, struct ring *now, struct ring **out)
+{
+	enum ring_refusal r;
+
+	a->plan = ring_plan_free(a->plan);
+	a->before = ring_unref(a->before);
+	r = ring_plan_new(now, &a->plan);
+	if (r == RING_OK)
+		r = ring_plan_store(now, a->plan, out);
+	if (r == RING_OK || r == RING_SAME)
+		a->before = ring_ref(now);
+	return r;
+}
+
+static enum ring_refusal
+make(struct cluster_edit *e, struct ring *now, struct ring **out)
+{
+	struct asked *a = CONTAINER_OF(e, struct asked, edit);
+	const struct admin_change *c = a->change;
+
+	switch (c->op) {
+	case ADMIN_LEAVE:
+		return ring_stage_leave(now, c->node, out);
+	case ADMIN_FORCE_REMOVE:
+		return ring_stage_remove(now, c->node, out);
+	case ADMIN_REPLACE:
+		return ring_stage_replace(now, c->node, c->with, 0, out);
+	case ADMIN_FORCE_REPLACE:
+		return ring_stage_replace(now, c->node, c->with, 1, out);
+	case ADMIN_PLAN:
+		return make_plan(a, now, out);
+	case ADMIN_COMMIT:
+		return ring_commit(now, c->plan_id, out);
+	case ADMIN_CLEAR:
+		return ring_clear(now, out);
+	case ADMIN_DOWN:
+		return ring_mark_down(now, c->node, a->is_up, out);
+	case ADMIN_JOIN:
+	case ADMIN_LIMIT:
+		break;
+	}
+	ASSERT_UNREACHED();
+}
+
+static void
+end(struct asked *a, enum admin_result result)
+{
+	struct admin_change *c = a->change;
+
+	c->result = result;
+	c->before = a->before;
+	c->plan = a->plan;
+	c->done(c);
+	ring_plan_free(a->plan);
+	ring_unref(a->before);
+	mem_free(a);
+}
+
+static void
+edited(struct cluster_edit *e, int r, enum ring_refusal refusal,
+    struct ring *after)
+{
+	struct asked *a = CONTAINER_OF(e, struct asked, edit);
+
+	(void)after;
+	/* No majority of the root's voters, or damage: nothing has changed. */
+	end(a, r ? ADMIN_RING_NOT_READY : result_of(refusal));
+}
+
+static int
+is_up(const struct node_admin *n, const char *name)
+{
+	struct cluster *c = core_cluster(n->config.core);
+	const struct ring *r = cluster_ring(c);
+
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (strcmp(r->members[i].name, name) == 0)
+			return cluster_is_up(c, i);
+	return 0;
+}
+
+/* --- joining -------------------------------------------------------------- */
+
+static void
+let_in(struct join_call *call, enum admin_result result, struct ring *ring,
+    int known)
+{
+	struct asked *a = CONTAINER_OF(call, struct asked, join);
+	const struct node_admin_config *config = &a->admin->config;
+	struct ring *kept = ring ? ring_ref(ring) : NULL;
+
+	a->change->known_other_id = known;
+	end(a, result);
+	if (result == ADMIN_OK)
+		config->joined(config->arg, kept);
+	ring_unref(kept);
+}
+
+static enum admin_result
+may_join(struct node_admin *n, struct admin_change *c)
+{
+	struct cluster *cluster = core_cluster(n->config.core);
+	struct store_stats st;
+
+	if (strcmp(c->node, n->config.self) == 0)
+		return ADMIN_SELF_JOIN;
+	if (cluster_ring(cluster)->n_members > 1)
+		return ADMIN_NOT_SINGLE_NODE;
+	store_stats(core_store(n->config.core), &st);
+	c->n_streams = st.n_streams - cluster_has_root_stream(cluster);
+	return c->n_streams ? ADMIN_HOLDS_STREAMS : ADMIN_OK;
+}
+
+/* --- asking --------------------------------------------------------------- */
+
+/* On a later turn than the call. */
+static void
+begin(struct msg *m)
+{
+	struct admin_change *c = CONTAINER_OF(m, struct admin_change, msg);
+	struct node_admin *n = m->via;
+	struct asked *a = mem_zalloc(sizeof(*a));
+	enum admin_result r = ADMIN_OK;
+
+	if (!a) {
+		c->result = ADMIN_FAILED;
+		c->done(c);
+		return;
+	}
+	a->admin = n;
+	a->change = c;
+	a->edit = (struct cluster_edit){.make = make, .done = edited};
+	a->join.done = let_in;
+	if (c->op == ADMIN_LIMIT)
+		r = ADMIN_FAILED; /* transfer_limit is read from the file */
+	else if (c->op == ADMIN_JOIN)
+		r = may_join(n, c);
+	else if (c->op == ADMIN_DOWN)
+		a->is_up = is_up(n, c->node);
+	if (r == ADMIN_OK && c->op == ADMIN_JOIN) {
+		memcpy(a->join.contact, c->node, sizeof(c->node));
+		if (join_ask(core_join(n->config.core), &a->join))
+			r = ADMIN_TRY_AGAIN;
+		else
+			return;
+	}
+	if (r == ADMIN_OK)
+		cluster_edit(core_cluster(n->config.core), &a->edit);
+	else
+		end(a, r);
+}
 
 static void
 post(struct node_admin *a, struct msg *m, void (*fn)(struct msg *m))
 {
 	const struct env_post *p = &a->config.env->post;
 
-	*m = (struct msg){.kind = MSG_CALL, .fn = fn};
+	*m = (struct msg){.kind = MSG_CALL, .fn = fn, .via = a};
 	p->to_worker(p->ctx, 0, m);
-}
-
-/* --- changes -------------------------------------------------------------- */
-
-static void
-answer_change(struct msg *m)
-{
-	struct admin_change *c = CONTAINER_OF(m, struct admin_change, msg);
-
-	c->done(c);
-}
-
-/* Of a node that is the only member. */
-static enum admin_result
-judge(const struct admin_change *c, const char *self)
-{
-	int us = strcmp(c->node, self) == 0;
-
-	switch (c->op) {
-	case ADMIN_JOIN:
-		return us ? ADMIN_SELF_JOIN : ADMIN_NOT_REACHABLE;
-	case ADMIN_LEAVE:
-	case ADMIN_FORCE_REMOVE:
-		return us ? ADMIN_ONLY_MEMBER : ADMIN_NOT_MEMBER;
-	case ADMIN_REPLACE:
-	case ADMIN_FORCE_REPLACE:
-		return us ? ADMIN_INVALID_REPLACEMENT : ADMIN_NOT_MEMBER;
-	case ADMIN_PLAN:
-		return ADMIN_NOTHING_STAGED;
-	case ADMIN_COMMIT:
-		return ADMIN_NOTHING_PLANNED;
-	case ADMIN_CLEAR:
-		return ADMIN_OK;
-	case ADMIN_DOWN:
-		return us ? ADMIN_IS_UP : ADMIN_NOT_MEMBER;
-	case ADMIN_LIMIT:
-		return ADMIN_FAILED;
-	}
-	ASSERT_UNREACHED();
 }
 
 static void
 change(void *ctx, struct admin_change *c)
 {
-	struct node_admin *a = ctx;
-
-	c->result = judge(c, a->config.self);
-	post(a, &c->msg, answer_change);
+	post(ctx, &c->msg, begin);
 }
 
 /* --- view ----------------------------------------------------------------- */
 
 static void
+clear_view(struct node_admin *a)
+{
+	a->up = mem_free(a->up);
+	a->agrees = mem_free(a->agrees);
+	a->complete = mem_free(a->complete);
+	a->limit = mem_free(a->limit);
+}
+
+/* All that are not marked down have this ring, and somebody leads. */
+static int
+is_ready(const struct cluster *c)
+{
+	const struct ring *r = cluster_ring(c);
+
+	if (cluster_claimant(c) == RING_NOBODY)
+		return -1;
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (r->members[i].state != RING_DOWN &&
+		    (!cluster_is_up(c, i) || !cluster_agrees(c, i)))
+			return 0;
+	return 1;
+}
+
+static void
+look(struct node_admin *a, struct admin_view *v)
+{
+	struct cluster *c = core_cluster(a->config.core);
+	struct ring *r = cluster_ring(c);
+	uint16_t n = r->n_members;
+
+	a->up = mem_zalloc(n);
+	a->agrees = mem_zalloc(n);
+	a->complete = mem_zalloc(r->q);
+	a->limit = mem_calloc(n, sizeof(*a->limit));
+	if (!a->up || !a->agrees || !a->complete || !a->limit)
+		return;
+	for (uint16_t i = 0; i < n; i++) {
+		a->up[i] = (uint8_t)cluster_is_up(c, i);
+		a->agrees[i] = (uint8_t)cluster_agrees(c, i);
+		a->limit[i] = a->config.transfer_limit;
+		if (strcmp(r->members[i].name, a->config.self) == 0)
+			v->self = i;
+	}
+	for (uint16_t g = 0; g < r->q; g++)
+		a->complete[g] = (uint8_t)cluster_has_arrived(c, g);
+	v->ring = r;
+	v->claimant = cluster_claimant(c);
+	v->ready = is_ready(c);
+	v->up = a->up;
+	v->agrees = a->agrees;
+	v->complete = a->complete;
+	v->limit = a->limit;
+}
+
+static void
 answer_view(struct msg *m)
 {
 	struct admin_view *v = CONTAINER_OF(m, struct admin_view, msg);
+	struct node_admin *a = m->via;
 
+	v->self = v->claimant = RING_NOBODY;
+	look(a, v);
 	v->done(v);
+	clear_view(a);
 }
 
 static void
 view(void *ctx, struct admin_view *v)
 {
-	struct node_admin *a = ctx;
-
-	v->ring = a->config.ring;
-	v->self = v->claimant = 0;
-	v->ready = 1;
-	v->limit = &a->config.transfer_limit;
-	post(a, &v->msg, answer_view);
+	post(ctx, &v->msg, answer_view);
 }
 
 /* --- this node ------------------------------------------------------------ */
@@ -100,7 +315,7 @@ status(void *ctx, struct buf *out, int json)
 	struct node_admin *a = ctx;
 	struct store_stats st;
 
-	store_stats(a->config.store, &st);
+	store_stats(core_store(a->config.core), &st);
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -171,7 +386,6 @@ node_admin_new(const struct node_admin_config *config)
 	if (!a)
 		return NULL;
 	a->config = *config;
-	ring_ref(config->ring);
 	a->host = (struct admin_host){
 	    .ctx = a,
 	    .self = config->self,
@@ -196,6 +410,6 @@ node_admin_free(struct node_admin *a)
 {
 	if (!a)
 		return NULL;
-	ring_unref(a->config.ring);
+	clear_view(a);
 	return mem_free(a);
 }

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * admin_host - what iorio-admin can see and ask of this node.
- *
- * This node is alone in its cluster: it shows its ring and refuses changes with
- * the reason that is true of it.
+ * admin_host - what iorio-admin can see and ask of this node and its cluster.
  *
  * Thread:  worker 0, but for open and close.
  */
@@ -15,17 +12,20 @@
 #include "src/base/log.h"
 
 struct node_admin; /* opaque */
+struct core;
 struct reload;
-struct store;
 
 struct node_admin_config {
 	const struct env *env;
 	struct log *log;
 	struct reload *reload;
-	const struct store *store;
-	struct ring *ring; /* takes a reference */
-	const char *self;  /* our name */
+	struct core *core;
+	const char *self; /* our name */
 	uint32_t transfer_limit;
+	/* This node was let into the cluster of RING: it goes on there.  Once
+	 * whoever asked was told. */
+	void (*joined)(void *arg, struct ring *ring);
+	void *arg;
 };
 
 /* Everything in CONFIG is borrowed until node_admin_free.  NULL: no memory. */

@@ -344,6 +344,7 @@ looked(struct msg *m)
 	struct ring *ring = l->read.r == 0 ? cluster_ring_in(&l->read) : NULL;
 
 	c->n_out--;
+	c->has_stream |= l->read.r == 0 && l->read.newest > 0;
 	if (ring && !c->stopping)
 		cluster_publish(c, ring);
 	ring_unref(ring);
@@ -503,4 +504,10 @@ cluster_claimant(const struct cluster *c)
 		}
 	}
 	return best;
+}
+
+int
+cluster_has_root_stream(const struct cluster *c)
+{
+	return c->has_stream;
 }

@@ -91,6 +91,10 @@ void cluster_edit(struct cluster *c, struct cluster_edit *e);
 struct ring *cluster_ring(const struct cluster *c); /* borrowed */
 /* The place of the member that leads the root; RING_NOBODY: not known. */
 uint16_t cluster_claimant(const struct cluster *c);
+/* Slot G is moving, and its group has arrived. */
+int cluster_has_arrived(const struct cluster *c, uint16_t g);
+/* The root's stream is in this node's store. */
+int cluster_has_root_stream(const struct cluster *c);
 /* Members that have just left, and are still told so; borrowed. */
 #define CLUSTER_DEPARTED_MAX 16
 uint32_t cluster_departed(const struct cluster *c,

@@ -283,3 +283,10 @@ beats_tick(struct cluster *c)
 	if (store_leads(*c->config.store, c->ring->q) && !c->gone)
 		claim(c);
 }
+
+int
+cluster_has_arrived(const struct cluster *c, uint16_t g)
+{
+	return c->ring->owners[g] != c->ring->next_owners[g] &&
+	       has_arrived(c, g);
+}

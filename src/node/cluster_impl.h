@@ -58,6 +58,7 @@ struct cluster {
 	struct ring *unsaved;  /* the next to save */
 	atomic_int looking;    /* a look at the root's newest is on its way */
 	int stopping, gone;
+	int has_stream; /* `ring`, with events */
 	uint32_t n_out; /* messages of ours that will come back */
 };
 

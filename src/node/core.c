@@ -285,6 +285,12 @@ core_route(struct core *c)
 	return (struct vnode_route){router_send, c->router, c->q};
 }
 
+struct router *
+core_router(const struct core *c)
+{
+	return c->router;
+}
+
 struct store *
 core_store(const struct core *c)
 {

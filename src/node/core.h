@@ -50,6 +50,7 @@ void core_turn(struct core *c, uint32_t worker);
 void core_stop(struct core *c, void (*done)(void *arg), void *arg);
 
 struct vnode_route core_route(struct core *c);
+struct router *core_router(const struct core *c);
 struct store *core_store(const struct core *c);
 struct cluster *core_cluster(const struct core *c);
 struct join *core_join(const struct core *c);

@@ -21,15 +21,25 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/node/admin_host.h"
+#include "src/node/core.h"
+#include "src/node/home.h"
 #include "src/node/limits.h"
 #include "src/node/reload.h"
+#include "src/os/net.h"
 #include "src/os/os.h"
 #include "vnode/journal.h"
-#include "vnode/store.h"
 
 #define TOKEN_BYTES  32 /* of chance, as 64 hex digits */
 #define STOP_WAIT_US 10000000ull
 #define STOP_POLL_US 20000
+
+/* Where a node goes on that stops for it. */
+enum node_move {
+	MOVE_NOWHERE, /* it ends */
+	MOVE_JOIN,    /* in the cluster that let it in */
+	MOVE_BACK,    /* in the cluster of its own that it came from */
+	MOVE_OUT,     /* it has left the cluster, and ends */
+};
 
 struct node {
 	const struct conf *conf;
@@ -37,8 +47,8 @@ struct node {
 	struct os *os;
 	const struct env *env;
 	struct identity identity;
-	struct ring *ring;
-	struct store *store;
+	struct ring *ring; /* what the disk had at the start */
+	struct core *core;
 	uint32_t n_workers;
 	struct limits limits;
 	struct http_server **servers;
@@ -53,6 +63,9 @@ struct node {
 	struct control *control;
 	char token[2 * TOKEN_BYTES + 1];
 	char fatal[NODE_WHY_BYTES];
+	enum node_move move;
+	struct ring *to; /* MOVE_JOIN */
+	int removed;     /* by force: it serves nothing any more */
 };
 
 void
@@ -75,7 +88,7 @@ dispatch(void *arg, uint32_t worker, struct msg *m)
 	if (m->kind == MSG_CALL || m->answer)
 		m->fn(m);
 	else
-		store_handle(n->store, worker, m);
+		core_handle(n->core, worker, m);
 }
 
 static void
@@ -83,16 +96,7 @@ turn(void *arg, uint32_t worker)
 {
 	struct node *n = arg;
 
-	store_turn(n->store, worker);
-}
-
-/* The worker that has the vnode of GROUP. */
-static void
-route(void *ctx, uint32_t group, struct msg *m)
-{
-	struct node *n = ctx;
-
-	n->env->post.to_worker(n->env->post.ctx, group % n->n_workers, m);
+	core_turn(n->core, worker);
 }
 
 /* --- stop ----------------------------------------------------------------- */
@@ -121,7 +125,7 @@ on_stop_tick(void *arg)
 	n->env->timers.stop(n->env->timers.ctx, n->stop_timers[i]);
 	n->stop_timers[i] = NULL;
 	if (atomic_fetch_add(&n->idle_workers, 1) + 1 == (int)n->n_workers)
-		store_stop(n->store, store_stopped, n);
+		core_stop(n->core, store_stopped, n);
 }
 
 struct stop_call {
@@ -153,7 +157,7 @@ stop(struct node *n)
 	n->stopping = 1;
 	n->stop_since = n->env->clock.mono(n->env->clock.ctx);
 	log_write(n->log, LOG_INFO, "stopping");
-	control_stop(n->control, 0);
+	control_stop(n->control, n->move == MOVE_OUT);
 	for (uint32_t i = 0; i < n->n_workers; i++) {
 		struct stop_call *c = mem_zalloc(sizeof(*c));
 
@@ -166,6 +170,126 @@ stop(struct node *n)
 		c->msg = (struct msg){.kind = MSG_CALL, .fn = stop_worker};
 		n->env->post.to_worker(n->env->post.ctx, i, &c->msg);
 	}
+}
+
+/* --- another cluster ------------------------------------------------------ */
+
+static void
+move(struct node *n, enum node_move where, struct ring *to)
+{
+	if (n->stopping)
+		return;
+	n->move = where;
+	n->to = to ? ring_ref(to) : NULL;
+	stop(n);
+}
+
+static void
+on_joined(void *arg, struct ring *ring)
+{
+	struct node *n = arg;
+
+	log_write(n->log, LOG_INFO,
+	    "let into a cluster of %u members: going on there",
+	    ring->n_members - 1u);
+	move(n, MOVE_JOIN, ring);
+}
+
+static void
+on_left(void *arg, enum ring_state was)
+{
+	struct node *n = arg;
+
+	if (was == RING_JOINING && n->identity.joined) {
+		log_write(n->log, LOG_INFO,
+		    "no longer asked to join: going back to the cluster of "
+		    "its own");
+		move(n, MOVE_BACK, NULL);
+	} else if (was == RING_LEAVING || was == RING_EXITING) {
+		log_write(n->log, LOG_INFO, "left the cluster");
+		move(n, MOVE_OUT, NULL);
+	} else {
+		n->removed = 1;
+		log_write(n->log, LOG_ERROR,
+		    "this node was removed from the cluster by force: it keeps "
+		    "its data and serves nothing; to use it again, stop it, "
+		    "move its data directory away, start it and join it");
+	}
+}
+
+/* Peers, and who has just left and must hear of it. */
+static void
+on_published(void *arg, struct ring *ring)
+{
+	struct node *n = arg;
+	const struct ring_member *gone[CLUSTER_DEPARTED_MAX];
+	uint32_t n_gone = cluster_departed(core_cluster(n->core), gone);
+	uint32_t n_peers = 0;
+	struct os_net_peer *peers =
+	    mem_calloc(ring->n_members + n_gone + 1, sizeof(*peers));
+	int r = peers ? 0 : -ERR_NOMEM;
+
+	for (uint32_t i = 0; peers && i < ring->n_members + n_gone; i++) {
+		const struct ring_member *m = i < ring->n_members
+						  ? &ring->members[i]
+						  : gone[i - ring->n_members];
+		struct os_net_peer *p = &peers[n_peers];
+
+		if (memcmp(m->id, n->identity.node_id, 16) == 0)
+			continue;
+		memcpy(p->id, m->id, 16);
+		memcpy(p->name, m->name, sizeof(p->name));
+		memcpy(p->address, m->address, sizeof(p->address));
+		n_peers++;
+	}
+	if (r == 0)
+		r = os_net_set_peers(n->os, peers, n_peers);
+	if (r)
+		log_write(
+		    n->log, LOG_ERROR, "the other members: %s", err_text(r));
+	mem_free(peers);
+}
+
+static int
+tell(void *arg, const char *name, const struct iovec *iov, int iov_n)
+{
+	struct node *n = arg;
+
+	return os_net_tell(n->os, name, iov, iov_n);
+}
+
+static int
+tell_back(void *arg, const uint8_t node[16], const struct iovec *iov, int iov_n)
+{
+	struct node *n = arg;
+
+	return os_net_tell_back(n->os, node, iov, iov_n);
+}
+
+/* What the node does next; its parts have ended, and the disk is still there. */
+static int
+carry_out_move(struct node *n, char *why)
+{
+	const char *name = conf_str(n->conf, CONF_nodename);
+	int r = 0;
+
+	switch (n->move) {
+	case MOVE_JOIN:
+		r = home_join(n->env, name, &n->identity, n->to);
+		break;
+	case MOVE_BACK:
+		r = home_go_back(n->env, name, &n->identity);
+		break;
+	case MOVE_OUT:
+		r = home_leave(n->env, name, &n->identity);
+		break;
+	case MOVE_NOWHERE:
+		break;
+	}
+	if (r)
+		snprintf(why, NODE_WHY_BYTES,
+		    "the data directory of another cluster: %s", err_text(r));
+	return r;
 }
 
 static void
@@ -198,7 +322,8 @@ apply_conf(void *arg, uint32_t worker, const struct conf *c)
 	if (worker == 0)
 		log_set_level(n->log, node_log_level(c));
 	http_server_set_timeout(n->servers[worker], timeout);
-	store_set_timeout(n->store, worker, timeout);
+	store_set_timeout(core_store(n->core), worker, timeout);
+	router_set_timeout(core_router(n->core), worker, timeout);
 }
 
 static int
@@ -239,14 +364,23 @@ on_fatal(void *arg, const char *what)
 	os_stop(n->os);
 }
 
+/* On the thread of the transport. */
+static void
+on_twin(void *arg)
+{
+	on_fatal(arg,
+	    "another node runs with the id of this one: a data directory was "
+	    "copied; keep one of the two");
+}
+
 static int
 is_ready(void *arg, struct buf *lines)
 {
 	struct node *n = arg;
 	struct store_stats st;
-	int up = atomic_load(&n->up) && !n->stopping;
+	int up = atomic_load(&n->up) && !n->stopping && !n->removed;
 
-	store_stats(n->store, &st);
+	store_stats(core_store(n->core), &st);
 	buf_printf(lines,
 	    "[+]ring loaded\n[%s]vnodes open\n[%s]disk writable\n"
 	    "[%s]not stopping\n",
@@ -353,35 +487,91 @@ open_ring(struct node *n, char *why)
 }
 
 static int
-open_store(struct node *n, char *why)
+open_core(struct node *n, char *why)
 {
 	const struct conf *c = n->conf;
-	struct store_config sc = {
+	struct core_config cc = {
 	    .env = n->env,
-	    .dir = n->identity.dir,
-	    .n_groups = n->ring->q,
-	    .found = 1,
-	    .segment_bytes = conf_num(c, CONF_journal_segment),
-	    .journal_max_bytes = conf_num(c, CONF_journal_max),
-	    .sync = (int)conf_num(c, CONF_durability_sync),
-	    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
-	    .request_timeout_us = conf_num(c, CONF_request_timeout),
-	    .files_max = n->limits.files_max,
-	    .report = on_report,
-	    .fatal = on_fatal,
+	    .log = n->log,
+	    .identity = &n->identity,
+	    .nodename = conf_str(c, CONF_nodename),
+	    .store =
+		{
+		    .segment_bytes = conf_num(c, CONF_journal_segment),
+		    .journal_max_bytes = conf_num(c, CONF_journal_max),
+		    .sync = (int)conf_num(c, CONF_durability_sync),
+		    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
+		    .request_timeout_us = conf_num(c, CONF_request_timeout),
+		    .files_max = n->limits.files_max,
+		    .report = on_report,
+		    .fatal = on_fatal,
+		    .arg = n,
+		},
+	    .tell = tell,
+	    .tell_back = tell_back,
+	    .published = on_published,
+	    .left = on_left,
 	    .arg = n,
 	};
 
-	n->env->rng.bytes(n->env->rng.ctx, &sc.seed, sizeof(sc.seed));
-	memcpy(sc.cluster_id, n->identity.cluster_id, 16);
-	memcpy(sc.node_id, n->identity.node_id, 16);
-	return store_open(&n->store, &sc, why, NODE_WHY_BYTES);
+	n->env->rng.bytes(
+	    n->env->rng.ctx, &cc.store.seed, sizeof(cc.store.seed));
+	return core_open(&n->core, &cc, n->ring, why, NODE_WHY_BYTES);
 }
 
 static int
 is_loopback(const char *ip)
 {
 	return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;
+}
+
+/* Names of the nodes of this machine: release.md section 3. */
+static void
+runtime_dir(const struct node *n, char *out, size_t bytes)
+{
+	const char *given = conf_str(n->conf, CONF_cluster_runtime_dir);
+	const char *base = getenv("XDG_RUNTIME_DIR");
+
+	if (given[0]) {
+		snprintf(out, bytes, "%s", given);
+		return;
+	}
+	if (!base || base[0] != '/')
+		base = getenv("TMPDIR");
+	if (!base || base[0] != '/')
+		base = "/tmp";
+	snprintf(out, bytes, "%s/iorio-%u", base, (unsigned)getuid());
+}
+
+static int
+open_net(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	char dir[4096];
+	struct os_net_config nc = {
+	    .name = conf_str(c, CONF_nodename),
+	    .ip = conf_str(c, CONF_cluster_ip),
+	    .port = (uint16_t)conf_num(c, CONF_cluster_port),
+	    .cookie = conf_str(c, CONF_cluster_cookie),
+	    .runtime_dir = dir,
+	    .report = on_report,
+	    .twin = on_twin,
+	    .arg = n,
+	};
+
+	if (!is_loopback(nc.ip) && strcmp(nc.cookie, "iorio") == 0) {
+		snprintf(why, NODE_WHY_BYTES,
+		    "cluster.ip: %s is not a loopback address: set "
+		    "cluster.cookie to a secret of your own, the same on all "
+		    "nodes",
+		    nc.ip);
+		return -ERR_INVAL;
+	}
+	runtime_dir(n, dir, sizeof(dir));
+	memcpy(nc.cluster_id, n->identity.cluster_id, 16);
+	memcpy(nc.node_id, n->identity.node_id, 16);
+	memcpy(nc.boot, n->identity.boot, 16);
+	return os_net_open(n->os, &nc, why, NODE_WHY_BYTES);
 }
 
 static int
@@ -391,7 +581,7 @@ listen_all(struct node *n, char *why)
 	struct http_config hc = {
 	    .env = n->env,
 	    .os = n->os,
-	    .route = {route, n, n->ring->q},
+	    .route = core_route(n->core),
 	    .ip = conf_str(c, CONF_http_ip),
 	    .port = (uint16_t)conf_num(c, CONF_http_port),
 	    .token = n->token,
@@ -425,8 +615,9 @@ open_control(struct node *n, char *why)
 	    .env = n->env,
 	    .log = n->log,
 	    .reload = n->reload,
-	    .store = n->store,
-	    .ring = n->ring,
+	    .core = n->core,
+	    .joined = on_joined,
+	    .arg = n,
 	    .self = conf_str(n->conf, CONF_nodename),
 	    .transfer_limit = (uint32_t)conf_num(n->conf, CONF_transfer_limit),
 	};
@@ -493,13 +684,15 @@ start(struct node *n, const struct node_options *o, const char *data, char *why)
 	if (r == 0)
 		r = load_token(n, data, why);
 	if (r == 0)
-		r = open_store(n, why);
+		r = open_net(n, why);
+	if (r == 0)
+		r = open_core(n, why);
 	if (r == 0)
 		r = listen_all(n, why);
 	if (r == 0)
 		r = open_control(n, why);
 	if (r == 0)
-		r = store_start(n->store);
+		r = core_start(n->core);
 	if (r == 0)
 		r = os_start(n->os);
 	if (r && !why[0])
@@ -514,10 +707,11 @@ close_all(struct node *n)
 		http_server_free(n->servers[i]);
 	control_close(n->control);
 	node_admin_free(n->admin);
-	store_close(n->store);
+	core_close(n->core);
 	reload_free(n->reload);
 	os_close(n->os);
 	ring_unref(n->ring);
+	ring_unref(n->to);
 	mem_free(n->servers);
 	mem_free(n->stop_timers);
 	log_close(n->log);
@@ -537,8 +731,9 @@ count_workers(const struct conf *c)
 	return n < 64 ? (uint32_t)n : 64;
 }
 
-int
-node_run(const struct node_options *o, char why[NODE_WHY_BYTES])
+/* One life of the node, in one cluster; *AGAIN: it goes on in another. */
+static int
+live(const struct node_options *o, int *again, char *why)
 {
 	struct node *n = mem_zalloc(sizeof(*n));
 	char data[4096];
@@ -570,7 +765,7 @@ node_run(const struct node_options *o, char why[NODE_WHY_BYTES])
 		    IORIO_VERSION, conf_str(o->conf, CONF_http_ip),
 		    http_server_port(n->servers[0]),
 		    conf_str(o->conf, CONF_nodename), n->n_workers);
-		if (o->up)
+		if (o->up && !*again)
 			o->up(o->arg);
 		os_join(n->os);
 		if (atomic_load(&n->failed)) {
@@ -578,8 +773,21 @@ node_run(const struct node_options *o, char why[NODE_WHY_BYTES])
 			r = -ERR_IO;
 		} else {
 			log_write(n->log, LOG_INFO, "stopped");
+			r = carry_out_move(n, why);
 		}
 	}
+	*again = r == 0 && (n->move == MOVE_JOIN || n->move == MOVE_BACK);
 	close_all(n);
+	return r;
+}
+
+int
+node_run(const struct node_options *o, char why[NODE_WHY_BYTES])
+{
+	int again = 0, r;
+
+	do
+		r = live(o, &again, why);
+	while (again);
 	return r;
 }

@@ -210,7 +210,7 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 	m->then = m->fn;
 	m->via = r;
 	m->tries = 0;
-	m->deadline_us = router_now(r) + r->timeout_us;
+	m->deadline_us = router_now(r) + w->timeout_us;
 	forward(w, m);
 }
 
@@ -255,7 +255,6 @@ router_new(const struct router_config *config)
 	r->env = config->env;
 	r->peers = config->peers;
 	r->n_groups = config->n_groups;
-	r->timeout_us = config->timeout_us;
 	memcpy(r->self, config->self, 16);
 	r->workers = mem_calloc(n, sizeof(*r->workers));
 	if (!r->workers)
@@ -265,6 +264,7 @@ router_new(const struct router_config *config)
 
 		w->router = r;
 		w->id = i;
+		w->timeout_us = config->timeout_us;
 		w->last_later = &w->later;
 		list_init(&w->calls);
 		w->leaders = mem_zalloc(16 * (size_t)r->n_groups);
@@ -296,6 +296,12 @@ router_set_ring(struct router *r, uint32_t worker, struct ring *ring)
 
 	w->ring = ring_ref(ring);
 	ring_unref(old);
+}
+
+void
+router_set_timeout(struct router *r, uint32_t worker, uint64_t us)
+{
+	r->workers[worker].timeout_us = us;
 }
 
 void

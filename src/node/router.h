@@ -44,6 +44,9 @@ void router_send(void *ctx, uint32_t group, struct msg *m);
 /* The ring that WORKER goes by; a reference is taken. */
 void router_set_ring(struct router *r, uint32_t worker, struct ring *ring);
 
+/* timeout_us of what is asked from now on. */
+void router_set_timeout(struct router *r, uint32_t worker, uint64_t us);
+
 /* F holds the call IN; takes F over. */
 void router_frame(struct router *r, uint32_t worker, struct net_frame *f,
     const struct call_in *in);

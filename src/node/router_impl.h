@@ -27,6 +27,7 @@ struct router_worker {
 	struct call_slot **slots;
 	uint32_t n_slots, cap_slots, first_free; /* first_free: place + 1 */
 	struct list calls;
+	uint64_t timeout_us;
 	uint32_t n_out, n_served;
 	int stopping;
 };
@@ -36,7 +37,6 @@ struct router {
 	const struct peers *peers;
 	uint8_t self[16];
 	uint32_t n_groups;
-	uint64_t timeout_us;
 	struct router_worker *workers;
 };
 

@@ -71,7 +71,9 @@ class Node:
         shutil.copy(f"{rel}/iorio.conf", f"{self.root}/etc/iorio.conf")
         os.chmod(f"{self.root}/bin/iorio", 0o755)
         self.port = free_port()
-        self.options = {"http.port": self.port, "journal.segment": "32MB",
+        self.options = {"http.port": self.port, "cluster.port": 0,
+                        "cluster.runtime_dir": f"{self.root}/run",
+                        "journal.segment": "32MB",
                         "disk.reserve": "16MB", **(options or {})}
         self.process = None
         atexit.register(self.close)
