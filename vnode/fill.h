@@ -69,6 +69,8 @@ void fill_receive_message(struct store_worker *w, struct vnode *v,
     const uint8_t node[16], const struct wire_message *m,
     const struct fill_message *fm);
 void fill_receive_tick(struct store_worker *w, struct vnode *v);
+/* One that waits may begin now. */
+void fill_offered_again(struct store_worker *w, struct vnode *v);
 /* The node stops. */
 void fill_receive_end(struct store_worker *w, struct vnode *v);
 /* The replica waits to be replaced, or is being replaced, by what was filled in:

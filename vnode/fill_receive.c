@@ -341,6 +341,25 @@ decline(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	fill_say(w, v->group.id, m->to, m->from, node, 0, &done);
 }
 
+/* Its turn comes when others have ended. */
+static void
+remember(struct store_worker *w, struct vnode *v, const uint8_t node[16],
+    const struct wire_message *m, const struct fill_message *fm)
+{
+	const struct env_clock *c = &w->store->env->clock;
+	struct fill_offer *o = &v->group.offer;
+
+	if (!o->waits || o->transfer != fm->transfer)
+		o->at = c->mono(c->ctx);
+	o->waits = 1;
+	o->from = m->from;
+	o->to = m->to;
+	o->term = m->term;
+	o->transfer = fm->transfer;
+	o->base = fm->a;
+	memcpy(o->node, node, 16);
+}
+
 static void
 offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
     const struct wire_message *m, const struct fill_message *fm)
@@ -366,7 +385,8 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	if (atomic_fetch_add(&w->store->n_fills, 1) >= FILLS_MAX ||
 	    !(f = mem_zalloc(sizeof(*f)))) {
 		atomic_fetch_sub(&w->store->n_fills, 1);
-		return; /* offered again */
+		remember(w, v, node, m, fm);
+		return;
 	}
 	f->store = w->store;
 	f->group = v->group.id;
@@ -403,6 +423,22 @@ fill_receive_message(struct store_worker *w, struct vnode *v,
 		take_chunk(f, fm);
 	else if (fm->op == FILL_FAILED && f->stage < FILL_STAGE_SYNCING)
 		fill_abort(f, "the leader has ended it");
+}
+
+void
+fill_offered_again(struct store_worker *w, struct vnode *v)
+{
+	const struct env_clock *c = &w->store->env->clock;
+	struct fill_offer o = v->group.offer;
+	struct wire_message m = {.from = o.from, .to = o.to, .term = o.term};
+	struct fill_message fm = {
+	    .op = FILL_OFFER, .transfer = o.transfer, .a = o.base};
+
+	if (atomic_load(&w->store->n_fills) >= FILLS_MAX)
+		return;
+	v->group.offer.waits = 0;
+	if (mono_diff_us(o.at, c->mono(c->ctx)) < FILL_SILENCE_US)
+		offered(w, v, o.node, &m, &fm);
 }
 
 void

@@ -34,6 +34,15 @@ struct held;
 #define GROUP_HARDSTATE_BYTES 16
 #define GROUP_DAMAGED         1u
 
+/* An offer of a fill that found too many under way. */
+struct fill_offer {
+	int waits;
+	raft_id from, to;
+	uint64_t term, transfer, base;
+	uint8_t node[16];
+	struct mono at;
+};
+
 struct group {
 	uint16_t id;
 	uint64_t generation; /* of this replica (cluster.md 2.4); 0: there is
@@ -71,7 +80,8 @@ struct group {
 	struct msg *reads, **last_reads; /* until read_index is applied */
 	uint64_t *read_index;            /* of each, in their order */
 	uint32_t n_reads, cap_reads;
-	struct mono moved_at;   /* the last hand-over, to who should lead */
+	struct mono moved_at; /* the last hand-over, to who should lead */
+	struct fill_offer offer;
 	struct fill *fill;      /* one that comes in, or NULL */
 	struct fill_out *fills; /* those that this leader gives */
 };

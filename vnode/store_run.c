@@ -93,6 +93,8 @@ on_beat(void *arg)
 			replica_tick(w, v);
 		if (v->group.fill)
 			fill_receive_tick(w, v);
+		if (v->group.offer.waits)
+			fill_offered_again(w, v);
 		if (v->group.waiting)
 			request_retry(w, v);
 	}

@@ -494,6 +494,8 @@ cluster_claimant(const struct cluster *c)
 	uint16_t best = RING_NOBODY;
 	uint64_t term = 0;
 
+	if (c->ring->n_members == 1)
+		return 0; /* elected or about to be */
 	for (uint16_t i = 0; i < c->ring->n_members; i++) {
 		if (is_self(c, i) && store_leads(*c->config.store, c->ring->q))
 			return i;

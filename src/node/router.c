@@ -205,7 +205,12 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 {
 	struct router *r = ctx;
 	struct router_worker *w = &r->workers[m->from];
+	const struct env_post *post = &r->env->post;
 
+	if (m->kind == MSG_PING) { /* of this node, not of the group */
+		post->to_worker(post->ctx, group % post->n_workers, m);
+		return;
+	}
 	ASSERT(request_group(m) == group && group < r->n_groups);
 	m->then = m->fn;
 	m->via = r;
