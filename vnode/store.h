@@ -77,6 +77,7 @@ void store_stop(struct store *s, void (*done)(void *arg), void *arg);
 struct store *store_close(struct store *s);
 
 struct store_stats {
+	/* Without the group that is watched. */
 	uint64_t n_streams, n_events, bytes;
 	uint64_t dirty_bytes, clean_bytes;
 	uint64_t n_checkpoints;

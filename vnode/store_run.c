@@ -41,6 +41,8 @@ count_worker(struct store_worker *w)
 	uint64_t streams = 0, events = 0, bytes = 0;
 
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
+		if (s->config.changed && g == s->config.watched)
+			continue; /* the node's own, not users' */
 		streams += s->vnodes[g].n_by_id;
 		events += s->vnodes[g].n_events;
 		bytes += s->vnodes[g].bytes;

@@ -174,7 +174,7 @@ may_join(struct node_admin *n, struct admin_change *c)
 	if (cluster_ring(cluster)->n_members > 1)
 		return ADMIN_NOT_SINGLE_NODE;
 	store_stats(core_store(n->config.core), &st);
-	c->n_streams = st.n_streams - cluster_has_root_stream(cluster);
+	c->n_streams = st.n_streams;
 	return c->n_streams ? ADMIN_HOLDS_STREAMS : ADMIN_OK;
 }
 

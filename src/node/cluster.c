@@ -300,13 +300,14 @@ cluster_publish(struct cluster *c, struct ring *ring)
 /* --- what the root group says --------------------------------------------- */
 
 void
-cluster_fill_read(const struct cluster *c, struct vnode_read *req)
+cluster_fill_read(
+    const struct cluster *c, const char *stream, struct vnode_read *req)
 {
 	*req = (struct vnode_read){
 	    .msg = {.kind = MSG_READ},
 	    .group = c->ring->q,
 	    .bucket = SLICE_LIT(ROOT_BUCKET),
-	    .stream = SLICE_LIT(ROOT_STREAM),
+	    .stream = SLICE_STR(stream),
 	    .to = UINT64_MAX,
 	    .last_n = 1,
 	    .limit = 1,
@@ -314,26 +315,35 @@ cluster_fill_read(const struct cluster *c, struct vnode_read *req)
 	};
 }
 
-struct ring *
-cluster_ring_in(const struct vnode_read *req)
+struct slice
+cluster_newest_in(const struct vnode_read *req)
 {
 	const struct vnode_page *page = &req->page;
-	struct ring *ring;
 	struct event e;
 	uint32_t bytes;
 
-	if (page->n_parts == 0 ||
+	if (req->r || page->n_parts == 0 ||
 	    event_decode(
 		page->parts[page->n_parts - 1].records, 0, &e, &bytes) ||
-	    e.seq != req->newest || ring_decode(e.data, &ring))
-		return NULL;
-	return ring;
+	    e.seq != req->newest)
+		return SLICE(NULL, 0);
+	return e.data;
+}
+
+struct ring *
+cluster_ring_in(const struct vnode_read *req)
+{
+	struct slice newest = cluster_newest_in(req);
+	struct ring *ring;
+
+	return newest.n && ring_decode(newest, &ring) == 0 ? ring : NULL;
 }
 
 /* A look at what the root's replica here has. */
 struct look {
 	struct vnode_read read;
 	struct cluster *cluster;
+	void (*seen)(struct cluster *c, const struct vnode_read *req);
 };
 
 static void
@@ -341,15 +351,51 @@ looked(struct msg *m)
 {
 	struct look *l = CONTAINER_OF(m, struct look, read.msg);
 	struct cluster *c = l->cluster;
-	struct ring *ring = l->read.r == 0 ? cluster_ring_in(&l->read) : NULL;
 
 	c->n_out--;
-	c->has_stream |= l->read.r == 0 && l->read.newest > 0;
-	if (ring && !c->stopping)
-		cluster_publish(c, ring);
-	ring_unref(ring);
+	if (!c->stopping && l->read.r == 0)
+		l->seen(c, &l->read);
 	vnode_page_deinit(&l->read.page);
 	mem_free(l);
+}
+
+static void
+look_at(struct cluster *c, const char *stream,
+    void (*seen)(struct cluster *c, const struct vnode_read *req))
+{
+	const struct env_post *post = &c->env->post;
+	struct look *l = mem_zalloc(sizeof(*l));
+
+	if (!l)
+		return; /* with the next change, or beat */
+	cluster_fill_read(c, stream, &l->read);
+	l->read.any = 1;
+	l->read.msg.fn = looked;
+	l->seen = seen;
+	l->cluster = c;
+	c->n_out++;
+	post->to_worker(post->ctx, c->ring->q % post->n_workers, &l->read.msg);
+}
+
+static void
+saw_ring(struct cluster *c, const struct vnode_read *req)
+{
+	struct ring *ring = cluster_ring_in(req);
+
+	if (ring)
+		cluster_publish(c, ring);
+	ring_unref(ring);
+}
+
+static void
+saw_token(struct cluster *c, const struct vnode_read *req)
+{
+	struct slice token = cluster_newest_in(req);
+
+	c->looked = 1;
+	c->has_token |= req->newest > 0;
+	if (token.n && c->config.token_seen)
+		c->config.token_seen(c->config.arg, token);
 }
 
 struct changed {
@@ -362,21 +408,13 @@ look(struct msg *m)
 {
 	struct changed *ch = CONTAINER_OF(m, struct changed, msg);
 	struct cluster *c = ch->cluster;
-	const struct env_post *post = &c->env->post;
-	struct look *l = mem_zalloc(sizeof(*l));
 
 	mem_free(ch);
 	atomic_store(&c->looking, 0); /* what comes from now on is seen again */
-	if (!l || c->stopping) {
-		mem_free(l);
+	if (c->stopping)
 		return;
-	}
-	cluster_fill_read(c, &l->read);
-	l->read.any = 1;
-	l->read.msg.fn = looked;
-	l->cluster = c;
-	c->n_out++;
-	post->to_worker(post->ctx, c->ring->q % post->n_workers, &l->read.msg);
+	look_at(c, ROOT_STREAM, saw_ring);
+	look_at(c, ROOT_TOKEN, saw_token);
 }
 
 void
@@ -457,6 +495,7 @@ cluster_tick(struct cluster *c)
 	save(c);
 	beats_tick(c);
 	editing_tick(c);
+	token_tick(c);
 }
 
 /* --- looking -------------------------------------------------------------- */
@@ -506,10 +545,4 @@ cluster_claimant(const struct cluster *c)
 		}
 	}
 	return best;
-}
-
-int
-cluster_has_root_stream(const struct cluster *c)
-{
-	return c->has_stream;
 }

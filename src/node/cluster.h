@@ -40,6 +40,11 @@ struct cluster_config {
 	struct router *router;
 	struct peers *peers;
 	uint64_t timeout_us;
+	/* The administrator's token that this node has made; a founder makes it
+	 * that of the cluster.  NULL: none. */
+	const char *token;
+	/* TOKEN is the cluster's, borrowed; on worker 0, whenever it is seen. */
+	void (*token_seen)(void *arg, struct slice token);
 	/* RING is in use from now on; on worker 0. */
 	void (*published)(void *arg, struct ring *ring);
 	/* A newer ring does not have this node any more, which was in state
@@ -93,8 +98,6 @@ struct ring *cluster_ring(const struct cluster *c); /* borrowed */
 uint16_t cluster_claimant(const struct cluster *c);
 /* Slot G is moving, and its group has arrived. */
 int cluster_has_arrived(const struct cluster *c, uint16_t g);
-/* The root's stream is in this node's store. */
-int cluster_has_root_stream(const struct cluster *c);
 /* Members that have just left, and are still told so; borrowed. */
 #define CLUSTER_DEPARTED_MAX 16
 uint32_t cluster_departed(const struct cluster *c,

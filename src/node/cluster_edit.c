@@ -212,7 +212,7 @@ begin(struct cluster *c)
 		end(c, -ERR_UNAVAILABLE, RING_OK);
 		return;
 	}
-	cluster_fill_read(c, &call->read);
+	cluster_fill_read(c, ROOT_STREAM, &call->read);
 	call->read.msg.fn = was_read;
 	call->cluster = c;
 	c->n_out++;

@@ -9,6 +9,7 @@
 
 #define ROOT_BUCKET "$root"
 #define ROOT_STREAM "ring"
+#define ROOT_TOKEN  "token"
 
 /* What a member's last beat said. */
 struct member_beat {
@@ -58,8 +59,10 @@ struct cluster {
 	struct ring *unsaved;  /* the next to save */
 	atomic_int looking;    /* a look at the root's newest is on its way */
 	int stopping, gone;
-	int has_stream; /* `ring`, with events */
-	uint32_t n_out; /* messages of ours that will come back */
+	int has_token;           /* the root's replica here */
+	int looked;              /* at it, once */
+	struct token_put *token; /* under way */
+	uint32_t n_out;          /* messages of ours that will come back */
 };
 
 /* --- cluster.c ------------------------------------------------------------ */
@@ -67,11 +70,19 @@ struct cluster {
 uint64_t cluster_now(const struct cluster *c);
 /* RING is the newest that is known. */
 void cluster_publish(struct cluster *c, struct ring *ring);
-/* The ring in the newest event of REQ's page, an answered read of the root's
- * stream; NULL: there is none, or it is damaged. */
+/* The newest event in REQ's page, an answered read of a stream of the root;
+ * nothing when there is none. */
+struct slice cluster_newest_in(const struct vnode_read *req);
+/* The ring in it; NULL: there is none, or it is damaged. */
 struct ring *cluster_ring_in(const struct vnode_read *req);
-/* A read of the root's newest ring. */
-void cluster_fill_read(const struct cluster *c, struct vnode_read *req);
+/* A read of the newest event of STREAM of the root. */
+void cluster_fill_read(
+    const struct cluster *c, const char *stream, struct vnode_read *req);
+
+/* --- cluster_token.c ------------------------------------------------------ */
+
+/* A founder's token becomes the cluster's, once. */
+void token_tick(struct cluster *c);
 
 /* --- cluster_edit.c ------------------------------------------------------- */
 

@@ -153,6 +153,8 @@ make_parts(struct core *c, struct ring *ring)
 	    .log = config->log,
 	    .identity = config->identity,
 	    .timeout_us = config->store.request_timeout_us,
+	    .token = config->token,
+	    .token_seen = config->token_seen,
 	    .published = config->published,
 	    .left = config->left,
 	    .arg = config->arg,

@@ -29,7 +29,8 @@ struct core_config {
 	    void *arg, const char *name, const struct iovec *iov, int n);
 	int (*tell_back)(
 	    void *arg, const uint8_t node[16], const struct iovec *iov, int n);
-	/* cluster.h; worker 0. */
+	const char *token; /* cluster.h, as the rest; worker 0 */
+	void (*token_seen)(void *arg, struct slice token);
 	void (*published)(void *arg, struct ring *ring);
 	void (*left)(void *arg, enum ring_state was);
 	void *arg; /* of all but those of the store */

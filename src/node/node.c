@@ -25,11 +25,11 @@
 #include "src/node/home.h"
 #include "src/node/limits.h"
 #include "src/node/reload.h"
+#include "src/node/token.h"
 #include "src/os/net.h"
 #include "src/os/os.h"
 #include "vnode/journal.h"
 
-#define TOKEN_BYTES  32 /* of chance, as 64 hex digits */
 #define STOP_WAIT_US 10000000ull
 #define STOP_POLL_US 20000
 
@@ -61,7 +61,8 @@ struct node {
 	struct reload *reload;
 	struct node_admin *admin;
 	struct control *control;
-	char token[2 * TOKEN_BYTES + 1];
+	char token[TOKEN_TEXT_BYTES];     /* the administrator's */
+	char (*tokens)[TOKEN_TEXT_BYTES]; /* ... as each worker has it */
 	char fatal[NODE_WHY_BYTES];
 	enum node_move move;
 	struct ring *to; /* MOVE_JOIN */
@@ -214,6 +215,49 @@ on_left(void *arg, enum ring_state was)
 		    "this node was removed from the cluster by force: it keeps "
 		    "its data and serves nothing; to use it again, stop it, "
 		    "move its data directory away, start it and join it");
+	}
+}
+
+struct token_call {
+	struct msg msg;
+	struct node *node;
+	uint32_t worker;
+	char token[TOKEN_TEXT_BYTES];
+};
+
+static void
+take_token(struct msg *m)
+{
+	struct token_call *call = CONTAINER_OF(m, struct token_call, msg);
+
+	memcpy(call->node->tokens[call->worker], call->token, TOKEN_TEXT_BYTES);
+	mem_free(call);
+}
+
+/* The token of the cluster counts, here and for the next start. */
+static void
+on_token(void *arg, struct slice token)
+{
+	struct node *n = arg;
+	const struct env_post *post = &n->env->post;
+
+	if (token.n != TOKEN_TEXT_BYTES - 1 ||
+	    memcmp(token.p, n->token, token.n) == 0)
+		return;
+	memcpy(n->token, token.p, token.n);
+	log_write(n->log, LOG_INFO,
+	    "the administrator's token is that of the cluster now");
+	if (token_save(n->env, n->token))
+		log_write(n->log, LOG_ERROR, "admin.token cannot be written");
+	for (uint32_t i = 0; i < n->n_workers; i++) {
+		struct token_call *call = mem_zalloc(sizeof(*call));
+
+		if (!call)
+			continue; /* keeps the one of this node */
+		*call = (struct token_call){.node = n, .worker = i};
+		call->msg = (struct msg){.kind = MSG_CALL, .fn = take_token};
+		memcpy(call->token, n->token, TOKEN_TEXT_BYTES);
+		post->to_worker(post->ctx, i, &call->msg);
 	}
 }
 
@@ -408,42 +452,6 @@ on_access(void *arg, const struct http_access *a)
 
 /* --- start ---------------------------------------------------------------- */
 
-/* The administrator's token: made at the first start, mode 0600. */
-static int
-load_token(struct node *n, const char *data, char *why)
-{
-	char path[4200];
-	uint8_t chance[TOKEN_BYTES];
-	int fd;
-	ssize_t got;
-
-	snprintf(path, sizeof(path), "%s/admin.token", data);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0) {
-		got = read(fd, n->token, 2 * TOKEN_BYTES);
-		close(fd);
-		if (got == 2 * TOKEN_BYTES)
-			return 0;
-		snprintf(why, NODE_WHY_BYTES,
-		    "%s is damaged: remove it to get a new token", path);
-		return -ERR_CORRUPT;
-	}
-	n->env->rng.bytes(n->env->rng.ctx, chance, sizeof(chance));
-	for (int i = 0; i < TOKEN_BYTES; i++)
-		snprintf(n->token + 2 * i, 3, "%02x", chance[i]);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, n->token, 2 * TOKEN_BYTES) != 2 * TOKEN_BYTES ||
-	    write(fd, "\n", 1) != 1 || fsync(fd)) {
-		snprintf(why, NODE_WHY_BYTES, "%s: %s", path,
-		    err_text(err_from_errno(errno)));
-		if (fd >= 0)
-			close(fd);
-		return -ERR_IO;
-	}
-	close(fd);
-	return 0;
-}
-
 static int
 open_os(struct node *n, const char *data, char *why)
 {
@@ -509,6 +517,8 @@ open_core(struct node *n, char *why)
 		},
 	    .tell = tell,
 	    .tell_back = tell_back,
+	    .token = n->token,
+	    .token_seen = on_token,
 	    .published = on_published,
 	    .left = on_left,
 	    .arg = n,
@@ -584,7 +594,6 @@ listen_all(struct node *n, char *why)
 	    .route = core_route(n->core),
 	    .ip = conf_str(c, CONF_http_ip),
 	    .port = (uint16_t)conf_num(c, CONF_http_port),
-	    .token = n->token,
 	    .max_body = conf_num(c, CONF_http_max_body),
 	    .max_inflight = conf_num(c, CONF_http_max_inflight),
 	    .max_connections = n->limits.connections_max,
@@ -597,7 +606,11 @@ listen_all(struct node *n, char *why)
 	};
 
 	for (uint32_t i = 0; i < n->n_workers; i++) {
-		int r = http_server_new(&n->servers[i], &hc, i);
+		int r;
+
+		memcpy(n->tokens[i], n->token, TOKEN_TEXT_BYTES);
+		hc.token = n->tokens[i];
+		r = http_server_new(&n->servers[i], &hc, i);
 
 		if (r) {
 			snprintf(why, NODE_WHY_BYTES, "http.port: %s:%u: %s",
@@ -682,7 +695,7 @@ start(struct node *n, const struct node_options *o, const char *data, char *why)
 	if (r == 0)
 		r = open_ring(n, why);
 	if (r == 0)
-		r = load_token(n, data, why);
+		r = token_load(n->env, n->token, data, why, NODE_WHY_BYTES);
 	if (r == 0)
 		r = open_net(n, why);
 	if (r == 0)
@@ -713,6 +726,7 @@ close_all(struct node *n)
 	ring_unref(n->ring);
 	ring_unref(n->to);
 	mem_free(n->servers);
+	mem_free(n->tokens);
 	mem_free(n->stop_timers);
 	log_close(n->log);
 	mem_free(n);
@@ -745,12 +759,15 @@ live(const struct node_options *o, int *again, char *why)
 	n->conf = o->conf;
 	n->n_workers = count_workers(o->conf);
 	n->servers = mem_calloc(n->n_workers, sizeof(*n->servers));
+	n->tokens = mem_calloc(n->n_workers, sizeof(*n->tokens));
 	n->stop_timers = mem_calloc(n->n_workers, sizeof(*n->stop_timers));
-	r = n->servers && n->stop_timers ? log_open(&n->log, &o->log)
-					 : -ERR_NOMEM;
+	r = n->servers && n->tokens && n->stop_timers
+		? log_open(&n->log, &o->log)
+		: -ERR_NOMEM;
 	if (r) {
 		snprintf(why, NODE_WHY_BYTES, "paths.log: %s", err_text(r));
 		mem_free(n->servers);
+		mem_free(n->tokens);
 		mem_free(n->stop_timers);
 		mem_free(n);
 		return r;
