@@ -329,5 +329,6 @@ main(int argc, char **argv)
 	seed_journals();
 	seed_stores();
 	seed_frames();
+	seed_sealed();
 	return 0;
 }

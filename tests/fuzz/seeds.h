@@ -12,5 +12,6 @@ void seed_write(const char *target, const char *name, struct slice bytes,
 void seed_journals(void);
 void seed_stores(void);
 void seed_frames(void);
+void seed_sealed(void);
 
 #endif
