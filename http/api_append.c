@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* api_append - POST /streams/:bucket/:stream (http-api.md section 4.1). */
-#include "http/http_impl.h"
+/* api_append - POST and PUT of /streams/:bucket/:stream (http-api.md section
+ * 4.1). */
+#include "http/condition.h"
 #include "http/parser_impl.h"
 #include "http/text.h"
 #include "src/base/err.h"
@@ -28,6 +29,10 @@ stored(struct msg *m)
 
 	if (!request_back(rq))
 		return;
+	if (put->r == -ERR_CONFLICT) {
+		condition_failed(rq);
+		return;
+	}
 	if (put->r) {
 		respond_store_error(rq, put->r);
 		return;
@@ -58,17 +63,11 @@ stored(struct msg *m)
 static int
 unsupported(struct request *rq)
 {
-	static const char *const names[] = {
-	    "if-match", "if-none-match", "idempotency-key"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (!request_header(rq, names[i]).p)
-			continue;
-		respond_error(rq, 501, "bad-request", NULL, NULL,
-		    "conditions and keys are not supported yet: %s", names[i]);
-		return 1;
-	}
-	return 0;
+	if (!request_header(rq, "idempotency-key").p)
+		return 0;
+	respond_error(rq, 501, "bad-request", NULL, NULL,
+	    "idempotency keys are not supported yet");
+	return 1;
 }
 
 /* 1: the event is ready, 0: it was refused. */
@@ -142,12 +141,14 @@ api_append_check(struct request *rq)
 	if (type.n == 0 || is_type(type, "application/x-ndjson") ||
 	    is_encoded(rq))
 		respond_error(rq, 415, "", NULL, NULL, "-");
-	else if (!good_type(type) || parser_header_count(&rq->conn->head,
-					 rq->base, "content-type") > 1)
+	else if (!good_type(type) ||
+		 request_header_count(rq, "content-type") > 1)
 		respond_error(rq, 400, "bad-request", NULL, NULL,
 		    "the content type is malformed, given twice or longer than "
 		    "%d bytes",
 		    EVENT_TYPE_MAX);
+	else if (!condition_take(rq))
+		return;
 	else if (is_type(type, "application/json"))
 		rq->event.flags = EVENT_JSON;
 	else
@@ -167,6 +168,8 @@ api_append(struct request *rq)
 	    .stream = rq->stream,
 	    .n_events = 1,
 	    .events = &rq->event,
+	    .has_expect = rq->put.has_expect,
+	    .expect = rq->put.expect,
 	};
 	rq->proposed = 1;
 	request_send(rq, &rq->put.msg, stored);
@@ -175,9 +178,10 @@ api_append(struct request *rq)
 void
 api_append_put(struct request *rq)
 {
-	if (unsupported(rq))
-		return;
-	respond_error(rq, 428, "precondition-required", NULL, NULL,
-	    "PUT may be repeated on the way: send Idempotency-Key, If-Match or "
-	    "If-None-Match with it, or use POST");
+	if (condition_is_there(rq) || request_header(rq, "idempotency-key").p)
+		api_append_check(rq);
+	else
+		respond_error(rq, 428, "precondition-required", NULL, NULL,
+		    "PUT may be repeated on the way: send Idempotency-Key, "
+		    "If-Match or If-None-Match with it, or use POST");
 }

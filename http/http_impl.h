@@ -217,6 +217,7 @@ enum request_class request_class(struct slice method, struct slice target);
 void request_route(struct request *rq);
 /* Only while check or handler of the route runs. */
 struct slice request_header(const struct request *rq, const char *name);
+uint32_t request_header_count(const struct request *rq, const char *name);
 /* 0: not there (or bad escape, which routing refused before). */
 int request_param(struct request *rq, const char *name, struct slice *out);
 /* The request's message to the store goes out, or is back. */
@@ -286,7 +287,7 @@ size_t accept_bytes(const struct parser_head *h, const uint8_t *base);
 
 void api_append_check(struct request *rq);
 void api_append(struct request *rq);
-/* Always answers: PUT needs what is not there yet. */
+/* Of PUT: only what may be repeated passes. */
 void api_append_put(struct request *rq);
 void api_read(struct request *rq);
 void api_read_raw(struct request *rq);

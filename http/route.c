@@ -19,7 +19,7 @@ static const struct route routes[] = {
     {"GET", "streams/:b", PERM_ADMIN, 1, NULL, api_streams},
     {"GET", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_read},
     {"POST", "streams/:b/:s", PERM_ADMIN, 1, api_append_check, api_append},
-    {"PUT", "streams/:b/:s", PERM_ADMIN, 1, api_append_put, NULL},
+    {"PUT", "streams/:b/:s", PERM_ADMIN, 1, api_append_put, api_append},
     {"GET", "streams/:b/:s/:n", PERM_ADMIN, 0, NULL, api_read_raw},
 };
 
@@ -36,6 +36,16 @@ request_header(const struct request *rq, const char *name)
 	if (!rq->base || c->head.status)
 		return SLICE(NULL, 0);
 	return parser_header_find(&c->head, rq->base, name);
+}
+
+uint32_t
+request_header_count(const struct request *rq, const char *name)
+{
+	const struct conn *c = rq->conn;
+
+	if (!rq->base || c->head.status)
+		return 0;
+	return parser_header_count(&c->head, rq->base, name);
 }
 
 int

@@ -77,6 +77,8 @@ ERRORS = [
     (413, "too-large", "connection: close",
      lambda *h: one("POST /streams/b/s", JSON, "Content-Length: 8388609",
                     *h)),
+    (412, "precondition-failed", None,
+     lambda *h: post(JSON, 'If-Match: "7"', *h)),
     (428, "precondition-required", None,
      lambda *h: one("PUT /streams/b/s", JSON, "Content-Length: 1", *h,
                     body=b"1")),
@@ -316,7 +318,8 @@ def test_errors_do_not_end_what_is_pipelined():
         (406, n.head("GET /buckets", "Accept: a/b")),
         (401, n.head("GET /ping?jwt=x").replace(b"x-session", b"y-session")),
         (501, n.head("BREW /ping", "Content-Length: 1") + b"x"),
-        (501, append(b"1", JSON, "If-Match: 1")),
+        (400, append(b"1", JSON, "If-Match: 1")),
+        (412, append(b"1", JSON, 'If-Match: "7"')),
         (201, append(b"2", JSON)),
         (200, n.head("GET /streams/b/pipe?limit=5")),
     ]
