@@ -78,7 +78,7 @@ class Client(threading.Thread):
             (400, lambda: self.post(b"1", "Content-Type: /")),
             (415, lambda: self.post(pad)),
             (404, lambda: self.post(pad, JSON, path="b/s/1/2/3")),
-            (501, lambda: self.post(b"1", JSON, "If-Match: 1")),
+            (412, lambda: self.post(b"1", JSON, 'If-Match: "4000000000"')),
             (200, lambda: self.get(s)),
             (200, lambda: self.get(f"{s}?limit={rng.randrange(50)}")),
             (200, lambda: self.get(s + "?order=desc&limit=5&download")),
