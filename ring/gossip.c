@@ -7,24 +7,22 @@
  *
  *	 0  u32   magic "IOGO"
  *	 4  u16   format = 1
- *	 6  u8    kind: 1 digest, 2 pull, 3 body, 4 beat
+ *	 6  u8    kind: 1 beat, 2 pull, 3 body
  *	 7  u8    0
  *	 8  [16]  cluster id
  *	24  u64   epoch of the sender's ring
- *	32  u64   ticks since the sender's start
- *	40  [32]  SHA-256 of the sender's ring
- *	72        body: that ring, as in ring.c; else nothing
+ *	32  [32]  SHA-256 of the sender's ring
+ *	64        body: that ring, as in ring.c; beat: what the caller adds
  *
  *	          sender has          receiver has    receiver answers
- *	digest    epoch 7             epoch 7         -
- *	          epoch 7             epoch 8         body 8
+ *	beat      epoch 7             epoch 7         -
+ *	          epoch 7             epoch 8         -, its own beat will do
  *	          epoch 8             epoch 7         pull 7
  *	pull      epoch 7             epoch 8         body 8
  *	body      epoch 8             epoch 7         -, and has a newer ring
- *	beat      any                 any             -
  *
- * A beat is never answered, or a node that is behind would be sent the ring by
- * everybody ten times a second.
+ * Only who is behind does anything about it, and it alone knows whom it has
+ * asked: else it would be sent the ring by everybody ten times a second.
  */
 #include "ring/gossip.h"
 
@@ -54,10 +52,9 @@ gossip_encode(const struct gossip_message *m, struct buf *out)
 	head[6] = (uint8_t)m->kind;
 	memcpy(head + 8, m->cluster_id, RING_ID_BYTES);
 	le_put64(head + 24, m->epoch);
-	le_put64(head + 32, m->beat);
-	memcpy(head + 40, m->hash, RING_HASH_BYTES);
+	memcpy(head + 32, m->hash, RING_HASH_BYTES);
 	buf_add(out, head, sizeof(head));
-	buf_add_slice(out, m->ring);
+	buf_add_slice(out, m->body);
 }
 
 int
@@ -70,15 +67,15 @@ gossip_decode(struct slice in, struct gossip_message *out)
 	if (le_get16(in.p + 4) != GOSSIP_FORMAT)
 		return -ERR_FORMAT;
 	kind = in.p[6];
-	if (kind < GOSSIP_DIGEST || kind > GOSSIP_BEAT || in.p[7] != 0 ||
-	    (kind == GOSSIP_BODY) != (in.n > GOSSIP_HEADER_BYTES))
+	if (kind < GOSSIP_BEAT || kind > GOSSIP_BODY || in.p[7] != 0 ||
+	    (kind == GOSSIP_BODY && in.n == GOSSIP_HEADER_BYTES) ||
+	    (kind == GOSSIP_PULL && in.n > GOSSIP_HEADER_BYTES))
 		return -ERR_CORRUPT;
 	out->kind = (enum gossip_kind)kind;
 	memcpy(out->cluster_id, in.p + 8, RING_ID_BYTES);
 	out->epoch = le_get64(in.p + 24);
-	out->beat = le_get64(in.p + 32);
-	memcpy(out->hash, in.p + 40, RING_HASH_BYTES);
-	out->ring =
+	memcpy(out->hash, in.p + 32, RING_HASH_BYTES);
+	out->body =
 	    SLICE(in.p + GOSSIP_HEADER_BYTES, in.n - GOSSIP_HEADER_BYTES);
 	return 0;
 }
@@ -86,24 +83,21 @@ gossip_decode(struct slice in, struct gossip_message *out)
 /* --- what we say ---------------------------------------------------------- */
 
 static void
-say(const struct gossip *g, enum gossip_kind kind, struct buf *out)
+say(const struct gossip *g, enum gossip_kind kind, struct slice more,
+    struct buf *out)
 {
 	struct gossip_message m = {
-	    .kind = kind, .epoch = g->ring->epoch, .beat = g->beat};
+	    .kind = kind, .epoch = g->ring->epoch, .body = more};
 
 	memcpy(m.cluster_id, g->ring->cluster_id, RING_ID_BYTES);
 	memcpy(m.hash, g->hash, RING_HASH_BYTES);
 	gossip_encode(&m, out);
-	if (kind == GOSSIP_BODY)
-		ring_encode(g->ring, out);
 }
 
 int
-gossip_init(
-    struct gossip *g, const uint8_t self[RING_ID_BYTES], struct ring *ring)
+gossip_init(struct gossip *g, struct ring *ring)
 {
 	*g = (struct gossip){.ring = NULL};
-	memcpy(g->self, self, RING_ID_BYTES);
 	if (ring_hash_of(ring, g->hash))
 		return -ERR_NOMEM;
 	g->ring = ring_ref(ring);
@@ -131,26 +125,17 @@ gossip_set_ring(struct gossip *g, struct ring *ring)
 	return 0;
 }
 
-uint16_t
-gossip_tick(struct gossip *g, uint32_t random, struct buf *out)
+void
+gossip_beat(const struct gossip *g, struct slice more, struct buf *out)
 {
-	uint16_t self = ring_find(g->ring, g->self), to;
-	uint32_t others = g->ring->n_members - (self != RING_NOBODY);
-
-	g->beat++;
-	if (others == 0)
-		return RING_NOBODY;
-	to = (uint16_t)(random % others);
-	if (to >= self) /* RING_NOBODY is above all */
-		to++;
-	say(g, GOSSIP_DIGEST, out);
-	return to;
+	say(g, GOSSIP_BEAT, more, out);
 }
 
 void
-gossip_beat(const struct gossip *g, struct buf *out)
+gossip_body(const struct gossip *g, struct buf *out)
 {
-	say(g, GOSSIP_BEAT, out);
+	say(g, GOSSIP_BODY, SLICE(NULL, 0), out);
+	ring_encode(g->ring, out);
 }
 
 /* --- what we hear --------------------------------------------------------- */
@@ -164,12 +149,12 @@ take_body(
 	struct ring *r;
 	int e;
 
-	e = ring_digest(m->ring, hash);
+	e = ring_digest(m->body, hash);
 	if (e)
 		return e;
 	if (memcmp(hash, m->hash, RING_HASH_BYTES) != 0)
 		return -ERR_CORRUPT;
-	e = ring_decode(m->ring, &r);
+	e = ring_decode(m->body, &r);
 	if (e)
 		return e == -ERR_FORMAT ? -ERR_CORRUPT : e;
 	if (r->epoch != m->epoch || r->q != g->ring->q ||
@@ -197,18 +182,18 @@ gossip_receive(const struct gossip *g, struct slice in, struct buf *answer,
 	same = memcmp(m.hash, g->hash, RING_HASH_BYTES) == 0;
 	if ((m.epoch == g->ring->epoch) != same)
 		return same ? -ERR_CORRUPT : GOSSIP_E_FORK;
-	got = (struct gossip_news){
-	    .agrees = same, .epoch = m.epoch, .beat = m.beat};
+	got = (struct gossip_news){.agrees = same, .epoch = m.epoch};
+	if (m.kind == GOSSIP_BEAT)
+		got.more = m.body;
 	if (m.kind == GOSSIP_BODY && m.epoch > g->ring->epoch) {
 		e = take_body(g, &m, &got.ring);
 		if (e)
 			return e;
 	}
-	if (m.kind == GOSSIP_DIGEST && m.epoch > g->ring->epoch)
-		say(g, GOSSIP_PULL, answer);
-	if ((m.kind == GOSSIP_DIGEST || m.kind == GOSSIP_PULL) &&
-	    m.epoch < g->ring->epoch)
-		say(g, GOSSIP_BODY, answer);
+	if (m.kind == GOSSIP_BEAT && m.epoch > g->ring->epoch)
+		say(g, GOSSIP_PULL, SLICE(NULL, 0), answer);
+	if (m.kind == GOSSIP_PULL && m.epoch < g->ring->epoch)
+		gossip_body(g, answer);
 	e = buf_error(answer);
 	if (e == 0)
 		*news = got;

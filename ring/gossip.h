@@ -2,15 +2,14 @@
 /*
  * gossip - spreads the ring that the root has decided (cluster.md section 2.2).
  *
- * Once a second a node tells one other member, by chance, which ring it has.
- * Whoever turns out to be behind gets the other's: it asks for it, or it is
- * sent it.  Nothing is decided here: a ring with a higher epoch of the same
- * cluster is newer, and that is all.
+ * With every heartbeat a node tells each other member which ring it has.  Who
+ * turns out to be behind pulls the other's.  Nothing is decided here: a ring
+ * with a higher epoch of the same cluster is newer, and that is all.
  *
  * Owns:    a reference to the node's ring.
- * Shape:   a step function: a tick or a message in, at most one message out.
- *          A conversation has at most three messages.
- * Thread:  one at a time; no I/O, no clock, no chance of its own.
+ * Shape:   a step function: a message in, at most one message out.  A
+ *          conversation has at most three messages.
+ * Thread:  one at a time; no I/O, no clock.
  * Format:  top of gossip.c.  Golden bytes: tests/golden/ring/gossip.bin.
  */
 #ifndef RING_GOSSIP_H
@@ -18,54 +17,49 @@
 
 #include "ring/ring.h"
 
-#define GOSSIP_TICK_US      1000000u
-#define GOSSIP_HEADER_BYTES 72
+#define GOSSIP_HEADER_BYTES 64
 #define GOSSIP_MAX          (GOSSIP_HEADER_BYTES + RING_ENCODED_MAX)
 
 enum gossip_kind {
-	GOSSIP_DIGEST = 1, /* this is the ring I have */
-	GOSSIP_PULL,       /* send me yours: this is the one I have */
-	GOSSIP_BODY,       /* with the ring */
-	GOSSIP_BEAT,       /* a heartbeat, where nothing else was to be said */
+	GOSSIP_BEAT = 1, /* this is the ring I have */
+	GOSSIP_PULL,     /* send me yours: this is the one I have */
+	GOSSIP_BODY,     /* with the ring */
 };
 
 struct gossip_message {
 	enum gossip_kind kind;
 	uint8_t cluster_id[RING_ID_BYTES];
 	uint64_t epoch;
-	uint64_t beat; /* ticks since the sender's start */
 	uint8_t hash[RING_HASH_BYTES];
-	struct slice ring; /* GOSSIP_BODY: its encoding; else empty */
+	/* GOSSIP_BODY: the ring's encoding; GOSSIP_BEAT: what the caller adds;
+	 * GOSSIP_PULL: empty. */
+	struct slice body;
 };
 
 /* Whether a frame is for here: bytes of other modules begin in another way. */
 int gossip_is(struct slice frame);
 void gossip_encode(const struct gossip_message *m, struct buf *out);
-/* The ring is borrowed from IN, and not looked at.  0, -ERR_CORRUPT,
+/* The body is borrowed from IN, and not looked at.  0, -ERR_CORRUPT,
  * -ERR_FORMAT. */
 int gossip_decode(struct slice in, struct gossip_message *out);
 
 struct gossip {
-	uint8_t self[RING_ID_BYTES];
-	uint64_t beat;
 	struct ring *ring;
 	uint8_t hash[RING_HASH_BYTES]; /* of ring */
 };
 
 /* 0 or -ERR_NOMEM. */
-int gossip_init(
-    struct gossip *g, const uint8_t self[RING_ID_BYTES], struct ring *ring);
-void gossip_deinit(struct gossip *g);
+int gossip_init(struct gossip *g, struct ring *ring);
+void gossip_deinit(struct gossip *g); /* takes zeros, too */
 /* The root has decided RING; one that is not newer is ignored.  0 or
  * -ERR_NOMEM: the old one stays. */
 int gossip_set_ring(struct gossip *g, struct ring *ring);
 
-/*
- * Each GOSSIP_TICK_US, with any RANDOM number: the place of the member that
- * gets OUT, or RING_NOBODY when there is no other.  OUT: see buf_error.
- */
-uint16_t gossip_tick(struct gossip *g, uint32_t random, struct buf *out);
-void gossip_beat(const struct gossip *g, struct buf *out);
+/* What each other member is to hear now: our ring, and MORE, of which nothing
+ * is known here.  OUT: see buf_error. */
+void gossip_beat(const struct gossip *g, struct slice more, struct buf *out);
+/* The ring, for one that did not ask: it was a member, and is told so. */
+void gossip_body(const struct gossip *g, struct buf *out);
 
 /* Positive: what the caller should tell a person. */
 enum gossip_cond {
@@ -74,17 +68,18 @@ enum gossip_cond {
 };
 
 struct gossip_news {
-	int agrees;     /* the sender has our ring, as it was before */
-	uint64_t epoch; /* of the sender's ring */
-	uint64_t beat;  /* as in the message */
+	int agrees;        /* the sender has our ring, as it was before */
+	uint64_t epoch;    /* of the sender's ring */
+	struct slice more; /* of a beat, borrowed from IN; p is NULL: none */
 	struct ring
 	    *ring; /* a newer one, a reference for the caller; or NULL */
 };
 
 /*
  * Takes a message.  ANSWER, empty at first, is for its sender; when it stays
- * empty there is nothing to say.  A newer ring is not the node's before
- * gossip_set_ring: whoever has to save it does that first.
+ * empty there is nothing to say.  One that pulls may be left unsent: the next
+ * beat leads to another.  A newer ring is not the node's before gossip_set_ring:
+ * whoever has to save it does that first.
  * 0, a condition, -ERR_CORRUPT, -ERR_FORMAT, -ERR_NOMEM; *NEWS only with 0.
  */
 int gossip_receive(const struct gossip *g, struct slice in, struct buf *answer,

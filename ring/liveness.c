@@ -51,7 +51,6 @@ liveness_set_ring(struct liveness *l, const struct ring *r,
 			l->peers[i] = *was;
 			continue;
 		}
-		/* As if sent long ago: the first beat goes out at once. */
 		l->peers[i] = (struct liveness_peer){.heard = now};
 		memcpy(l->peers[i].id, id, RING_ID_BYTES);
 	}
@@ -59,22 +58,12 @@ liveness_set_ring(struct liveness *l, const struct ring *r,
 
 void
 liveness_heard(
-    struct liveness *l, const uint8_t id[RING_ID_BYTES], struct mono now)
+    struct liveness *l, const uint8_t id[RING_ID_BYTES], struct mono when)
 {
 	struct liveness_peer *p = find(l, id);
 
-	if (p)
-		p->heard = now;
-}
-
-void
-liveness_sent(
-    struct liveness *l, const uint8_t id[RING_ID_BYTES], struct mono now)
-{
-	struct liveness_peer *p = find(l, id);
-
-	if (p)
-		p->sent = now;
+	if (p && when.us > p->heard.us)
+		p->heard = when;
 }
 
 /* While we stood still we heard nobody, which says nothing of them. */
@@ -105,13 +94,8 @@ liveness_tick(struct liveness *l, struct mono now, uint8_t *out)
 		if (i == l->self)
 			continue;
 		if (silent != p->suspected)
-			out[i] |= silent ? LIVENESS_SUSPECTED : LIVENESS_BACK;
+			out[i] = silent ? LIVENESS_SUSPECTED : LIVENESS_BACK;
 		p->suspected = silent;
-		/* Half: a tick that is a little early still sends. */
-		if (mono_diff_us(p->sent, now) < LIVENESS_BEAT_US / 2)
-			continue;
-		out[i] |= LIVENESS_BEAT;
-		p->sent = now;
 	}
 }
 

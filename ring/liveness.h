@@ -14,12 +14,12 @@
 #include "ring/ring.h"
 #include "src/base/time.h"
 
-#define LIVENESS_BEAT_US    100000u  /* how often to tick, and to be heard */
+#define LIVENESS_BEAT_US    100000u  /* how often to be heard, and to tick */
 #define LIVENESS_SUSPECT_US 1000000u /* of silence */
 
 struct liveness_peer {
 	uint8_t id[RING_ID_BYTES];
-	struct mono heard, sent; /* last */
+	struct mono heard; /* last */
 	int suspected;
 };
 
@@ -36,22 +36,18 @@ void liveness_init(struct liveness *l, struct mono now);
 void liveness_set_ring(struct liveness *l, const struct ring *r,
     const uint8_t self[RING_ID_BYTES], struct mono now);
 
-/* A frame of any kind came from the node ID, or was sent to it. */
+/* A frame of any kind came from the node ID, at WHEN; an older one changes
+ * nothing. */
 void liveness_heard(
-    struct liveness *l, const uint8_t id[RING_ID_BYTES], struct mono now);
-void liveness_sent(
-    struct liveness *l, const uint8_t id[RING_ID_BYTES], struct mono now);
+    struct liveness *l, const uint8_t id[RING_ID_BYTES], struct mono when);
 
 enum liveness_event {
 	LIVENESS_SUSPECTED = 1, /* from now on */
-	LIVENESS_BACK = 2,      /* not any more */
-	LIVENESS_BEAT = 4,      /* is to get a heartbeat now */
+	LIVENESS_BACK,          /* not any more */
 };
 
-/*
- * Each LIVENESS_BEAT_US: what there is to do about each member, by place; OUT
- * has room for n.  What is BEAT counts as sent.
- */
+/* Each LIVENESS_BEAT_US: what has become of each member, by place, or 0; OUT
+ * has room for n. */
 void liveness_tick(struct liveness *l, struct mono now, uint8_t *out);
 
 /* Ourselves always; not of RING_NOBODY. */

@@ -76,10 +76,11 @@ place_root(const struct ring *r)
 static void
 place_all(struct cluster *c)
 {
-	for (uint32_t g = 0; g <= c->ring->q; g++) {
-		struct placement *p = g < c->ring->q
-					  ? place_group(c->ring, (uint16_t)g)
-					  : place_root(c->ring);
+	for (uint32_t g = 0; g <= c->gossip.ring->q; g++) {
+		struct placement *p =
+		    g < c->gossip.ring->q
+			? place_group(c->gossip.ring, (uint16_t)g)
+			: place_root(c->gossip.ring);
 
 		if (p && store_place(*c->config.store, g, p))
 			mem_free(p);
@@ -118,7 +119,7 @@ tell_workers(struct cluster *c)
 		*call = (struct ring_call){
 		    .msg = {.kind = MSG_CALL, .fn = take_ring},
 		    .cluster = c,
-		    .ring = ring_ref(c->ring),
+		    .ring = ring_ref(c->gossip.ring),
 		    .worker = i,
 		};
 		post->to_worker(post->ctx, i, &call->msg);
@@ -236,19 +237,17 @@ cluster_departed(const struct cluster *c,
 	return n;
 }
 
+/* The ring in use is another one. */
 static void
-use(struct cluster *c, struct ring *ring)
+tell_all(struct cluster *c)
 {
 	struct mono now = {cluster_now(c)};
 
-	ring_ref(ring);
-	ring_unref(c->ring);
-	c->ring = ring;
-	peers_set(c->config.peers, ring, now);
+	peers_set(c->config.peers, c->gossip.ring, now);
 	place_all(c);
 	tell_workers(c);
 	if (c->config.published)
-		c->config.published(c->config.arg, ring);
+		c->config.published(c->config.arg, c->gossip.ring);
 }
 
 static void
@@ -266,8 +265,7 @@ void
 cluster_publish(struct cluster *c, struct ring *ring)
 {
 	struct member_beat *beats;
-	uint8_t hash[RING_HASH_BYTES];
-	struct ring *old = c->ring;
+	struct ring *old = c->gossip.ring;
 
 	if (ring->epoch <= old->epoch || c->gone ||
 	    memcmp(ring->cluster_id, old->cluster_id, 16) != 0 ||
@@ -278,20 +276,22 @@ cluster_publish(struct cluster *c, struct ring *ring)
 		return;
 	}
 	beats = beats_of(c, ring);
-	if (!beats || ring_hash_of(ring, hash)) {
+	ring_ref(old);
+	if (!beats || gossip_set_ring(&c->gossip, ring)) {
+		ring_unref(old);
 		mem_free(beats);
 		return; /* no memory: with the next beat */
 	}
 	find_departed(c, old, ring);
 	if (!same_targets(ring, old))
 		c->targets_since = ring->epoch;
+	ring_unref(old);
 	mem_free(c->beats);
 	c->beats = beats;
-	memcpy(c->hash, hash, sizeof(hash));
 	log_write(c->config.log, LOG_INFO,
 	    "ring epoch %llu: %u members, %u changes staged",
 	    (unsigned long long)ring->epoch, ring->n_members, ring->n_staged);
-	use(c, ring);
+	tell_all(c);
 	ring_unref(c->unsaved);
 	c->unsaved = ring_ref(ring);
 	save(c);
@@ -305,7 +305,7 @@ cluster_fill_read(
 {
 	*req = (struct vnode_read){
 	    .msg = {.kind = MSG_READ},
-	    .group = c->ring->q,
+	    .group = c->gossip.ring->q,
 	    .bucket = SLICE_LIT(ROOT_BUCKET),
 	    .stream = SLICE_STR(stream),
 	    .to = UINT64_MAX,
@@ -374,7 +374,8 @@ look_at(struct cluster *c, const char *stream,
 	l->seen = seen;
 	l->cluster = c;
 	c->n_out++;
-	post->to_worker(post->ctx, c->ring->q % post->n_workers, &l->read.msg);
+	post->to_worker(
+	    post->ctx, c->gossip.ring->q % post->n_workers, &l->read.msg);
 }
 
 static void
@@ -447,12 +448,11 @@ cluster_new(const struct cluster_config *config, struct ring *ring)
 		return NULL;
 	c->config = *config;
 	c->env = config->env;
-	c->ring = ring_ref(ring);
 	c->last = &c->first;
 	c->targets_since = ring->epoch;
 	buf_init(&c->editing.bytes, RING_ENCODED_MAX);
 	c->beats = beats_of(c, ring);
-	if (!c->beats || ring_hash_of(ring, c->hash))
+	if (!c->beats || gossip_init(&c->gossip, ring))
 		return cluster_free(c);
 	return c;
 }
@@ -465,7 +465,7 @@ cluster_free(struct cluster *c)
 	buf_deinit(&c->editing.bytes);
 	ring_unref(c->editing.made);
 	ring_unref(c->unsaved);
-	ring_unref(c->ring);
+	gossip_deinit(&c->gossip);
 	mem_free(c->beats);
 	return mem_free(c);
 }
@@ -474,8 +474,8 @@ int
 cluster_start(struct cluster *c)
 {
 	for (uint32_t i = 0; i < c->env->post.n_workers; i++)
-		router_set_ring(c->config.router, i, c->ring);
-	use(c, c->ring);
+		router_set_ring(c->config.router, i, c->gossip.ring);
+	tell_all(c);
 	cluster_changed(c);
 	return 0;
 }
@@ -503,28 +503,26 @@ cluster_tick(struct cluster *c)
 struct ring *
 cluster_ring(const struct cluster *c)
 {
-	return c->ring;
+	return c->gossip.ring;
 }
 
 static int
 is_self(const struct cluster *c, uint16_t i)
 {
-	return memcmp(c->ring->members[i].id, c->config.identity->node_id,
-		   16) == 0;
+	return memcmp(c->gossip.ring->members[i].id,
+		   c->config.identity->node_id, 16) == 0;
 }
 
 int
 cluster_is_up(const struct cluster *c, uint16_t i)
 {
-	return peers_is_up(c->config.peers, c->ring->members[i].id,
-	    (struct mono){cluster_now(c)});
+	return peers_is_up(c->config.peers, c->gossip.ring->members[i].id);
 }
 
 int
 cluster_agrees(const struct cluster *c, uint16_t i)
 {
-	return is_self(c, i) ||
-	       memcmp(c->beats[i].hash, c->hash, RING_HASH_BYTES) == 0;
+	return is_self(c, i) || c->beats[i].agrees_at == c->gossip.ring->epoch;
 }
 
 uint16_t
@@ -533,15 +531,18 @@ cluster_claimant(const struct cluster *c)
 	uint16_t best = RING_NOBODY;
 	uint64_t term = 0;
 
-	if (c->ring->n_members == 1)
+	if (c->gossip.ring->n_members == 1)
 		return 0; /* elected or about to be */
-	for (uint16_t i = 0; i < c->ring->n_members; i++) {
-		if (is_self(c, i) && store_leads(*c->config.store, c->ring->q))
+	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++) {
+		const struct beat *told = &c->beats[i].told;
+
+		if (is_self(c, i) &&
+		    store_leads(*c->config.store, c->gossip.ring->q))
 			return i;
-		if (c->beats[i].leads && c->beats[i].term >= term &&
+		if (told->leads && told->root_term >= term &&
 		    cluster_is_up(c, i)) {
 			best = i;
-			term = c->beats[i].term;
+			term = told->root_term;
 		}
 	}
 	return best;

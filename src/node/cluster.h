@@ -12,7 +12,7 @@
  *
  * Each member has a replica of the root group, and goes by the newest ring that
  * was applied there; a beat to each other member, ten times a second, says which
- * ring that is, and who lags is sent the newer one.
+ * ring that is, and who lags pulls the newer one.
  *
  * Owns:    the ring in use, edits until they are done.
  * Thread:  worker 0, but for cluster_changed.
@@ -22,13 +22,14 @@
 
 #include "ring/change.h"
 #include "ring/identity.h"
+#include "ring/liveness.h"
 #include "src/base/env.h"
 #include "src/base/log.h"
 #include "src/node/peers.h"
 #include "src/node/router.h"
 #include "vnode/store.h"
 
-#define CLUSTER_BEAT_US 100000
+#define CLUSTER_BEAT_US LIVENESS_BEAT_US
 
 struct cluster; /* opaque */
 

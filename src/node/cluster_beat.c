@@ -3,48 +3,25 @@
  * cluster_beat - what members tell each other ten times a second, and what the
  * claimant makes of it.
  *
- * Format 1, little endian; cluster, sender and receiver stand in the seal.
- *
- *	beat	 0  u32  magic "IOHB"
- *		 4  u16  format = 1, u16 flags: 1 leads the root
- *		 8  u64  epoch of the ring in use
- *		16  [32] its hash
- *		48  u64  term of the root group there
- *		56  u16  slots Q, u16 0, u32 0
- *		64       Q bits: groups that the sender leads and that are where
- *			 that ring wants them
- *
- *	ring	 0  u32  magic "IOHR", u16 format = 1, u16 0
- *		 8       a ring (ring.c)
- *
- * A ring that comes this way was committed: nothing else is in use anywhere.  A
- * beat that is lost or late changes nothing; one that lies about a group flips
- * its owner early, which misleads people, not data: the group's own
- * configuration says who holds it.
+ * A beat is one frame: the gossip of the ring (ring/gossip.c) with what beat.c
+ * adds.  The other frames are gossip's pulls and bodies.  A ring that comes this
+ * way was committed: nothing else is in use anywhere.
  */
 #include "src/node/cluster_impl.h"
 
+#include "ring/liveness.h"
 #include "ring/plan.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
-#include "src/base/le.h"
 #include "src/base/mem.h"
 
-#define BEAT_MAGIC  0x42484f49u /* "IOHB" */
-#define RING_MAGIC  0x52484f49u /* "IOHR" */
-#define BEAT_FORMAT 1
-#define BEAT_BYTES  64
-#define RING_HEAD   8
-#define FLAG_LEADS  1
-#define PUSH_US     500000 /* the same member is sent a ring at most so often */
+#define PULL_US 300000 /* between pulls, whomever they are sent to */
+#define TELL_US 500000 /* who has left is sent the ring so often */
 
 int
 cluster_is_frame(struct slice bytes)
 {
-	uint32_t magic = bytes.n >= RING_HEAD ? le_get32(bytes.p) : 0;
-
-	return (magic == BEAT_MAGIC || magic == RING_MAGIC) &&
-	       le_get16(bytes.p + 4) == BEAT_FORMAT;
+	return gossip_is(bytes);
 }
 
 struct member_beat *
@@ -53,8 +30,9 @@ beats_of(const struct cluster *c, const struct ring *new)
 	struct member_beat *beats = mem_calloc(new->n_members, sizeof(*beats));
 
 	for (uint16_t i = 0; beats && i < new->n_members; i++) {
-		uint16_t old = c->beats ? ring_find(c->ring, new->members[i].id)
-					: RING_NOBODY;
+		uint16_t old =
+		    c->beats ? ring_find(c->gossip.ring, new->members[i].id)
+			     : RING_NOBODY;
 
 		if (old != RING_NOBODY)
 			beats[i] = c->beats[old];
@@ -72,71 +50,50 @@ is_self(const struct cluster *c, const uint8_t id[16])
 }
 
 static void
-say(struct cluster *c, const uint8_t node[16], const struct iovec *iov, int n)
+say(struct cluster *c, const uint8_t node[16], const struct buf *b)
 {
 	const struct env_net *net = &c->env->net;
+	struct iovec iov = {b->p, b->n};
 
-	if (net->send)
-		net->send(net->ctx, 0, node, NET_CONTROL, iov, n);
+	if (net->send && b->n && !buf_error(b))
+		net->send(net->ctx, 0, node, NET_CONTROL, &iov, 1);
 }
 
-/* Groups led here that are where the ring wants them. */
 static void
-find_placed(const struct cluster *c, uint8_t *bits)
+look_at_self(const struct cluster *c, struct beat *b)
 {
-	for (uint32_t g = 0; g < c->ring->q; g++)
-		if (store_placed(*c->config.store, g) >= c->targets_since)
-			bits[g / 8] |= (uint8_t)(1u << g % 8);
+	const struct store *s = *c->config.store;
+	uint16_t q = c->gossip.ring->q;
+
+	*b = (struct beat){
+	    .q = q,
+	    .leads = store_leads(s, q),
+	    .root_term = store_term(s, q),
+	};
+	for (uint32_t g = 0; g < q; g++)
+		if (store_placed(s, g) >= c->targets_since)
+			b->placed[g / 8] |= (uint8_t)(1u << g % 8);
 }
 
 static void
 send_beats(struct cluster *c)
 {
-	uint8_t out[BEAT_BYTES + RING_SIZE_MAX / 8] = {0}, *p = out;
-	struct iovec iov = {out, BEAT_BYTES + (c->ring->q + 7u) / 8};
-	int leads = store_leads(*c->config.store, c->ring->q);
+	const struct ring *r = c->gossip.ring;
+	struct buf more, out;
+	struct beat self;
 
-	p = le_put32(p, BEAT_MAGIC);
-	p = le_put16(p, BEAT_FORMAT);
-	p = le_put16(p, leads ? FLAG_LEADS : 0);
-	p = le_put64(p, c->ring->epoch);
-	memcpy(p, c->hash, RING_HASH_BYTES);
-	p = le_put64(
-	    p + RING_HASH_BYTES, store_term(*c->config.store, c->ring->q));
-	le_put16(p, c->ring->q);
-	find_placed(c, out + BEAT_BYTES);
-	for (uint16_t i = 0; i < c->ring->n_members; i++)
-		if (!is_self(c, c->ring->members[i].id))
-			say(c, c->ring->members[i].id, &iov, 1);
-}
-
-static void
-send_ring(struct cluster *c, const uint8_t node[16])
-{
-	uint8_t head[RING_HEAD] = {0};
-	struct iovec iov[2];
-	struct buf b;
-
-	buf_init(&b, RING_ENCODED_MAX);
-	ring_encode(c->ring, &b);
-	le_put16(le_put32(head, RING_MAGIC), BEAT_FORMAT);
-	iov[0] = (struct iovec){head, sizeof(head)};
-	iov[1] = (struct iovec){b.p, b.n};
-	if (!buf_error(&b))
-		say(c, node, iov, 2);
-	buf_deinit(&b);
-}
-
-/* Member I lags behind. */
-static void
-push_ring(struct cluster *c, uint16_t i)
-{
-	uint64_t now = cluster_now(c);
-
-	if (now < c->beats[i].pushed_us + PUSH_US)
+	if (r->n_members == 1)
 		return;
-	c->beats[i].pushed_us = now;
-	send_ring(c, c->ring->members[i].id);
+	look_at_self(c, &self);
+	buf_init(&more, BEAT_MAX);
+	buf_init(&out, GOSSIP_HEADER_BYTES + BEAT_MAX);
+	beat_encode(&self, &more);
+	gossip_beat(&c->gossip, buf_slice(&more), &out);
+	for (uint16_t i = 0; i < r->n_members && !buf_error(&more); i++)
+		if (!is_self(c, r->members[i].id))
+			say(c, r->members[i].id, &out);
+	buf_deinit(&more);
+	buf_deinit(&out);
 }
 
 static void
@@ -145,61 +102,86 @@ tell_departed(struct cluster *c)
 	const struct ring_member *gone[CLUSTER_DEPARTED_MAX];
 	uint64_t now = cluster_now(c);
 	uint32_t n = cluster_departed(c, gone);
+	struct buf out;
 
-	if (n == 0 || now < c->told_us + PUSH_US)
+	if (n == 0 || now < c->told_us + TELL_US)
 		return;
 	c->told_us = now;
+	buf_init(&out, GOSSIP_MAX);
+	gossip_body(&c->gossip, &out);
 	for (uint32_t i = 0; i < n; i++)
-		send_ring(c, gone[i]->id);
+		say(c, gone[i]->id, &out);
+	buf_deinit(&out);
 }
 
 /* --- hearing -------------------------------------------------------------- */
 
+/* The log of the root group keeps this from happening. */
 static void
-heard_beat(struct cluster *c, const uint8_t from[16], struct slice in)
+say_forked(struct cluster *c, const char *name)
 {
-	uint16_t i = ring_find(c->ring, from);
-	struct member_beat *b;
-	uint16_t q;
+	uint64_t epoch = c->gossip.ring->epoch;
 
-	if (i == RING_NOBODY || in.n < BEAT_BYTES)
+	if (c->forked_at != epoch)
+		log_write(c->config.log, LOG_ERROR,
+		    "'%s' has another ring of epoch %llu than this node", name,
+		    (unsigned long long)epoch);
+	c->forked_at = epoch;
+}
+
+/* Somebody has a newer ring; he is asked, unless another one was just now. */
+static void
+answer(struct cluster *c, const uint8_t node[16], uint64_t epoch,
+    const struct buf *b)
+{
+	uint64_t now = cluster_now(c);
+
+	if (epoch > c->gossip.ring->epoch && c->pulled_us &&
+	    now < c->pulled_us + PULL_US)
 		return;
-	q = le_get16(in.p + 56);
-	if (q != c->ring->q || in.n != BEAT_BYTES + (q + 7u) / 8)
-		return;
-	b = &c->beats[i];
-	b->leads = le_get16(in.p + 6) & FLAG_LEADS;
-	b->epoch = le_get64(in.p + 8);
-	memcpy(b->hash, in.p + 16, RING_HASH_BYTES);
-	b->term = le_get64(in.p + 48);
-	memset(b->placed, 0, sizeof(b->placed));
-	memcpy(b->placed, in.p + BEAT_BYTES, in.n - BEAT_BYTES);
-	if (b->epoch < c->ring->epoch)
-		push_ring(c, i);
+	if (epoch > c->gossip.ring->epoch)
+		c->pulled_us = now;
+	say(c, node, b);
 }
 
 static void
-heard_ring(struct cluster *c, struct slice in)
+heard(struct cluster *c, uint16_t i, struct slice in)
 {
-	struct ring *ring;
+	struct member_beat *b = &c->beats[i];
+	uint64_t epoch = c->gossip.ring->epoch;
+	struct gossip_news news;
+	struct beat told;
+	struct buf out;
+	int r;
 
-	if (ring_decode(SLICE(in.p + RING_HEAD, in.n - RING_HEAD), &ring))
-		return;
-	cluster_publish(c, ring);
-	ring_unref(ring);
+	buf_init(&out, GOSSIP_MAX);
+	r = gossip_receive(&c->gossip, in, &out, &news);
+	if (r == GOSSIP_E_FORK)
+		say_forked(c, c->gossip.ring->members[i].name);
+	if (r == 0) {
+		b->epoch = news.epoch;
+		b->agrees_at = news.agrees ? epoch : 0;
+		if (news.more.p && beat_decode(news.more, &told) == 0 &&
+		    told.q == c->gossip.ring->q)
+			b->told = told;
+		answer(c, b->id, news.epoch, &out);
+		if (news.ring)
+			cluster_publish(c, news.ring); /* B is another then */
+		ring_unref(news.ring);
+	}
+	buf_deinit(&out);
 }
 
 int
 cluster_frame(struct cluster *c, struct net_frame *f)
 {
+	uint16_t i;
+
 	if (!cluster_is_frame(f->bytes))
 		return 0;
-	if (c->stopping || c->gone)
-		;
-	else if (le_get32(f->bytes.p) == BEAT_MAGIC)
-		heard_beat(c, f->from, f->bytes);
-	else if (ring_find(c->ring, f->from) != RING_NOBODY)
-		heard_ring(c, f->bytes);
+	i = ring_find(c->gossip.ring, f->from);
+	if (!c->stopping && !c->gone && i != RING_NOBODY)
+		heard(c, i, f->bytes);
 	net_frame_free(f);
 	return 1;
 }
@@ -212,10 +194,10 @@ has_arrived(const struct cluster *c, uint32_t g)
 {
 	if (store_placed(*c->config.store, g) >= c->targets_since)
 		return 1;
-	for (uint16_t i = 0; i < c->ring->n_members; i++)
+	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++)
 		if (c->beats[i].epoch >= c->targets_since &&
 		    cluster_is_up(c, i) &&
-		    (c->beats[i].placed[g / 8] >> g % 8 & 1))
+		    (c->beats[i].told.placed[g / 8] >> g % 8 & 1))
 			return 1;
 	return 0;
 }
@@ -259,7 +241,7 @@ flipped(struct cluster_edit *e, int r, enum ring_refusal refusal,
 static void
 claim(struct cluster *c)
 {
-	const struct ring *r = c->ring;
+	const struct ring *r = c->gossip.ring;
 	int arrived = 0, exiting = 0;
 
 	for (uint16_t g = 0; g < r->q; g++)
@@ -275,18 +257,35 @@ claim(struct cluster *c)
 	cluster_edit(c, &c->flip);
 }
 
+static void
+watch_peers(struct cluster *c)
+{
+	const struct ring *r = c->gossip.ring;
+	uint8_t what[RING_MEMBERS_MAX];
+
+	peers_tick(c->config.peers, (struct mono){cluster_now(c)}, what);
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (what[i])
+			log_write(c->config.log, LOG_INFO,
+			    what[i] == LIVENESS_BACK
+				? "'%s' is heard again"
+				: "'%s' has not been heard for a second",
+			    r->members[i].name);
+}
+
 void
 beats_tick(struct cluster *c)
 {
+	watch_peers(c);
 	send_beats(c);
 	tell_departed(c);
-	if (store_leads(*c->config.store, c->ring->q) && !c->gone)
+	if (store_leads(*c->config.store, c->gossip.ring->q) && !c->gone)
 		claim(c);
 }
 
 int
 cluster_has_arrived(const struct cluster *c, uint16_t g)
 {
-	return c->ring->owners[g] != c->ring->next_owners[g] &&
+	return c->gossip.ring->owners[g] != c->gossip.ring->next_owners[g] &&
 	       has_arrived(c, g);
 }

@@ -40,7 +40,7 @@ end(struct cluster *c, int r, enum ring_refusal refusal)
 	ed->tries = 0;
 	ed->writing = 0;
 	ed->until_us = 0;
-	e->done(e, r, refusal, c->ring);
+	e->done(e, r, refusal, c->gossip.ring);
 	begin(c);
 }
 
@@ -51,10 +51,10 @@ is_known_to_all(const struct cluster *c, uint64_t epoch)
 {
 	const uint8_t *self = c->config.identity->node_id;
 
-	if (c->ring->epoch < epoch)
+	if (c->gossip.ring->epoch < epoch)
 		return 0;
-	for (uint16_t i = 0; i < c->ring->n_members; i++)
-		if (memcmp(c->ring->members[i].id, self, 16) != 0 &&
+	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++)
+		if (memcmp(c->gossip.ring->members[i].id, self, 16) != 0 &&
 		    cluster_is_up(c, i) && c->beats[i].epoch < epoch)
 			return 0;
 	return 1;
@@ -120,7 +120,7 @@ write_made(struct cluster *c)
 	call->cluster = c;
 	call->put = (struct vnode_put){
 	    .msg = {.kind = MSG_PUT, .fn = written},
-	    .group = c->ring->q,
+	    .group = c->gossip.ring->q,
 	    .bucket = SLICE_LIT(ROOT_BUCKET),
 	    .stream = SLICE_LIT(ROOT_STREAM),
 	    .n_events = 1,
@@ -179,7 +179,7 @@ was_read(struct msg *m)
 
 	c->n_out--;
 	if (r == 0 && req->newest == 0)
-		now = ring_ref(c->ring); /* the first of all */
+		now = ring_ref(c->gossip.ring); /* the first of all */
 	else if (r == 0)
 		now = cluster_ring_in(req);
 	if (c->stopping || !now)

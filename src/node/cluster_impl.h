@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "ring/gossip.h"
+#include "src/node/beat.h"
 #include "src/node/cluster.h"
 
 #define ROOT_BUCKET "$root"
@@ -14,13 +16,9 @@
 /* What a member's last beat said. */
 struct member_beat {
 	uint8_t id[RING_ID_BYTES];
-	uint64_t epoch;
-	uint8_t hash[RING_HASH_BYTES];
-	int leads;                         /* the root group */
-	uint64_t term;                     /* of the root, there */
-	uint64_t pushed_us;                /* it was sent our ring then */
-	uint8_t placed[RING_SIZE_MAX / 8]; /* groups that it leads, and that
-					      are where they should be */
+	uint64_t epoch;     /* of its ring */
+	uint64_t agrees_at; /* the epoch at which it had ours; 0: not yet */
+	struct beat told;
 };
 
 /* Who has just left. */
@@ -45,12 +43,13 @@ struct editing {
 struct cluster {
 	struct cluster_config config;
 	const struct env *env;
-	struct ring *ring;
-	uint8_t hash[RING_HASH_BYTES];
+	struct gossip gossip;      /* its ring is the one in use */
 	uint64_t targets_since;    /* epoch since when owners-to-be are these */
-	struct member_beat *beats; /* by place in ring->members */
+	struct member_beat *beats; /* by place in the ring's members */
 	struct departed departed[CLUSTER_DEPARTED_MAX];
-	uint64_t told_us;                   /* they were, last */
+	uint64_t told_us;   /* they were, last */
+	uint64_t pulled_us; /* somebody was asked for a newer ring, last */
+	uint64_t forked_at; /* the epoch of a fork that was told of */
 	struct cluster_edit *first, **last; /* waiting */
 	struct editing editing;
 	struct cluster_edit flip; /* the claimant's own */

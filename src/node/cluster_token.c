@@ -34,7 +34,7 @@ token_tick(struct cluster *c)
 
 	if (!c->config.token || c->config.identity->joined || !c->looked ||
 	    c->has_token || c->token ||
-	    !store_leads(*c->config.store, c->ring->q))
+	    !store_leads(*c->config.store, c->gossip.ring->q))
 		return;
 	t = mem_zalloc(sizeof(*t));
 	if (!t)
@@ -46,7 +46,7 @@ token_tick(struct cluster *c)
 	};
 	t->put = (struct vnode_put){
 	    .msg = {.kind = MSG_PUT, .fn = written},
-	    .group = c->ring->q,
+	    .group = c->gossip.ring->q,
 	    .bucket = SLICE_LIT(ROOT_BUCKET),
 	    .stream = SLICE_LIT(ROOT_TOKEN),
 	    .n_events = 1,

@@ -170,7 +170,8 @@ make_parts(struct core *c, struct ring *ring)
 	};
 
 	c->q = ring->q;
-	c->peers = peers_new(config->identity->node_id);
+	c->peers = peers_new(
+	    config->identity->node_id, c->env->clock.mono(c->env->clock.ctx));
 	rc.peers = cc.peers = c->peers;
 	memcpy(rc.self, config->identity->node_id, 16);
 	c->router = c->peers ? router_new(&rc) : NULL;

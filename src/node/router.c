@@ -85,17 +85,16 @@ choose(struct router_worker *w, const struct msg *m)
 {
 	const struct router *r = w->router;
 	uint32_t group = request_group(m);
-	struct mono now = {router_now(r)};
 	struct candidates c = {0};
 
 	if (!is_nobody(w->leaders[group]) &&
-	    peers_is_up(r->peers, w->leaders[group], now))
+	    peers_is_up(r->peers, w->leaders[group]))
 		return w->leaders[group];
 	find_candidates(w, group, &c);
 	for (uint32_t i = 0; i < c.n; i++) {
 		const uint8_t *node = c.at[(m->tries + i) % c.n];
 
-		if (peers_is_up(r->peers, node, now))
+		if (peers_is_up(r->peers, node))
 			return node;
 	}
 	return NULL;

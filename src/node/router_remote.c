@@ -146,13 +146,13 @@ void
 router_calls_tick(struct router_worker *w)
 {
 	const struct peers *peers = w->router->peers;
-	struct mono now = {router_now(w->router)};
+	uint64_t now = router_now(w->router);
 
 	LIST_FOREACH_SAFE (node, tmp, &w->calls) {
 		struct call_slot *s = LIST_ENTRY(node, struct call_slot, link);
 
-		if (w->stopping || now.us >= s->deadline_us ||
-		    !peers_is_up(peers, s->node, now))
+		if (w->stopping || now >= s->deadline_us ||
+		    !peers_is_up(peers, s->node))
 			give_up(w, s);
 	}
 }

@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	ASSERT(r);
 	r->epoch = 5;
-	ASSERT(gossip_init(&g, a, r) == 0);
+	ASSERT(gossip_init(&g, r) == 0);
 	buf_init(&answer, GOSSIP_MAX);
 	fuzz_mem_start(&mem, BOUND(n));
 	x = gossip_receive(&g, SLICE(p, n), &answer, &news);

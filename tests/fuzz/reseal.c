@@ -206,8 +206,8 @@ reseal_gossip(uint8_t *p, size_t n)
 {
 	unsigned k = 32;
 
-	if (n > 72)
-		ASSERT(EVP_Digest(p + 72, n - 72, p + 40, &k, EVP_sha256(),
+	if (n > 64 && p[6] == 3)
+		ASSERT(EVP_Digest(p + 64, n - 64, p + 32, &k, EVP_sha256(),
 			   NULL) == 1);
 }
 

@@ -262,7 +262,7 @@ write_gossip(const struct gossip *g, enum gossip_kind kind, const char *name)
 	buf_init(&ring, RING_ENCODED_MAX);
 	if (kind == GOSSIP_BODY)
 		ring_encode(g->ring, &ring);
-	m.ring = buf_slice(&ring);
+	m.body = buf_slice(&ring);
 	memcpy(m.cluster_id, g->ring->cluster_id, sizeof(m.cluster_id));
 	memcpy(m.hash, g->hash, sizeof(m.hash));
 	gossip_encode(&m, &b);
@@ -281,8 +281,8 @@ seed_gossip(void)
 
 	ASSERT(r);
 	for (r->epoch = 4; r->epoch <= 6; r->epoch++) {
-		ASSERT(gossip_init(&g, a, r) == 0);
-		for (int kind = GOSSIP_DIGEST; kind <= GOSSIP_BEAT; kind++) {
+		ASSERT(gossip_init(&g, r) == 0);
+		for (int kind = GOSSIP_BEAT; kind <= GOSSIP_BODY; kind++) {
 			char name[32];
 
 			snprintf(name, sizeof(name), "%d-of-%d", kind,

@@ -27,8 +27,7 @@ net_of_eight(void)
 	cr_assert_eq(ring_stage_leave(n.old, grow_name(3), &next), RING_OK);
 	n.new = next;
 	for (int i = 0; i < NODES; i++)
-		cr_assert_eq(
-		    gossip_init(&n.nodes[i], n.old->members[i].id, n.old), 0);
+		cr_assert_eq(gossip_init(&n.nodes[i], n.old), 0);
 	return n;
 }
 
@@ -60,16 +59,15 @@ talk(struct net *n, int from, int to, struct slice in)
 	buf_deinit(&answer);
 }
 
+/* FROM's beat to TO, and what follows: so many messages. */
 static uint32_t
-tick(struct net *n, int from, uint32_t random)
+beat(struct net *n, int from, int to)
 {
 	uint32_t before = n->messages;
 	struct buf out;
-	uint16_t to;
 
 	buf_init(&out, GOSSIP_MAX);
-	to = gossip_tick(&n->nodes[from], random, &out);
-	cr_assert(to < NODES && to != from);
+	gossip_beat(&n->nodes[from], SLICE_LIT("more"), &out);
 	talk(n, from, to, buf_slice(&out));
 	buf_deinit(&out);
 	return n->messages - before;
@@ -79,98 +77,54 @@ Test(gossip, who_agrees_says_nothing)
 {
 	struct net n = net_of_eight();
 
-	for (uint32_t k = 0; k < 20; k++)
-		cr_assert_eq(tick(&n, 2, k), 1);
+	for (int to = 0; to < NODES; to++)
+		if (to != 2)
+			cr_assert_eq(beat(&n, 2, to), 1);
 	done(&n);
 }
 
-Test(gossip, who_is_behind_pulls_and_who_is_ahead_pushes)
+Test(gossip, who_is_behind_pulls)
 {
 	struct net n = net_of_eight();
 
 	cr_assert_eq(gossip_set_ring(&n.nodes[0], n.new), 0);
-	cr_assert_eq(tick(&n, 0, 0), 3); /* to 1: digest, pull, body */
+	cr_assert_eq(beat(&n, 0, 1), 3); /* beat, pull, body */
 	cr_assert_eq(n.nodes[1].ring->epoch, n.new->epoch);
-	cr_assert_eq(tick(&n, 2, 1), 2); /* to 1: digest, body */
+	cr_assert_eq(beat(&n, 2, 1), 1); /* and hears of it by 1's own beat */
+	cr_assert_eq(n.nodes[2].ring->epoch, n.old->epoch);
+	cr_assert_eq(beat(&n, 1, 2), 3);
 	cr_assert_eq(n.nodes[2].ring->epoch, n.new->epoch);
 	done(&n);
 }
 
-Test(gossip, chooses_every_other_member)
+Test(gossip, one_round_of_beats_reaches_all)
 {
 	struct net n = net_of_eight();
-
-	for (int from = 0; from < NODES; from++) {
-		uint32_t seen = 0;
-
-		for (uint32_t k = 0; k < NODES - 1; k++) {
-			struct buf out;
-
-			buf_init(&out, GOSSIP_MAX);
-			seen |= 1u << gossip_tick(&n.nodes[from], k, &out);
-			cr_assert_eq(out.n, GOSSIP_HEADER_BYTES);
-			buf_deinit(&out);
-		}
-		cr_assert_eq(seen, 0xffu & ~(1u << from));
-	}
-	done(&n);
-}
-
-Test(gossip, reaches_all_in_some_rounds)
-{
-	uint64_t rng = 1;
-	struct net n = net_of_eight();
-	int have = 1;
 
 	cr_assert_eq(gossip_set_ring(&n.nodes[5], n.new), 0);
-	for (int round = 0; round < 12 && have < NODES; round++) {
-		for (int i = 0; i < NODES; i++) {
-			rng = rng * 6364136223846793005u + 1442695040888963407u;
-			cr_assert_leq(tick(&n, i, (uint32_t)(rng >> 33)), 3);
-		}
-		have = 0;
-		for (int i = 0; i < NODES; i++)
-			have += n.nodes[i].ring->epoch == n.new->epoch;
-	}
-	cr_assert_eq(have, NODES);
+	for (int from = 0; from < NODES; from++)
+		for (int to = 0; to < NODES; to++)
+			if (to != from)
+				cr_assert_leq(beat(&n, from, to), 3);
+	for (int i = 0; i < NODES; i++)
+		cr_assert_eq(n.nodes[i].ring->epoch, n.new->epoch);
 	done(&n);
 }
 
-Test(gossip, alone_says_nothing)
+/* Who was removed is told so, and cannot ask. */
+Test(gossip, a_ring_that_was_not_asked_for_is_taken)
 {
-	struct ring *r = grow_one(8, 3);
-	struct gossip g;
+	struct net n = net_of_eight();
 	struct buf out;
 
+	cr_assert_eq(gossip_set_ring(&n.nodes[0], n.new), 0);
 	buf_init(&out, GOSSIP_MAX);
-	cr_assert_eq(gossip_init(&g, r->members[0].id, r), 0);
-	cr_assert_eq(gossip_tick(&g, 7, &out), RING_NOBODY);
-	cr_assert_eq(out.n, 0);
-	cr_assert_eq(g.beat, 1);
-	gossip_deinit(&g);
-	ring_unref(r);
+	gossip_body(&n.nodes[0], &out);
+	talk(&n, 0, 4, buf_slice(&out));
+	cr_assert_eq(n.messages, 1);
+	cr_assert_eq(n.nodes[4].ring->epoch, n.new->epoch);
 	buf_deinit(&out);
-}
-
-/* Who was removed still tells the others, and hears from them. */
-Test(gossip, of_one_that_is_no_member_goes_to_anybody)
-{
-	static const uint8_t other[RING_ID_BYTES] = "other";
-	struct ring *r = grow_cluster(8, 3, 2);
-	uint32_t seen = 0;
-	struct gossip g;
-
-	cr_assert_eq(gossip_init(&g, other, r), 0);
-	for (uint32_t k = 0; k < 2; k++) {
-		struct buf out;
-
-		buf_init(&out, GOSSIP_MAX);
-		seen |= 1u << gossip_tick(&g, k, &out);
-		buf_deinit(&out);
-	}
-	cr_assert_eq(seen, 3);
-	gossip_deinit(&g);
-	ring_unref(r);
+	done(&n);
 }
 
 static int
@@ -184,7 +138,7 @@ hear(struct gossip *g, const struct gossip_message *m, struct gossip_news *news)
 	gossip_encode(m, &in);
 	r = gossip_receive(g, buf_slice(&in), &answer, news);
 	cr_assert(r == 0 || answer.n == 0);
-	if (m->kind == GOSSIP_BEAT || m->kind == GOSSIP_BODY)
+	if (m->kind == GOSSIP_BODY)
 		cr_assert_eq(answer.n, 0);
 	buf_deinit(&in);
 	buf_deinit(&answer);
@@ -194,8 +148,7 @@ hear(struct gossip *g, const struct gossip_message *m, struct gossip_news *news)
 static struct gossip_message
 message_of(const struct gossip *g, enum gossip_kind kind)
 {
-	struct gossip_message m = {
-	    .kind = kind, .epoch = g->ring->epoch, .beat = 17};
+	struct gossip_message m = {.kind = kind, .epoch = g->ring->epoch};
 
 	memcpy(m.cluster_id, g->ring->cluster_id, RING_ID_BYTES);
 	memcpy(m.hash, g->hash, RING_HASH_BYTES);
@@ -209,17 +162,41 @@ Test(gossip, tells_whether_the_other_agrees)
 	struct gossip_news news;
 
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
-	cr_assert(news.agrees && news.beat == 17 && !news.ring);
+	cr_assert(news.agrees && !news.ring);
 	cr_assert_eq(gossip_set_ring(&n.nodes[1], n.new), 0);
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
 	cr_assert(!news.agrees && news.epoch == n.old->epoch);
 	done(&n);
 }
 
+Test(gossip, what_the_caller_adds_to_a_beat_comes_through)
+{
+	struct net n = net_of_eight();
+	struct gossip_message m = message_of(&n.nodes[0], GOSSIP_BEAT);
+	struct gossip_news news;
+	struct buf in, answer;
+
+	buf_init(&in, GOSSIP_MAX);
+	buf_init(&answer, GOSSIP_MAX);
+	gossip_beat(&n.nodes[0], SLICE_LIT("more"), &in);
+	cr_assert_eq(
+	    gossip_receive(&n.nodes[1], buf_slice(&in), &answer, &news), 0);
+	cr_assert(slice_equal(news.more, SLICE_LIT("more")));
+	buf_deinit(&in);
+	buf_deinit(&answer);
+
+	m.kind = GOSSIP_PULL;
+	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
+	cr_assert_null(news.more.p);
+	m.body = SLICE_LIT("more");
+	cr_assert_eq(hear(&n.nodes[1], &m, &news), -ERR_CORRUPT);
+	done(&n);
+}
+
 Test(gossip, of_another_cluster_or_a_forked_ring_is_told_apart)
 {
 	struct net n = net_of_eight();
-	struct gossip_message m = message_of(&n.nodes[0], GOSSIP_DIGEST);
+	struct gossip_message m = message_of(&n.nodes[0], GOSSIP_BEAT);
 	struct gossip_news news;
 
 	m.hash[3] ^= 1;
@@ -240,9 +217,9 @@ Test(gossip, bodies_that_are_not_what_they_say_are_refused)
 
 	buf_init(&ring, RING_ENCODED_MAX);
 	ring_encode(n.new, &ring);
-	cr_assert_eq(gossip_init(&newer, n.new->members[0].id, n.new), 0);
+	cr_assert_eq(gossip_init(&newer, n.new), 0);
 	m = message_of(&newer, GOSSIP_BODY);
-	m.ring = buf_slice(&ring);
+	m.body = buf_slice(&ring);
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
 	cr_assert_eq(news.ring->epoch, n.new->epoch);
 	ring_unref(news.ring);
@@ -254,16 +231,16 @@ Test(gossip, bodies_that_are_not_what_they_say_are_refused)
 	bad.epoch++;
 	cr_assert_eq(hear(&n.nodes[1], &bad, &news), -ERR_CORRUPT);
 	bad = m;
-	bad.ring.n--;
+	bad.body.n--;
 	cr_assert_eq(hear(&n.nodes[1], &bad, &news), -ERR_CORRUPT);
 	gossip_deinit(&newer);
 
 	n.new->n_copies = 2;
 	buf_reset(&ring);
 	ring_encode(n.new, &ring);
-	cr_assert_eq(gossip_init(&newer, n.new->members[0].id, n.new), 0);
+	cr_assert_eq(gossip_init(&newer, n.new), 0);
 	m = message_of(&newer, GOSSIP_BODY);
-	m.ring = buf_slice(&ring);
+	m.body = buf_slice(&ring);
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), -ERR_CORRUPT);
 	gossip_deinit(&newer);
 	buf_deinit(&ring);
@@ -279,7 +256,7 @@ Test(gossip, older_rings_are_not_taken)
 
 	buf_init(&ring, RING_ENCODED_MAX);
 	ring_encode(n.old, &ring);
-	m.ring = buf_slice(&ring);
+	m.body = buf_slice(&ring);
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
 	cr_assert(news.agrees && !news.ring);
 	cr_assert_eq(gossip_set_ring(&n.nodes[1], n.new), 0);
@@ -303,8 +280,8 @@ read_message(void *arg, struct slice in)
 	r = gossip_receive(arg, in, &answer, &news);
 	cr_assert(r || gossip_decode(in, &m) == 0);
 	buf_deinit(&answer);
-	/* Nothing else guards the beat, nor an epoch that went down. */
-	r = r || news.beat != 17 || !news.ring;
+	/* Nothing else guards an epoch that went down. */
+	r = r || !news.ring;
 	ring_unref(news.ring);
 	return r;
 }
@@ -318,12 +295,12 @@ Test(gossip, is_the_same_for_good_and_every_flipped_bit_is_found)
 
 	buf_init(&b, GOSSIP_MAX);
 	buf_init(&ring, RING_ENCODED_MAX);
-	cr_assert_eq(gossip_init(&old, r->members[0].id, r), 0);
+	cr_assert_eq(gossip_init(&old, r), 0);
 	r = grow_join(r, 2);
-	cr_assert_eq(gossip_init(&new, r->members[0].id, r), 0);
+	cr_assert_eq(gossip_init(&new, r), 0);
 	ring_encode(r, &ring);
 	m = message_of(&new, GOSSIP_BODY);
-	m.ring = buf_slice(&ring);
+	m.body = buf_slice(&ring);
 	gossip_encode(&m, &b);
 	golden("gossip.bin", buf_slice(&b));
 	golden_is_guarded(buf_slice(&b), read_message, &old);
