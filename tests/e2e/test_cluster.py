@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Four nodes as one database: joined as the manual says, under load while nodes
+die, stand still and come back.
+
+usage: test_cluster.py IORIOD [TEST...]
+CLUSTER_ROUNDS (1): how often each node is killed and stopped."""
+import os
+import signal
+import sys
+import time
+
+import tap
+from cluster import Cluster, Load, eventually
+from history import MAYBE, NEVER, OK, Broken, History, Read, Write
+
+IORIOD = sys.argv[1]
+ROUNDS = int(os.environ.get("CLUSTER_ROUNDS", "1"))
+BACK_S = 8  # 3 on a machine of its own
+
+TABLE = """\
+================================= Membership ==================================
+Status     Ring    Pending    Node
+-------------------------------------------------------------------------------
+{}\
+-------------------------------------------------------------------------------
+{}
+"""
+JOINING = TABLE.format("""\
+joining     0.0%      --      'iorio2@127.0.0.1'
+joining     0.0%      --      'iorio3@127.0.0.1'
+joining     0.0%      --      'iorio4@127.0.0.1'
+valid     100.0%      --      'iorio1@127.0.0.1'
+""", "Valid:1 / Leaving:0 / Exiting:0 / Joining:3 / Down:0")
+VALID = "Valid:4 / Leaving:0 / Exiting:0 / Joining:0 / Down:0"
+PLANNED = TABLE.format("""\
+valid     100.0%     25.0%    'iorio1@127.0.0.1'
+valid       0.0%     25.0%    'iorio2@127.0.0.1'
+valid       0.0%     25.0%    'iorio3@127.0.0.1'
+valid       0.0%     25.0%    'iorio4@127.0.0.1'
+""", VALID)
+FINISHED = TABLE.format("""\
+valid      25.0%      --      'iorio1@127.0.0.1'
+valid      25.0%      --      'iorio2@127.0.0.1'
+valid      25.0%      --      'iorio3@127.0.0.1'
+valid      25.0%      --      'iorio4@127.0.0.1'
+""", VALID)
+PLAN = f"""\
+=============================== Staged Changes ================================
+Action         Details(s)
+-------------------------------------------------------------------------------
+join           'iorio2@127.0.0.1'
+join           'iorio3@127.0.0.1'
+join           'iorio4@127.0.0.1'
+-------------------------------------------------------------------------------
+
+
+NOTE: Applying these changes will result in 1 cluster transition
+
+###############################################################################
+                         After cluster transition 1/1
+###############################################################################
+
+{PLANNED}
+Transfers resulting from cluster changes: 48
+  16 transfers from 'iorio1@127.0.0.1' to 'iorio2@127.0.0.1'
+  16 transfers from 'iorio1@127.0.0.1' to 'iorio3@127.0.0.1'
+  16 transfers from 'iorio1@127.0.0.1' to 'iorio4@127.0.0.1'
+
+"""
+
+
+def check_everywhere(cluster, history, streams):
+    """The history holds through every node, and all nodes have the same."""
+    first = None
+    for k in range(1, len(cluster.nodes) + 1):
+        final = {s: cluster.events(k, s) for s in streams}
+        if first is None:
+            history.check(final)
+            first = final
+        assert final == first, cluster.nodes[k - 1].name
+
+
+def test_a_cluster_is_formed_as_the_manual_shows():
+    from test_devrel import Dev
+    with Dev(4) as dev:
+        dev.free_ports(4)
+        dev.env["IORIO_CLUSTER_RUNTIME_DIR"] = f"{dev.root}/run"
+        assert dev("start")[0] == 0
+        assert dev("ping") == (0, "".join(f"dev{k}: pong\n"
+                                          for k in range(1, 5)))
+        assert dev("join") == (0, "".join(
+            f"Success: staged join request for 'iorio{k}@127.0.0.1' to "
+            "'iorio1@127.0.0.1'\n" for k in range(2, 5)))
+        status = lambda: dev("admin", "member-status")
+        assert status() == (0, JOINING)
+        eventually(lambda: dev("admin", "cluster", "plan") == (0, PLAN), 10)
+        assert status() == (0, JOINING)
+        assert dev("admin", "cluster", "commit") == (
+            0, "Cluster changes committed\n")
+        during = set()
+        eventually(lambda: during.add(status()) or (0, FINISHED) in during)
+        for code, text in during:
+            assert code == 0 and text.endswith(VALID + "\n"), text
+            assert text.count("25.0%    'iorio") == 4 or text == FINISHED, text
+        assert len(during) > 2, during  # one sees it move
+        assert dev("admin", "transfers") == (0, "No transfers active\n")
+        assert dev("admin", "cluster", "plan") == (
+            2, "There are no staged changes\n")
+        assert dev("stop") == (0, "".join(f"dev{k}: ok\n"
+                                          for k in range(1, 5)))
+
+
+def test_what_is_acknowledged_survives_each_node_in_turn():
+    streams = [f"b{i % 7}/s{i}" for i in range(100)]
+    history = History()
+    with Cluster(IORIOD) as cluster:
+        cluster.form()
+        load = Load(history, cluster.nodes, streams)
+        load.probe(cluster.nodes)
+        for node in cluster.nodes * ROUNDS:
+            others = [n for n in cluster.nodes if n is not node]
+            node.kill()
+            killed = load.probe(others)
+            node.start()
+            load.probe(cluster.nodes)
+            node.process.send_signal(signal.SIGSTOP)
+            stopped = load.probe(others)
+            time.sleep(1)
+            node.process.send_signal(signal.SIGCONT)
+            back = load.probe(cluster.nodes)
+            print(f"# {node.name}: all streams take writes again {killed:.1f} s"
+                  f" after kill -9, {stopped:.1f} s after SIGSTOP, through all"
+                  f" {back:.1f} s after SIGCONT", flush=True)
+            assert max(killed, stopped, back) < BACK_S
+        load.stop()
+        print(f"# {history.counts()}")
+        check_everywhere(cluster, history, streams)
+        for node in cluster.nodes:
+            node.stop()
+
+
+# --- the checker ------------------------------------------------------------
+
+def broken(writes, reads, events):
+    history = History()
+    for w in writes:
+        history.wrote("b/s", w)
+    for r in reads:
+        history.read("b/s", r)
+    try:
+        history.check({"b/s": events})
+    except Broken as e:
+        return str(e)
+    return None
+
+
+def test_the_checker_finds_what_must_not_be():
+    a = Write(b"a", 0, 1, OK, 1, 10, "n1")
+    b = Write(b"b", 2, 3, OK, 2, 11, "n2")
+    never = Write(b"c", 2, 3, NEVER, None, None, "n1")
+    maybe = Write(b"c", 2, 3, MAYBE, None, None, "n1")
+    ea, eb, ec = (1, 10, b"a"), (2, 11, b"b"), (3, 12, b"c")
+    full = Read(4, 5, [ea, eb], "n3")
+    assert broken([a, b, never], [full], [ea, eb]) is None
+    assert broken([a, b, maybe], [full], [ea, eb]) is None
+    assert broken([a, b, maybe], [full], [ea, eb, ec]) is None
+    assert "lost" in broken([a, b], [], [ea])
+    assert "repeats" in broken([a, b], [], [ea, eb, (3, 12, b"a")])
+    assert "should be" in broken([a, b], [], [ea, (3, 11, b"b")])
+    assert "time goes back" in broken([a, b], [], [ea, (2, 9, b"b")])
+    assert "is 2 at 10" in broken([a], [], [(1, 10, b"b"), (2, 10, b"a")])
+    assert "is 2 at 12" in broken([a, b], [], [ea, (2, 12, b"b")])
+    assert "refused" in broken([a, b, never], [], [ea, eb, ec])
+    assert "nobody wrote" in broken([a, b], [], [ea, eb, ec])
+    assert "stale" in broken([a, b], [Read(4, 5, [ea], "n3")], [ea, eb])
+    assert "stale" in broken(
+        [a, maybe], [Read(1.5, 2, [ea, (2, 12, b"c")], "n3"),
+                     Read(2.5, 4, [ea], "n2")], [ea, (2, 12, b"c")])
+    assert "not there" in broken(
+        [a, b], [Read(4, 5, [ea, (2, 11, b"x")], "n3")], [ea, eb])
+    late = Write(b"b", 2, 3, OK, 1, 9, "n2")
+    assert "told before" in broken([Write(b"a", 0, 1, OK, 2, 9, "n1"), late],
+                                   [], [(1, 9, b"b"), (2, 9, b"a")])
+
+
+if __name__ == "__main__":
+    tap.run(sys.modules[__name__])
