@@ -49,6 +49,7 @@
 #define HELLO_MOST_US  1000000
 #define ASK_US         100000 /* between hellos to a confirmed peer */
 #define REDIAL_US      500000 /* between dials that a hello leads to */
+#define CUT_OFF_US     200000 /* without an answer */
 #define BODY_MIN       35
 
 static const uint8_t none[16];
@@ -341,6 +342,22 @@ move(struct net_peer *p, const char *address)
 	p->is_moved = 1;
 }
 
+/*
+ * Whether our connection leads to the start before this one, or nowhere.  One
+ * that works is kept: the hello may be a recorded one.
+ */
+static int
+is_cut_off(const struct net_peer *p, struct mono now)
+{
+	uint64_t since = atomic_load(&p->unanswered_us);
+
+	if (!p->dialed_at.us || mono_diff_us(p->dialed_at, now) < REDIAL_US)
+		return 0;
+	return !way_has_room(&p->ways[NET_CONTROL]) ||
+	       (!p->is_known && p->n_hellos >= 2) ||
+	       (since && mono_diff_us((struct mono){since}, now) >= CUT_OFF_US);
+}
+
 static void
 heard(struct net *net, const struct seal_head *h, const struct hello *hello)
 {
@@ -365,8 +382,7 @@ heard(struct net *net, const struct seal_head *h, const struct hello *hello)
 		return;
 	p->wants_hello = 1;
 	move(p, hello->address);
-	/* It has just started: what we have leads to the one before. */
-	if (p->dialed_at.us && mono_diff_us(p->dialed_at, now) >= REDIAL_US)
+	if (is_cut_off(p, now))
 		net_dial(net, p);
 }
 

@@ -159,6 +159,33 @@ frames_of_an_earlier_start_of_the_sender_never_come(void)
 }
 
 static const char *
+a_recorded_hello_cuts_no_connection_that_works(void)
+{
+	struct node a = {.number = 1}, b = {.number = 2};
+	struct relay r = {0};
+	uint64_t dials, heard;
+	uint32_t n;
+
+	start_with_relay(&a, &b, &r);
+	n = r.n_kept;
+	node_restart(&a);
+	node_peer_at(&a, &b, r.port);
+	node_await_peers(&a, &b);
+	rig_pause_us(600000); /* a dial is allowed again */
+	node_await_peers(&a, &b);
+	dials = node_stats(&b).dials;
+	heard = node_stats(&b).frames_received;
+	for (uint32_t i = 0; i < n; i++)
+		if (!relay_is_frame(&r, i))
+			relay_inject(&r, r.kept[i].p, r.kept[i].n);
+	node_await_peers(&a, &b);
+	CHECK(node_stats(&b).frames_received >= heard + 2);
+	CHECK_EQ(node_stats(&b).dials, dials);
+	stop_with_relay(&a, &b, &r);
+	return NULL;
+}
+
+static const char *
 frames_for_an_earlier_start_of_the_receiver_never_come(void)
 {
 	struct node a = {.number = 1}, b = {.number = 2};
@@ -381,6 +408,7 @@ const struct test net_hostile_tests[] = {
     TEST(frames_of_another_cluster_are_refused),
     TEST(a_recorded_frame_counts_once),
     TEST(frames_of_an_earlier_start_of_the_sender_never_come),
+    TEST(a_recorded_hello_cuts_no_connection_that_works),
     TEST(frames_for_an_earlier_start_of_the_receiver_never_come),
     TEST(frames_from_before_a_peer_was_forgotten_never_come),
     TEST(no_changed_byte_and_no_cut_frame_is_taken),
