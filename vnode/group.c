@@ -5,7 +5,8 @@
  * A proposal gathers the commands of one turn.  Everything but the payloads is
  * encoded into HEAD; PIECES says in which order stretches of HEAD and borrowed
  * payloads follow each other.  At the end of the turn they become the iovec of
- * its body, so a payload is not copied before it is applied.
+ * its body, so a payload is not copied before it is applied; but for those of a
+ * batch that are not large: a slice each would be more than a record may have.
  *
  * Invariants:
  *  1. While this replica leads, stream->proposed is last plus the events of
@@ -25,7 +26,10 @@
 
 /* Two iovecs an event and some for the commands, within JOURNAL_IOV_MAX. */
 #define PIECES_MAX (JOURNAL_IOV_MAX - 8)
-#define HEAD_MAX   (4u << 20)
+/* Of a batch: what is smaller is copied, so that the rest of the largest entry
+ * takes half of PIECES_MAX. */
+#define BORROW_BYTES (64u << 10)
+#define HEAD_MAX     (JOURNAL_PAYLOAD_MAX + ENTRY_BYTES_MAX + (1u << 20))
 
 struct piece {
 	const uint8_t *p; /* NULL: of HEAD, at OFFSET */
@@ -37,7 +41,8 @@ struct planned {
 	struct stream *stream;
 	uint64_t seq;
 	uint32_t head_at, head_n;
-	struct slice data;
+	struct slice data; /* unless it is in HEAD */
+	uint32_t data_bytes;
 };
 
 enum fate {
@@ -142,12 +147,30 @@ open_proposal(struct vnode *v, struct wall now)
 	return p;
 }
 
-/* Room for N more pieces and events, so that adding them cannot fail. */
+/* Whether the payload of E, an event of REQ, stays where it is. */
 static int
-reserve(struct proposal *p, uint32_t n)
+is_borrowed(const struct vnode_put *req, const struct vnode_put_event *e)
 {
-	uint32_t pieces = p->n_pieces + 2 * n + 2;
-	uint32_t events = p->n_events + n;
+	return req->n_events == 1 || e->data.n >= BORROW_BYTES;
+}
+
+/* How many pieces REQ takes at most. */
+static uint32_t
+pieces_of(const struct vnode_put *req)
+{
+	uint32_t n = 2;
+
+	for (uint32_t i = 0; i < req->n_events; i++)
+		n += 2 * (uint32_t)is_borrowed(req, &req->events[i]);
+	return n;
+}
+
+/* Room for REQ in pieces and events, so that adding it cannot fail. */
+static int
+reserve(struct proposal *p, const struct vnode_put *req)
+{
+	uint32_t pieces = p->n_pieces + pieces_of(req);
+	uint32_t events = p->n_events + req->n_events;
 	void *q;
 
 	if (pieces > p->cap_pieces) {
@@ -196,7 +219,8 @@ add_data_piece(struct proposal *p, struct slice data)
 }
 
 static void
-add_event(struct proposal *p, struct stream *s, const struct event *e)
+add_event(
+    struct proposal *p, struct stream *s, const struct event *e, int borrowed)
 {
 	uint32_t at = (uint32_t)p->head.n;
 	uint8_t *out =
@@ -205,15 +229,35 @@ add_event(struct proposal *p, struct stream *s, const struct event *e)
 	if (!out)
 		return;
 	p->head.n += event_encode_head(e, out);
+	if (!borrowed)
+		buf_add_slice(&p->head, e->data);
 	p->events[p->n_events++] = (struct planned){
 	    .stream = s,
 	    .seq = e->seq,
 	    .head_at = at,
 	    .head_n = (uint32_t)p->head.n - at,
-	    .data = e->data,
+	    .data = borrowed ? e->data : SLICE(NULL, 0),
+	    .data_bytes = (uint32_t)e->data.n,
 	};
 	add_head_piece(p, at);
-	add_data_piece(p, e->data);
+	if (borrowed)
+		add_data_piece(p, e->data);
+}
+
+/* What the events of REQ take of HEAD. */
+static uint32_t
+head_bytes(const struct vnode_put *req)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < req->n_events; i++) {
+		const struct vnode_put_event *e = &req->events[i];
+
+		n += EVENT_HEADER_BYTES + (uint32_t)e->type.n;
+		if (!is_borrowed(req, e))
+			n += (uint32_t)e->data.n;
+	}
+	return n;
 }
 
 static uint32_t
@@ -231,7 +275,7 @@ records_bytes(const struct vnode_put *req)
 static int
 fits(const struct proposal *p, const struct vnode_put *req)
 {
-	return p->n_pieces + 2 * req->n_events + 2 <= PIECES_MAX &&
+	return p->n_pieces + pieces_of(req) <= PIECES_MAX &&
 	       p->bytes + records_bytes(req) <= ENTRY_BYTES_MAX;
 }
 
@@ -256,7 +300,7 @@ add_append(struct proposal *p, struct stream *s, struct vnode_put *req)
 		    .data = req->events[i].data,
 		};
 
-		add_event(p, s, &e);
+		add_event(p, s, &e, is_borrowed(req, &req->events[i]));
 	}
 	req->last = s->proposed;
 	req->t_ms = p->clock_ms;
@@ -285,10 +329,9 @@ prepare(struct vnode *v, struct proposal *p, struct vnode_put *req)
 {
 	struct stream *s;
 
-	if (reserve(p, req->n_events) ||
+	if (reserve(p, req) ||
 	    !buf_reserve(&p->head,
-		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 +
-		    req->n_events * (EVENT_HEADER_BYTES + EVENT_TYPE_MAX)))
+		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 + head_bytes(req)))
 		return NULL;
 	s = vnode_find(v, req->bucket, req->stream);
 	return s ? s : create_stream(v, p, req);
@@ -411,7 +454,7 @@ apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 		const struct planned *e = &p->events[i];
 		int r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
 		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
-		    (uint32_t)e->data.n);
+		    e->data_bytes);
 
 		if (r)
 			return r;

@@ -20,9 +20,6 @@
 
 #define REPORT_BYTES 512
 
-/* Events of one put: two slices each in one record of the journal. */
-#define STORE_BATCH_MAX ((JOURNAL_IOV_MAX - 16) / 2)
-
 void
 store_answer(struct store *s, struct msg *m)
 {
@@ -152,10 +149,10 @@ store_put(struct store_worker *w, struct vnode_put *req)
 
 	ASSERT(req->group < s->config.n_groups && req->n_events > 0);
 	for (uint32_t i = 0; i < req->n_events; i++)
-		bytes += req->events[i].data.n + EVENT_HEADER_BYTES;
+		bytes += EVENT_HEADER_BYTES + req->events[i].type.n +
+			 req->events[i].data.n;
 	if (r == 0 && (bytes > JOURNAL_PAYLOAD_MAX - 4096 ||
-			  bytes > s->config.segment_bytes / 2 ||
-			  req->n_events > STORE_BATCH_MAX))
+			  bytes > s->config.segment_bytes / 2))
 		r = -ERR_LIMIT;
 	if (r) {
 		refuse(s, req, r);
