@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* api_append - POST and PUT of /streams/:bucket/:stream (http-api.md section
  * 4.1). */
+#include "http/batch.h"
 #include "http/condition.h"
 #include "http/parser_impl.h"
 #include "http/text.h"
@@ -19,12 +20,36 @@ is_type(struct slice type, const char *want)
 	return type.n == n || type.p[n] == ';' || type.p[n] == ' ';
 }
 
+/* The body of the answer; as long as TEXT at most. */
+static struct slice
+meta_text(const struct request *rq, char text[128])
+{
+	const struct vnode_put *put = &rq->put;
+	char *at = text;
+
+	if (rq->batch) {
+		at = text_add(at, "{\"meta\":{\"first\":");
+		at = text_add_u64(at, put->first);
+		at = text_add(at, ",\"last\":");
+		at = text_add_u64(at, put->last);
+		at = text_add(at, ",\"count\":");
+		at = text_add_u64(at, put->n_events);
+	} else {
+		at = text_add(at, "{\"meta\":{\"id\":");
+		at = text_add_u64(at, put->first);
+	}
+	at = text_add(at, ",\"t\":");
+	at = text_add_u64(at, put->t_ms);
+	at = text_add(at, "}}");
+	return SLICE(text, (size_t)(at - text));
+}
+
 static void
 stored(struct msg *m)
 {
 	struct vnode_put *put = CONTAINER_OF(m, struct vnode_put, msg);
 	struct request *rq = CONTAINER_OF(put, struct request, put);
-	char body[96], *at;
+	char body[128];
 	struct buf extra;
 
 	if (!request_back(rq))
@@ -46,16 +71,11 @@ stored(struct msg *m)
 	buf_add_u64(&extra, put->first);
 	buf_printf(&extra, "\r\niorio-replicas: %u\r\n", put->n_replicas);
 	buf_add(&extra, "", 1);
-	at = text_add(body, "{\"meta\":{\"id\":");
-	at = text_add_u64(at, put->first);
-	at = text_add(at, ",\"t\":");
-	at = text_add_u64(at, put->t_ms);
-	at = text_add(at, "}}");
 	if (buf_error(&extra))
 		respond_store_error(rq, -ERR_UNKNOWN);
 	else
 		respond(rq, 201, "application/json", (const char *)extra.p,
-		    SLICE(body, (size_t)(at - body)));
+		    meta_text(rq, body));
 	buf_deinit(&extra);
 }
 
@@ -138,8 +158,7 @@ api_append_check(struct request *rq)
 
 	if (unsupported(rq))
 		return;
-	if (type.n == 0 || is_type(type, "application/x-ndjson") ||
-	    is_encoded(rq))
+	if (type.n == 0 || is_encoded(rq))
 		respond_error(rq, 415, "", NULL, NULL, "-");
 	else if (!good_type(type) ||
 		 request_header_count(rq, "content-type") > 1)
@@ -151,6 +170,8 @@ api_append_check(struct request *rq)
 		return;
 	else if (is_type(type, "application/json"))
 		rq->event.flags = EVENT_JSON;
+	else if (is_type(type, "application/x-ndjson"))
+		rq->batch = 1;
 	else
 		rq->event.type = type;
 }
@@ -158,7 +179,8 @@ api_append_check(struct request *rq)
 void
 api_append(struct request *rq)
 {
-	if ((rq->event.flags & EVENT_JSON) && !take_json(rq))
+	if (rq->batch ? !batch_take(rq)
+		      : (rq->event.flags & EVENT_JSON) && !take_json(rq))
 		return;
 	rq->event.data = rq->body;
 	rq->put = (struct vnode_put){
@@ -166,8 +188,8 @@ api_append(struct request *rq)
 	    .group = rq->group,
 	    .bucket = rq->bucket,
 	    .stream = rq->stream,
-	    .n_events = 1,
-	    .events = &rq->event,
+	    .n_events = rq->batch ? rq->n_events : 1,
+	    .events = rq->batch ? rq->events : &rq->event,
 	    .has_expect = rq->put.has_expect,
 	    .expect = rq->put.expect,
 	};

@@ -113,6 +113,9 @@ struct request {
 	/* an append */
 	struct vnode_put put;
 	struct vnode_put_event event;
+	int batch;
+	struct vnode_put_event *events; /* of a batch; mem_alloc'd */
+	uint32_t n_events;
 
 	/* a read */
 	struct vnode_read read;

@@ -331,7 +331,7 @@ respond_store_error(struct request *rq, int r)
 		break;
 	case -ERR_LIMIT:
 		respond_error(rq, 413, "too-large", NULL, NULL,
-		    "the event is larger than the journal takes");
+		    "this is more than the journal takes at once");
 		break;
 	case -ERR_NOSPC:
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",

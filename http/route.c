@@ -362,6 +362,7 @@ request_free(struct request *rq)
 		return; /* freed when the store's answer is back */
 	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);
 	vnode_page_deinit(&rq->read.page);
+	mem_free(rq->events);
 	out_deinit(&rq->items);
 	out_deinit(&rq->out);
 	block_unref(rq->in);

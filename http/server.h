@@ -34,7 +34,7 @@ struct http_config {
 	uint16_t port;
 	const char *token; /* the administrator's */
 	uint64_t max_body, max_inflight;
-	uint32_t max_connections;
+	uint32_t max_connections, max_batch;
 	uint64_t request_timeout_us;
 	/* Whether requests other than appends can be served; LINES gets one
 	 * `[+]name ok` line each. */

@@ -597,6 +597,7 @@ listen_all(struct node *n, char *why)
 	    .max_body = conf_num(c, CONF_http_max_body),
 	    .max_inflight = conf_num(c, CONF_http_max_inflight),
 	    .max_connections = n->limits.connections_max,
+	    .max_batch = (uint32_t)conf_num(c, CONF_http_max_batch),
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
 	    .ready = is_ready,
 	    .access = on_access,

@@ -61,6 +61,8 @@ ERRORS = [
     (400, "illegal-name", None, lambda *h: one("GET /streams/%00", *h)),
     (400, "invalid-body", None, lambda *h: post(JSON, *h, body=b"{")),
     (400, "invalid-body", None, lambda *h: post(JSON, *h, body=b"")),
+    (400, "invalid-body", None,
+     lambda *h: post("Content-Type: application/x-ndjson", *h, body=b"1\n{")),
     (400, "invalid-field", None, lambda *h: one("GET /streams/b/s?to=x", *h)),
     (401, "no-perm", "www-authenticate: jwt",
      lambda *h: one("GET /buckets", *h, token=False)),
@@ -79,6 +81,9 @@ ERRORS = [
                     *h)),
     (412, "precondition-failed", None,
      lambda *h: post(JSON, 'If-Match: "7"', *h)),
+    (413, "too-large", None,
+     lambda *h: post("Content-Type: application/x-ndjson", *h,
+                     body=b"1\n" * 10001)),
     (428, "precondition-required", None,
      lambda *h: one("PUT /streams/b/s", JSON, "Content-Length: 1", *h,
                     body=b"1")),
@@ -270,7 +275,9 @@ def test_types_of_events():
         got = post("Content-Type: " + kind)
         assert got[0] == 400 and parse(got[2])["type"] == "bad-request", kind
     assert post("Content-Type: image/png", body=b"")[0] == 201
-    assert post("Content-Type: application/x-ndjson")[0] == 415
+    for kind in ("application/x-ndjson", "APPLICATION/X-NDJSON;a=b"):
+        got = parse(post("Content-Type: " + kind)[2])["meta"]
+        assert got["first"] == got["last"] and got["count"] == 1
 
 
 def test_tokens_travel_in_three_ways():

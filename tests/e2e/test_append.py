@@ -131,6 +131,130 @@ def test_conditions_in_one_connection_see_what_was_sent_before_them():
     assert values("if/pipe") == [i % 10 for i in range(0, 20, 2)]
 
 
+# --- batches ----------------------------------------------------------------
+
+NDJSON = "application/x-ndjson"
+
+
+def batch(stream, body, **headers):
+    return append(stream, body, {k.replace("_", "-"): v
+                                 for k, v in headers.items()}, "POST", NDJSON)
+
+
+def test_a_batch_is_numbered_in_a_row_with_one_time():
+    assert append("batch/s", b"0")[0] == 201
+    status, head, body = batch("batch/s", b'1\n"zwei"\r\n\n \t\n{"a":3}\n')
+    assert status == 201
+    assert body == {"meta": {"first": 2, "last": 4, "count": 3,
+                             "t": body["meta"]["t"]}}
+    assert list(body["meta"]) == ["first", "last", "count", "t"]
+    assert head["Location"] == "/streams/batch/s/2"
+    assert head["iorio-replicas"] == "1"
+    got = parse(fresh().events("batch/s", "?since=0"))
+    assert [e["data"] for e in got] == [0, 1, "zwei", {"a": 3}]
+    assert {e["meta"]["t"] for e in got[1:]} == {body["meta"]["t"]}
+    # one line is a batch, with or without its end; the type has parameters
+    assert batch("batch/s", b"4")[2]["meta"]["count"] == 1
+    status, _, body = append("batch/s", b"5\n", method="POST",
+                             content_type=NDJSON + "; charset=utf-8")
+    assert (status, body["meta"]["first"], body["meta"]["last"]) == (201, 6, 6)
+    # the bytes of a line are kept, but for its end
+    assert batch("batch/raw", b' {"a" : 1}\t\r\n[2,\r3]\n')[0] == 201
+    n = fresh()
+    assert n.request("GET", "/streams/batch/raw/1")[2] == b' {"a" : 1}\t'
+    assert n.request("GET", "/streams/batch/raw/2")[2] == b"[2,\r3]"
+    assert n.request("GET", "/streams/batch/raw?since=0",
+                     headers={"Accept": NDJSON})[2].count(b"\n") == 2
+
+
+def test_one_bad_line_refuses_all_of_them():
+    for body, line in ((b"1\n{\n3\n", 2), (b"\n\n1\n\nx", 5), (b"1 2\n", 1),
+                       (b"1\n" * 9999 + b'"\xff"', 10000),
+                       (b"[" * 129 + b"]" * 129, 1), (b"\xef\xbb\xbf1\n", 1),
+                       (b'{"a":\n1}\n', 1)):
+        status, _, got = batch("batch/bad", body)
+        assert (status, got["type"], got["line"]) == \
+            (400, "invalid-body", line), (body[:20], got)
+    for body in (b"", b"\n", b" \r\n\t\n"):
+        status, _, got = batch("batch/bad", body)
+        assert (status, got["type"]) == (400, "invalid-body"), body
+        assert "line" not in got
+    assert values("batch/bad") == []
+
+
+def test_a_batch_has_its_limits():
+    n = fresh()
+    lines = b"".join(b'{"i":%d}\n' % i for i in range(10000))
+    status, _, body = batch("batch/many", lines)
+    assert (status, body["meta"]["last"], body["meta"]["count"]) == \
+        (201, 10000, 10000)
+    status, _, body = batch("batch/many", lines + b"1")
+    assert (status, body["type"]) == (413, "too-large")
+    status, _, body = batch("batch/many", b"1\n" * 4000000)
+    assert (status, body["type"]) == (413, "too-large")
+    out = n.request("GET", "/streams/batch/many?from=1",
+                    headers={"Accept": NDJSON})[2].splitlines()
+    assert [parse(x)["data"]["i"] for x in out] == list(range(10000))
+    # as many bytes as a body may have: in many lines, in few, in a mix
+    for at, size in enumerate((900, 60000, 65536, 1048000, 8388606)):
+        line = b'"' + b"x" * (size - 3) + b'"\n'
+        k = (8 << 20) // size
+        status, _, body = batch(f"batch/big{at}", line * k)
+        assert (status, body["meta"]["count"]) == (201, k), (size, body)
+    mix = b"".join(b'"' + b"y" * size + b'"\n'
+                   for size in (1, 70000, 5, 2, 65534, 65533, 300000) * 9)
+    assert batch("batch/mix", mix)[0] == 201
+    for stream in ("big0", "big1", "big2", "big3", "big4", "mix"):
+        n.request("GET", f"/streams/batch/{stream}?since=0")
+    n.kill()
+    n.start()
+    assert len(values("batch/mix")) == 63
+    out = n.request("GET", "/streams/batch/mix?from=1",
+                    headers={"Accept": NDJSON})[2]
+    assert b"".join(b'"' + v["data"].encode() + b'"\n'
+                    for v in map(parse, out.splitlines())) == mix
+    out = n.request("GET", "/streams/batch/many?from=1",
+                    headers={"Accept": NDJSON})[2].splitlines()
+    assert [parse(x)["data"]["i"] for x in out] == list(range(10000))
+
+
+def test_a_smaller_limit_counts_events_not_lines():
+    with Node(IORIOD, {"http.max_batch": 3}) as n:
+        def post(body):
+            return n.post("s/s", body, content_type=NDJSON)[0]
+        assert post(b"\n1\n\n2\n\n3\n\n") == 201
+        assert post(b"1\n2\n3\n4") == 413
+        assert parse(n.events("s/s", ""))[0]["meta"]["id"] == 3
+
+
+def test_a_batch_may_have_a_condition():
+    assert batch("batch/if", b"1\n2\n", If_None_Match="*")[0] == 201
+    status, _, body = batch("batch/if", b"3\n4\n", If_Match='"1"')
+    assert (status, body["expected"], body["got"]) == (412, 1, 2)
+    assert batch("batch/if", b"3\n4\n", If_Match='"2"')[2]["meta"]["last"] == 4
+    assert values("batch/if") == [1, 2, 3, 4]
+
+
+def test_batches_of_several_clients_do_not_mix():
+    fresh()
+
+    def write(who):
+        for i in range(20):
+            body = b"".join(b"[%d,%d,%d]\n" % (who, i, k) for k in range(50))
+            assert batch("batch/mixed", body)[0] == 201
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    got = values("batch/mixed")
+    assert len(got) == 4000
+    for at in range(0, 4000, 50):
+        who, i, _ = got[at]
+        assert got[at:at + 50] == [[who, i, k] for k in range(50)]
+
+
 def test_zz_the_node_stops_cleanly_after_all_that():
     fresh().stop()
     fresh().close()
