@@ -466,9 +466,24 @@ apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 	return 0;
 }
 
+/* What all events of an entry have in common. */
+struct applying {
+	struct tail_cache *cache;
+	struct dirty *dirty;
+	uint64_t index, clock_ms;
+	uint32_t n_events; /* so far: the ordinal of the next */
+};
+
+/* Whether E is event SEQ of a stream, and the next of this entry. */
 static int
-apply_append(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    const struct entry_command *c)
+is_next(const struct applying *a, const struct event *e, uint64_t seq)
+{
+	return e->seq == seq && e->index == a->index &&
+	       e->ordinal == a->n_events && e->t_ms == a->clock_ms;
+}
+
+static int
+apply_append(struct vnode *v, struct applying *a, const struct entry_command *c)
 {
 	struct stream *s = vnode_by_id(v, c->stream_id);
 	struct slice in = c->records;
@@ -481,22 +496,23 @@ apply_append(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 		uint32_t n;
 		int r;
 
-		if (event_decode(in, 1, &e, &n) || e.seq != seq)
+		if (event_decode(in, 1, &e, &n) || !is_next(a, &e, seq))
 			return -ERR_CORRUPT;
-		r = apply_event(v, cache, s, seq, e.t_ms, SLICE(in.p, n),
+		r = apply_event(v, a->cache, s, seq, e.t_ms, SLICE(in.p, n),
 		    SLICE(NULL, 0), (uint32_t)e.data.n);
 		if (r)
 			return r;
+		a->n_events++;
 		in = SLICE(in.p + n, in.n - n);
 	}
-	dirty_add(dirty, s);
+	dirty_add(a->dirty, s);
 	s->cut = 1;
 	return in.n == 0 ? 0 : -ERR_CORRUPT;
 }
 
 static int
-apply_command(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    const struct entry_command *c)
+apply_command(
+    struct vnode *v, struct applying *a, const struct entry_command *c)
 {
 	switch (c->type) {
 	case ENTRY_NOOP:
@@ -511,15 +527,14 @@ apply_command(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 			   ? 0
 			   : -ERR_NOMEM;
 	case ENTRY_APPEND:
-		return apply_append(v, cache, dirty, c);
+		return apply_append(v, a, c);
 	}
 	return -ERR_FORMAT;
 }
 
 /* An entry that came by the journal or from another node. */
 static int
-apply_bytes(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    struct slice payload)
+apply_bytes(struct vnode *v, struct applying *a, struct slice payload)
 {
 	struct group *g = &v->group;
 	struct entry_command c;
@@ -528,8 +543,9 @@ apply_bytes(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 
 	if (r == 0 && reader.clock_ms && reader.clock_ms < g->clock_ms)
 		return -ERR_CORRUPT;
+	a->clock_ms = reader.clock_ms ? reader.clock_ms : g->clock_ms;
 	while (r == 0 && (r = entry_next(&reader, &c)) == 0)
-		r = apply_command(v, cache, dirty, &c);
+		r = apply_command(v, a, &c);
 	if (r != ENTRY_E_END)
 		return r;
 	if (reader.clock_ms)
@@ -542,6 +558,7 @@ group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     uint64_t term, uint64_t index, const struct body *b)
 {
 	struct group *g = &v->group;
+	struct applying a = {cache, dirty, .index = index};
 	int r;
 
 	if (index != g->applied_index + 1 || term < g->applied_term)
@@ -549,7 +566,7 @@ group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 	if (b->proposal && b->proposal->fate == FATE_UNKNOWN_YET)
 		r = apply_proposal(v, cache, dirty, b->proposal);
 	else
-		r = apply_bytes(v, cache, dirty, body_slice(b));
+		r = apply_bytes(v, &a, body_slice(b));
 	if (r)
 		return r;
 	g->applied_index = index;
