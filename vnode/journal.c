@@ -230,9 +230,9 @@ journal_submit(struct journal *j, struct journal_append *list)
 }
 
 void
-journal_retry(struct journal *j)
+journal_beat(struct journal *j)
 {
-	if (atomic_load(&j->stalled))
+	if (atomic_load(&j->stalled) || atomic_load(&j->unsynced))
 		journal_schedule(j);
 }
 

@@ -138,9 +138,9 @@ struct journal *journal_close(struct journal *j);
  */
 void journal_submit(struct journal *j, struct journal_append *list);
 
-/* Tries again to write what had no room on the disk; any worker, from time to
- * time. */
-void journal_retry(struct journal *j);
+/* What time brings: writes what had no room on the disk, syncs what is to be
+ * synced within an interval.  Any worker, each 50 ms or so. */
+void journal_beat(struct journal *j);
 /* 0: the disk has no room for what was handed over.  Any thread. */
 int journal_has_room(const struct journal *j);
 /* The node stops: when something finds no room from now on, it and all that

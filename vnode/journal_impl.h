@@ -70,6 +70,7 @@ struct journal {
 	_Atomic(struct journal_append *) inbox; /* newest first */
 	atomic_int scheduled;                   /* a lane job is queued */
 	atomic_int stalled;                     /* records wait for a segment */
+	atomic_int unsynced; /* with JOURNAL_SYNC_INTERVAL: some are */
 	atomic_int no_room;  /* the disk has none for what waits */
 	atomic_int given_up; /* what has no room comes back */
 	struct env_job job;

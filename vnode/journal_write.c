@@ -133,23 +133,50 @@ write_batch(struct journal *j, struct batch *b)
 	return d->pwritev(d->ctx, j->file, j->iov, n, from);
 }
 
+/* All that was written, up to LAST. */
+static int
+sync_all(struct journal *j, struct mono now, lsn_t last)
+{
+	const struct env_disk *d = &j->env->disk;
+	int r = d->sync(d->ctx, j->file);
+
+	if (r)
+		return r;
+	j->synced_at = now;
+	atomic_store(&j->unsynced, 0);
+	atomic_store(&j->durable, last);
+	atomic_fetch_add(&j->n_syncs, 1);
+	return 0;
+}
+
+/* What was acknowledged before a pause; beats are half an interval apart. */
+static int
+sync_late(struct journal *j)
+{
+	struct mono now = j->env->clock.mono(j->env->clock.ctx);
+
+	if (!atomic_load(&j->unsynced) ||
+	    mono_diff_us(j->synced_at, now) < SYNC_INTERVAL_US / 2)
+		return 0;
+	return sync_all(j, now, j->written);
+}
+
 static int
 sync_batch(struct journal *j, const struct batch *b)
 {
-	const struct env_disk *d = &j->env->disk;
 	struct mono now = j->env->clock.mono(j->env->clock.ctx);
 	int r;
 
 	if (!b->must_sync && j->config.sync != JOURNAL_SYNC_ALWAYS &&
 	    (j->config.sync == JOURNAL_SYNC_NEVER ||
-		mono_diff_us(j->synced_at, now) < SYNC_INTERVAL_US))
+		mono_diff_us(j->synced_at, now) < SYNC_INTERVAL_US)) {
+		atomic_store(
+		    &j->unsynced, j->config.sync == JOURNAL_SYNC_INTERVAL);
 		return 0;
-	r = d->sync(d->ctx, j->file);
+	}
+	r = sync_all(j, now, b->last);
 	if (r)
 		return r;
-	j->synced_at = now;
-	atomic_store(&j->durable, b->last);
-	atomic_fetch_add(&j->n_syncs, 1);
 	if (b->oldest)
 		segment_header_durable(j, b->oldest);
 	return 0;
@@ -262,7 +289,7 @@ void
 journal_run(struct env_job *job)
 {
 	struct journal *j = CONTAINER_OF(job, struct journal, job);
-	int r = 0;
+	int r = 0, late;
 
 	atomic_store(&j->scheduled, 0);
 	take_inbox(j);
@@ -277,6 +304,8 @@ journal_run(struct env_job *job)
 			r = run_batch(j);
 		take_inbox(j);
 	}
+	if (r >= 0 && (late = sync_late(j)))
+		r = late;
 	atomic_store(&j->stalled, r == 1);
 	if (r == 1 && atomic_load(&j->given_up) && atomic_load(&j->no_room))
 		r = -ERR_NOSPC;

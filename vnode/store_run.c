@@ -66,7 +66,6 @@ tick(struct store_worker *w)
 	if (w->id != 0)
 		return;
 	check_space(s);
-	journal_retry(s->journal);
 	if (!atomic_load(&s->dead))
 		checkpoint_tick(s, 0);
 }
@@ -84,6 +83,8 @@ on_beat(void *arg)
 		if (!w->beat)
 			return;
 	}
+	if (w->id == 0)
+		journal_beat(s->journal);
 	if (++w->n_beats % BEATS_PER_TICK == 0)
 		tick(w);
 	if (atomic_load(&s->dead))

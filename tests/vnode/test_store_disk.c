@@ -9,6 +9,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/vnode/store_rig.h"
+#include "vnode/journal.h"
 
 TestSuite(store_disk, .timeout = 60);
 
@@ -426,6 +427,28 @@ Test(store_disk, a_chunk_that_was_cut_short_gets_no_more_events)
 	sr_deinit(&rig);
 }
 
+/* --- durability.sync = interval ------------------------------------------ */
+
+Test(store_disk, what_was_acknowledged_before_a_pause_is_synced_in_it)
+{
+	struct sr rig;
+
+	sr_init(&rig);
+	rig.config.sync = JOURNAL_SYNC_INTERVAL;
+	sr_start(&rig);
+	sr_run_for(&rig, SR_SECOND);
+	for (uint32_t i = 0; i < 5; i++)
+		sr_append_and_wait(&rig, 0, 100);
+	cr_assert_eq(rig.n_acked, 5);
+	sr_run_for(&rig, SR_SECOND / 8);
+	sr_kill(&rig);
+	memdisk_crash(rig.md, MEMDISK_LOSE_ALL, 1);
+	memdisk_restart(rig.md);
+	sr_start(&rig);
+	cr_expect_eq(sr_count_events(&rig, 0), 5);
+	sr_deinit(&rig);
+}
+
 /* --- no room in the journal ----------------------------------------------- */
 
 /* The next checkpoint, which releases segments, is due a second after the last
@@ -461,5 +484,43 @@ Test(store_disk, writes_wait_for_the_journal_then_are_refused_then_go_on)
 	cr_expect_eq(rig.fatal, 0);
 	cr_expect_eq(
 	    sr_count_events(&rig, 0) + sr_count_events(&rig, 1), rig.n_acked);
+	sr_deinit(&rig);
+}
+
+static void
+on_stopped(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+static int
+is_set(void *arg)
+{
+	return *(int *)arg;
+}
+
+/* Nothing tries again and again to write what there is no room for. */
+Test(store_disk, a_stop_without_room_for_the_journal_ends_soon)
+{
+	struct sr rig;
+	int stopped = 0;
+	uint64_t since;
+
+	sr_init(&rig);
+	rig.config.checkpoint_bytes = 1u << 30;
+	sr_start(&rig);
+	sr_append_and_wait(&rig, 0, 100);
+	memdisk_set_capacity(rig.md, 1);
+	for (int i = 0; i < 10; i++) {
+		sr_append(&rig, 0, SR_SEGMENT / 4);
+		sr_run_for(&rig, SR_SECOND / 10);
+	}
+	cr_assert_gt(rig.n_pending, 0, "the disk was not full");
+	since = simenv_mono(rig.sim).us;
+	store_stop(rig.store, on_stopped, &stopped);
+	cr_assert(simenv_run_until(rig.sim, is_set, &stopped, 5000));
+	cr_expect_lt(simenv_mono(rig.sim).us - since, 3 * SR_SECOND);
+	cr_expect_eq(rig.n_pending, 0);
+	cr_expect_neq(rig.last_r, 0);
 	sr_deinit(&rig);
 }
