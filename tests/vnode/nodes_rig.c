@@ -259,11 +259,10 @@ make_data(char *out, size_t n, uint32_t nth)
 	memset(out + strlen(out), '.', nth % 1000);
 }
 
-int
-nodes_put(struct nodes *rig, struct node *n, uint32_t nth, uint64_t *seq)
+struct ask *
+nodes_begin_put(struct nodes *rig, struct node *n, uint32_t nth)
 {
 	struct ask *a = mem_zalloc(sizeof(*a));
-	int r;
 
 	make_data(a->data, sizeof(a->data), nth);
 	a->event = (struct vnode_put_event){.data = SLICE_STR(a->data)};
@@ -274,6 +273,15 @@ nodes_put(struct nodes *rig, struct node *n, uint32_t nth, uint64_t *seq)
 	    .n_events = 1,
 	    .events = &a->event};
 	nodes_post(n, rig->group, &a->put.msg);
+	return a;
+}
+
+int
+nodes_put(struct nodes *rig, struct node *n, uint32_t nth, uint64_t *seq)
+{
+	struct ask *a = nodes_begin_put(rig, n, nth);
+	int r;
+
 	nodes_wait_for(rig, a);
 	r = a->put.r;
 	if (r == 0 && seq)

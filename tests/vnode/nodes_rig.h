@@ -67,6 +67,8 @@ void nodes_frame(struct node *to, const uint8_t from[16],
 
 /* The node that leads and is ready. */
 struct node *nodes_leader(struct nodes *rig);
+/* Event NTH at NODE; the caller waits, and frees it. */
+struct ask *nodes_begin_put(struct nodes *rig, struct node *n, uint32_t nth);
 /* Event NTH at NODE; its seqnum to SEQ.  What the node answered. */
 int nodes_put(struct nodes *rig, struct node *n, uint32_t nth, uint64_t *seq);
 /* N events from the FIRST on, numbered by their seqnums, at the leader. */

@@ -306,3 +306,40 @@ Test(replicas, alone_with_a_damaged_journal_a_node_refuses_to_start)
 	cr_assert_eq(store_open(&n->store, &c, why, sizeof(why)), -ERR_CORRUPT);
 	cr_assert(strstr(why, ".journal") && strstr(why, "offset"), "%s", why);
 }
+
+/* cluster.md 6.10.  What waits for room there is committed by the others; who
+ * asked for it hears of it once there is room. */
+Test(replicas, one_whose_disk_is_full_hands_over_and_follows_once_there_is_room)
+{
+	struct nodes *rig = nodes_new();
+	struct ask *asks[2000] = {NULL};
+	struct node *full;
+	uint32_t n = 0;
+	uint64_t newest;
+	int r = 0;
+
+	nodes_join_all(rig);
+	nodes_put_many(rig, 1, 10);
+	full = nodes_leader(rig);
+	memdisk_set_capacity(full->md, 1);
+	for (; r == 0 && n < 2000; n++) {
+		asks[n] = nodes_begin_put(rig, full, 11 + n);
+		nodes_run_for(rig, 3000);
+		r = asks[n]->done ? asks[n]->put.r : 0;
+	}
+	cr_assert(r == -ERR_NOSPC || r == -ERR_NOTLEADER, "%s", err_text(r));
+	nodes_run_for(rig, 5 * SECOND);
+	cr_assert_neq(nodes_leader(rig), full);
+	cr_assert_not(full->fatal);
+	newest = nodes_newest(rig, nodes_leader(rig), &r);
+	nodes_put_many(rig, (uint32_t)newest + 1, 200);
+	memdisk_set_capacity(full->md, 64u << 20);
+	nodes_run_for(rig, 20 * SECOND);
+	nodes_check_all(rig, newest + 200);
+	nodes_check_events(rig, newest + 200);
+	for (uint32_t i = 0; i < n; i++) {
+		cr_expect(asks[i]->done);
+		cr_expect(asks[i]->put.r != 0 || asks[i]->put.first == 11 + i);
+		free(asks[i]);
+	}
+}
