@@ -408,9 +408,29 @@ find_files(struct recovery *rc)
 		return damaged(
 		    rc, rc->too_many, 0, "too many segments", -ERR_LIMIT);
 	qsort(rc->files, rc->n_files, sizeof(*rc->files), by_name);
-	if (rc->files[rc->n_files - 1].name == UINT32_MAX)
-		return damaged(rc, UINT32_MAX, 0,
-		    "no generation is left behind it", -ERR_LIMIT);
+	return 0;
+}
+
+/* Beyond all that were ever in use: records of a file that got another name by
+ * hand shall not look like those that are to be written. */
+static int
+choose_next(struct recovery *rc)
+{
+	uint32_t last = 0;
+
+	for (uint32_t i = 0; i < rc->n_files; i++) {
+		const struct found *f = &rc->files[i];
+		uint32_t g = f->r == 0 ? f->header.generation : 0;
+
+		if (g < f->name)
+			g = f->name;
+		if (g == UINT32_MAX)
+			return damaged(rc, f->name, 0,
+			    "no generation is left behind it", -ERR_LIMIT);
+		if (g > last)
+			last = g;
+	}
+	rc->j->next_generation = last + 1;
 	return 0;
 }
 
@@ -423,13 +443,13 @@ recover(struct recovery *rc)
 	for (uint32_t i = 0; r == 0 && i < rc->n_files; i++)
 		r = read_header(rc, &rc->files[i]);
 	if (r == 0)
+		r = choose_next(rc);
+	if (r == 0)
 		r = replay_all(rc);
 	for (uint32_t i = 0; r == 0 && i < rc->n_files; i++)
 		if (!in_chain(j, rc->files[i].name) &&
 		    &rc->files[i] != rc->recycled)
 			j->free_files[j->n_free++] = rc->files[i].name;
-	j->next_generation =
-	    rc->n_files ? rc->files[rc->n_files - 1].name + 1 : 1;
 	return r;
 }
 
