@@ -190,33 +190,95 @@ tell(struct store_worker *w, int r)
 	store_call(w->store, 0, &o->msg, hear_worker);
 }
 
-/* Below the oldest record of an entry that is durable and not applied, or that a
- * fill under way needs, or of a replica whose files may come back. */
+/* Below the oldest record that V needs: of an entry that is durable and not
+ * applied, or that a fill under way needs. */
 static lsn_t
-unapplied_floor(const struct store_worker *w, lsn_t floor)
+vnode_floor(const struct vnode *v, lsn_t floor)
 {
-	const struct store *s = w->store;
+	const struct group *g = &v->group;
+	uint64_t keep = fill_keeps(v);
+	lsn_t at;
+
+	if (keep > g->applied_index)
+		keep = g->applied_index;
+	if (g->half_applied && keep > v->manifest.saved_index)
+		keep = v->manifest.saved_index;
+	if (keep < raft_base(g->raft))
+		keep = raft_base(g->raft);
+	if (keep == raft_last(g->raft))
+		return floor;
+	at = raft_entry_at(g->raft, keep + 1)->position;
+	return at && at - 1 < floor ? at - 1 : floor;
+}
+
+/* Whether those of M elect a leader and commit without replica ID. */
+static int
+can_do_without(const struct raft_members *m, raft_id id)
+{
+	uint32_t voters = 0, others = 0;
+
+	for (uint32_t i = 0; i < m->n; i++) {
+		voters += m->at[i].voter;
+		others += m->at[i].voter && m->at[i].id != id;
+	}
+	return others > voters / 2;
+}
+
+/* Whether others can fill V, which is out of service: now, and as of its
+ * manifest, which is all that the next start has. */
+static int
+can_be_refilled(const struct vnode *v)
+{
+	const struct raft *r = v->group.raft;
+	uint64_t index = v->manifest.saved_index;
+
+	return index >= raft_base(r) && index <= raft_last(r) &&
+	       can_do_without(raft_members_at(r, index), v->group.generation) &&
+	       can_do_without(raft_members(r), v->group.generation);
+}
+
+/*
+ * The journal is half full, and V, out of service, needs the oldest of it.  Where
+ * enough others have it, it is given up: a record that says so stands in the
+ * journal as long as this lasts, and the next start does not vote there until it
+ * is whole again.  Else the journal has to grow.
+ */
+static int
+give_up_log(struct store_worker *w, struct vnode *v)
+{
+	if (can_be_refilled(v) && replica_say_damaged(w, v) == 0)
+		return 1;
+	if (!atomic_exchange(&w->pinned, 1))
+		store_report(w->store, 1,
+		    "group %u is out of service, and the journal keeps what "
+		    "it needs: it will grow beyond journal.max until the node "
+		    "is started again",
+		    v->group.id);
+	return 0;
+}
+
+/* What the journal may forget, as far as W knows; below FLOOR. */
+static lsn_t
+needed_floor(struct store_worker *w, lsn_t floor)
+{
+	struct store *s = w->store;
+	int tight = s->checkpoint.tight && !atomic_load(&s->stopping) &&
+		    !atomic_load(&s->dead);
+	lsn_t all = floor;
 
 	for (uint32_t i = w->id; i < s->n_vnodes; i += s->n_workers) {
-		const struct vnode *v = &s->vnodes[i];
-		const struct group *g = &v->group;
-		uint64_t keep = fill_keeps(v);
+		struct vnode *v = &s->vnodes[i];
 		lsn_t at;
 
 		floor = retire_floor(v, floor);
-		if (!g->raft)
+		if (!v->group.raft)
 			continue;
-		if (keep > g->applied_index)
-			keep = g->applied_index;
-		if (g->half_applied && keep > v->manifest.saved_index)
-			keep = v->manifest.saved_index;
-		if (keep < raft_base(g->raft))
-			keep = raft_base(g->raft);
-		if (keep == raft_last(g->raft))
+		at = vnode_floor(v, all);
+		if (at == all ||
+		    (tight && v->group.failed && give_up_log(w, v)))
 			continue;
-		at = raft_entry_at(g->raft, keep + 1)->position;
-		if (at && at - 1 < floor)
-			floor = at - 1;
+		if (at < floor)
+			floor = at;
 	}
 	return removal_floor(w, floor);
 }
@@ -235,7 +297,7 @@ capture(struct store_worker *w)
 			return;
 	}
 	journal_stats(w->store->journal, &js);
-	w->order->floor = unapplied_floor(
+	w->order->floor = needed_floor(
 	    w, w->n_in_flight || w->chain ? w->durable : js.durable);
 	r = flush_start(w, 1);
 	if (r)
@@ -338,7 +400,8 @@ is_due(const struct store *s, const struct journal_stats *js, uint64_t since_us)
 	if (js->n_bytes - c->last_bytes >= s->config.checkpoint_bytes)
 		return 1;
 	if (since_us >= CHECKPOINT_SOON_US &&
-	    (c->failed || journal_is_crowded(s->journal)))
+	    (c->failed ||
+		(journal_is_crowded(s->journal) && !store_is_pinned(s))))
 		return 1;
 	return since_us >= CHECKPOINT_EVERY_US &&
 	       js->n_records != c->last_records;

@@ -68,7 +68,8 @@ struct journal_append {
 	lsn_t lsn;               /* set by the journal */
 };
 
-#define JOURNAL_PAYLOAD_MAX (16u << 20)
+#define JOURNAL_PAYLOAD_MAX  (16u << 20)
+#define JOURNAL_SEGMENTS_MAX 4096
 
 /* What a worker hears after a sync: its records of that sync, in order. */
 struct journal_done {

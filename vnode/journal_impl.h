@@ -59,8 +59,6 @@ struct segment {
 	lsn_t end; /* of its last batch; the current one: so far */
 };
 
-#define JOURNAL_SEGMENTS_MAX 4096
-
 struct journal {
 	struct journal_config config;
 	char dir[JOURNAL_PATH / 2];

@@ -137,25 +137,39 @@ replica_record(struct store_worker *w, struct vnode *v,
 }
 
 /* SEQ of the core; 0: it has not asked for it. */
-static void
-persist_hard(struct store_worker *w, struct vnode *v, uint64_t term,
-    uint64_t vote, uint64_t seq)
+static int
+record_hard(struct store_worker *w, struct vnode *v, uint64_t term,
+    uint64_t vote, int damaged, uint64_t seq)
 {
 	struct hardstate *h = mem_zalloc(sizeof(*h));
 
-	if (!h) {
-		store_fatal(w->store, "term and vote", -ERR_NOMEM);
-		return;
-	}
+	if (!h)
+		return -ERR_NOMEM;
 	h->seq = seq;
-	le_put64(le_put64(h->payload, vote),
-	    raft_damaged(v->group.raft) ? GROUP_DAMAGED : 0);
+	le_put64(le_put64(h->payload, vote), damaged ? GROUP_DAMAGED : 0);
 	h->iov = (struct iovec){h->payload, sizeof(h->payload)};
 	h->append.n_iov = 1;
 	h->append.iov = &h->iov;
 	h->append.payload_bytes = sizeof(h->payload);
 	h->append.payload_crc = crc32c(0, h->payload, sizeof(h->payload));
 	replica_record(w, v, &h->append, JOURNAL_HARDSTATE, term, 0);
+	return 0;
+}
+
+static void
+persist_hard(struct store_worker *w, struct vnode *v, uint64_t term,
+    uint64_t vote, uint64_t seq)
+{
+	if (record_hard(w, v, term, vote, raft_damaged(v->group.raft), seq))
+		store_fatal(w->store, "term and vote", -ERR_NOMEM);
+}
+
+int
+replica_say_damaged(struct store_worker *w, struct vnode *v)
+{
+	const struct raft *r = v->group.raft;
+
+	return record_hard(w, v, raft_term(r), raft_vote(r), 1, 0);
 }
 
 /* The body of an entry that the core made itself. */

@@ -37,6 +37,8 @@ void replica_propose(struct store_worker *w, struct vnode *v);
 void replica_recorded(struct store_worker *w, struct journal_append *a, int r);
 void replica_recorded_all(struct store_worker *w);
 
+/* In the journal, for the next start: its log has a hole.  -ERR_NOMEM. */
+int replica_say_damaged(struct store_worker *w, struct vnode *v);
 /* Another voter shall lead: the one that has most of the log. */
 void replica_hand_over(struct store_worker *w, struct vnode *v);
 

@@ -85,6 +85,16 @@ refusal(const struct store *s)
 	return 0;
 }
 
+int
+store_is_pinned(const struct store *s)
+{
+	for (uint32_t i = 0; i < s->n_workers; i++)
+		if (atomic_load_explicit(
+			&s->workers[i].pinned, memory_order_relaxed))
+			return 1;
+	return 0;
+}
+
 /* Whether writes must wait until flushes and checkpoints have caught up. */
 static int
 congested(const struct store_worker *w)
@@ -96,7 +106,10 @@ congested(const struct store_worker *w)
 	    w->dirty.n > DIRTY_STREAMS_MAX)
 		return 1;
 	journal_stats(s->journal, &js);
-	return js.used_bytes > js.max_bytes / 4 * 3;
+	if (js.used_bytes <= js.max_bytes / 4 * 3)
+		return 0;
+	return !store_is_pinned(s) || js.used_bytes / s->config.segment_bytes >
+					  JOURNAL_SEGMENTS_MAX / 4 * 3;
 }
 
 static void

@@ -43,6 +43,7 @@ struct store_worker {
 	struct order *order;       /* to take part in a checkpoint, or NULL */
 	struct stop *stop;         /* under way on this worker, or NULL */
 	struct env_timer *beat;
+	atomic_int pinned; /* a failed group needs old parts of the journal */
 	uint32_t n_beats;
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
 };
@@ -106,6 +107,8 @@ store_worker_of(struct store *s, uint32_t group)
 	return &s->workers[group % s->n_workers];
 }
 
+/* The journal grows beyond its limit: nothing can be done about it now. */
+int store_is_pinned(const struct store *s);
 /* The whole file, mem_alloc'd; -ERR_CORRUPT above MAX. */
 int store_read_file(const struct env_disk *d, const char *path, uint64_t max,
     uint8_t **out, size_t *n);

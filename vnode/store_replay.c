@@ -301,10 +301,18 @@ check_all(struct replay *rp)
 {
 	for (uint32_t g = 0; g < rp->store->n_vnodes; g++) {
 		const struct vnode *v = &rp->store->vnodes[g];
+		struct recovered *rec = v->recovered;
 
-		if (v->recovered && v->recovered->broken[0]) {
-			snprintf(
-			    rp->why, rp->why_bytes, "%s", v->recovered->broken);
+		if (rec && rec->broken[0] && rec->damaged && has_peers(v)) {
+			rec->lost = 1;
+			rec->broken[0] = '\0';
+			store_report(rp->store, 1,
+			    "group %u was given up here: this replica does not "
+			    "vote until it has got from others what is lost",
+			    g);
+		}
+		if (rec && rec->broken[0]) {
+			snprintf(rp->why, rp->why_bytes, "%s", rec->broken);
 			return -ERR_CORRUPT;
 		}
 		if (!rp->absent[g] || v->group.generation >= rp->absent[g] ||
@@ -333,7 +341,8 @@ replay_record(
 		note_absent(rp, head); /* of another life of this replica */
 		return 0;
 	}
-	if (v->recovered->broken[0] && head->type != JOURNAL_DROPPED)
+	if (v->recovered->broken[0] && head->type != JOURNAL_DROPPED &&
+	    head->type != JOURNAL_HARDSTATE)
 		return 0;
 	switch (head->type) {
 	case JOURNAL_ENTRY:

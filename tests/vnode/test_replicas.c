@@ -9,6 +9,7 @@
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
+#include "vnode/store_impl.h"
 
 TestSuite(replicas, .timeout = 120);
 
@@ -305,6 +306,47 @@ Test(replicas, alone_with_a_damaged_journal_a_node_refuses_to_start)
 	memcpy(c.node_id, n->id, 16);
 	cr_assert_eq(store_open(&n->store, &c, why, sizeof(why)), -ERR_CORRUPT);
 	cr_assert(strstr(why, ".journal") && strstr(why, "offset"), "%s", why);
+}
+
+/* --- out of service ------------------------------------------------------- */
+
+/* The journal of a node forgets what a group that is out of service on it would
+ * need, since others have it; it is whole again after the next start. */
+Test(replicas, one_that_is_out_of_service_does_not_fill_the_journal)
+{
+	struct nodes *rig = nodes_new();
+	struct node *ill;
+	struct journal_stats js;
+
+	for (rig->group = 0; rig->group < 2; rig->group++) {
+		nodes_join_all(rig);
+		nodes_put_many(rig, 1, 30);
+	}
+	rig->group = 0;
+	nodes_run_for(rig, 40 * SECOND); /* a checkpoint */
+	ill = nodes_leader(rig) == &rig->nodes[1] ? &rig->nodes[2]
+						  : &rig->nodes[1];
+	nodes_put_many(rig, 31, 3); /* for no checkpoint yet */
+	nodes_run_for(rig, SECOND / 2);
+	/* As if memory had run out in the middle of the last one. */
+	ill->store->vnodes[0].group.applied_index--;
+	ill->store->vnodes[0].group.failed = 1;
+	ill->store->vnodes[0].group.half_applied = 1;
+	rig->group = 1;
+	if (nodes_leader(rig) != ill)
+		cr_assert_eq(nodes_change(rig, VNODE_TRANSFER, ill), 0);
+	nodes_run_for(rig, 2 * SECOND);
+	cr_assert_eq(nodes_leader(rig), ill);
+	nodes_put_many(rig, 31, 1000);
+	journal_stats(ill->store->journal, &js);
+	cr_expect_leq(js.used_bytes, js.max_bytes);
+	nodes_kill(ill);
+	nodes_start(ill, 0);
+	nodes_run_for(rig, 20 * SECOND);
+	nodes_check_all(rig, 1030);
+	rig->group = 0;
+	nodes_check_all(rig, 33);
+	nodes_check_events(rig, 33);
 }
 
 /* cluster.md 6.10.  What waits for room there is committed by the others; who

@@ -7,6 +7,7 @@
 
 #include "src/base/err.h"
 #include "tests/vnode/store_rig.h"
+#include "vnode/store_impl.h"
 
 TestSuite(store_trouble, .timeout = 60);
 
@@ -242,5 +243,36 @@ Test(store_trouble, a_lost_mark_does_not_begin_everything_anew)
 	cr_assert_eq(memdisk_put(rig.md, "c/vnodes/founded", SLICE_LIT("")), 0);
 	sr_start(&rig);
 	cr_assert_eq(sr_count_events(&rig, 0), 1);
+	sr_deinit(&rig);
+}
+
+/* It cannot be had from anywhere else, so the journal keeps what the next start
+ * needs, and grows. */
+Test(store_trouble, a_group_out_of_service_does_not_stop_the_others)
+{
+	struct sr rig;
+	struct group *ill;
+
+	sr_init(&rig);
+	rig.config.request_timeout_us = SR_SECOND / 2;
+	sr_start(&rig);
+	for (int i = 0; i < 4; i++)
+		sr_append_and_wait(&rig, i % 2, 1000);
+	sr_run_for(&rig, 40 * SR_SECOND);
+	sr_append_and_wait(&rig, 1, 1000);
+	ill = &rig.store->vnodes[1].group;
+	cr_assert_eq(ill->applied_index, raft_last(ill->raft));
+	/* As if memory had run out in the middle of that last one. */
+	ill->applied_index--;
+	ill->failed = ill->half_applied = 1;
+	for (int i = 0; i < 500; i++) {
+		sr_append_and_wait(&rig, 0, 1000);
+		sr_run_for(&rig, SR_SECOND / 50);
+	}
+	cr_expect_eq(rig.n_acked, 505, "%u", rig.n_acked);
+	sr_kill(&rig);
+	sr_start(&rig);
+	cr_expect_eq(sr_count_events(&rig, 0), 502);
+	cr_expect_eq(sr_count_events(&rig, 1), 3);
 	sr_deinit(&rig);
 }
