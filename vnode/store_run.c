@@ -7,8 +7,8 @@
 #include "vnode/removal.h"
 #include "vnode/replica.h"
 
-#define BEAT_US        50000 /* half of the core's heartbeat */
-#define BEATS_PER_TICK 4
+#define BEAT_US        100000 /* the core's heartbeat */
+#define BEATS_PER_TICK 2
 
 static void
 check_space(struct store *s)

@@ -126,12 +126,23 @@ send_heartbeat(struct raft *r, struct peer *p, struct raft_effects *fx)
 	p->next = next;
 }
 
+/* The same moments for all groups of a node, so that their heartbeats share
+ * frames. */
+static uint64_t
+next_beat(const struct raft *r)
+{
+	uint64_t every = r->config.heartbeat_us;
+
+	/* A tick that comes a little early is the one. */
+	return (r->now_us / every + 1) * every - every / 4;
+}
+
 void
 send_heartbeats(struct raft *r, struct raft_effects *fx)
 {
 	for (uint32_t i = 0; i < r->n_peers; i++)
 		send_heartbeat(r, &r->peers[i], fx);
-	r->beat_at_us = r->now_us + r->config.heartbeat_us;
+	r->beat_at_us = next_beat(r);
 }
 
 /* --- committing ----------------------------------------------------------- */
@@ -231,7 +242,7 @@ become_leader(struct raft *r, struct raft_effects *fx)
 	}
 	emit_role(r, fx);
 	r->term_first = r->log.last + 1;
-	r->beat_at_us = r->now_us + r->config.heartbeat_us;
+	r->beat_at_us = next_beat(r);
 	leader_append(r, &noop, 1, fx);
 	leader_commit(r, fx);
 }
