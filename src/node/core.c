@@ -6,12 +6,9 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#define ROUTER_TICK_US 50000
-
 struct core_worker {
 	struct core *core;
 	uint32_t id;
-	struct env_timer *tick;
 	struct msg stop;
 };
 
@@ -101,14 +98,6 @@ core_turn(struct core *c, uint32_t worker)
 }
 
 /* --- time ----------------------------------------------------------------- */
-
-static void
-on_tick(void *arg)
-{
-	struct core_worker *w = arg;
-
-	router_tick(w->core->router, w->id);
-}
 
 static void
 on_beat(void *arg)
@@ -219,12 +208,6 @@ core_start(struct core *c)
 		r = cluster_start(c->cluster);
 	if (r)
 		return r;
-	for (uint32_t i = 0; i < c->env->post.n_workers; i++) {
-		c->workers[i].tick = t->start(
-		    t->ctx, i, ROUTER_TICK_US, on_tick, &c->workers[i]);
-		if (!c->workers[i].tick)
-			return -ERR_NOMEM;
-	}
 	c->beat = t->start(t->ctx, 0, CLUSTER_BEAT_US, on_beat, c);
 	return c->beat ? 0 : -ERR_NOMEM;
 }
@@ -259,8 +242,6 @@ stop_worker(struct msg *m)
 		c->beat = NULL;
 	}
 	router_stop(c->router, w->id);
-	t->stop(t->ctx, w->tick);
-	w->tick = NULL;
 	if (atomic_fetch_add(&c->n_stopped, 1) + 1 == c->env->post.n_workers)
 		store_stop(c->store, c->stopped, c->stopped_arg);
 }

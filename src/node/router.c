@@ -10,7 +10,8 @@
 #include "src/base/mem.h"
 #include "src/node/router_impl.h"
 
-#define AT_ONCE 2 /* redirects before a request waits for the next tick */
+#define TICK_US 50000 /* while something is out, or waits */
+#define AT_ONCE 2     /* redirects before a request waits for the next tick */
 
 uint64_t
 router_now(const struct router *r)
@@ -113,9 +114,25 @@ router_deliver(struct msg *m, int r)
 
 static void forward(struct router_worker *w, struct msg *m);
 
+static void tick(void *arg);
+
+void
+router_arm(struct router_worker *w)
+{
+	const struct env_timers *t = &w->router->env->timers;
+
+	if (!w->tick)
+		w->tick = t->start(t->ctx, w->id, TICK_US, tick, w);
+}
+
 void
 router_later(struct router_worker *w, struct msg *m)
 {
+	router_arm(w);
+	if (!w->tick) {
+		router_deliver(m, -ERR_NOMEM);
+		return;
+	}
 	m->next = NULL;
 	*w->last_later = m;
 	w->last_later = &m->next;
@@ -230,10 +247,20 @@ take_later(struct router_worker *w)
 	return m;
 }
 
-void
-router_tick(struct router *r, uint32_t worker)
+static void
+disarm(struct router_worker *w)
 {
-	struct router_worker *w = &r->workers[worker];
+	const struct env_timers *t = &w->router->env->timers;
+
+	t->stop(t->ctx, w->tick);
+	w->tick = NULL;
+}
+
+static void
+tick(void *arg)
+{
+	struct router_worker *w = arg;
+	struct router *r = w->router;
 	struct msg *m, *next;
 
 	router_calls_tick(w);
@@ -244,6 +271,8 @@ router_tick(struct router *r, uint32_t worker)
 		else
 			forward(w, m);
 	}
+	if (!w->later && list_empty(&w->calls))
+		disarm(w);
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -314,5 +343,5 @@ router_stop(struct router *r, uint32_t worker)
 	struct router_worker *w = &r->workers[worker];
 
 	w->stopping = 1;
-	router_tick(r, worker);
+	tick(w);
 }

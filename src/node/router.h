@@ -51,9 +51,6 @@ void router_set_timeout(struct router *r, uint32_t worker, uint64_t us);
 void router_frame(struct router *r, uint32_t worker, struct net_frame *f,
     const struct call_in *in);
 
-/* Time goes on; some 20 times a second. */
-void router_tick(struct router *r, uint32_t worker);
-
 /* From now on nothing waits: what is out elsewhere is given up, what would be
  * tried again is refused. */
 void router_stop(struct router *r, uint32_t worker);

@@ -29,6 +29,7 @@ struct router_worker {
 	struct list calls;
 	uint64_t timeout_us;
 	uint32_t n_out, n_served;
+	struct env_timer *tick; /* NULL: nothing is out, nothing waits */
 	int stopping;
 };
 
@@ -43,6 +44,8 @@ struct router {
 uint64_t router_now(const struct router *r);
 /* The end of M: its asker gets R. */
 void router_deliver(struct msg *m, int r);
+/* Time matters from now on. */
+void router_arm(struct router_worker *w);
 /* M is tried again at the next tick. */
 void router_later(struct router_worker *w, struct msg *m);
 /* NODE has answered M. */

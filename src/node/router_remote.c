@@ -106,6 +106,7 @@ router_call(struct router_worker *w, struct msg *m, const uint8_t node[16])
 	memcpy(s->node, node, 16);
 	list_add_tail(&w->calls, &s->link);
 	w->n_out++;
+	router_arm(w);
 	return 0;
 }
 
