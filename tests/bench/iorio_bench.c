@@ -3,6 +3,7 @@
  * iorio-bench - load for a node over HTTP, with latency histograms.
  *
  *	iorio-bench append --port 8080 --token T --connections 50 --seconds 10
+ *	iorio-bench append --port 8080 --token T --batch 100
  *	iorio-bench read   --port 8080 --token T --connections 64 --seconds 10
  *
  * Closed loop by default: each connection has one request under way.  With
@@ -20,16 +21,19 @@
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "tests/bench/hist.h"
 
-#define REQUEST_MAX 70000
-#define INPUT_MAX   (2 << 20)
+#define BODY_MAX  70000 /* one event */
+#define HEAD_MAX  1024
+#define BATCH_MAX 10000
+#define INPUT_MAX (2 << 20)
 
 struct bench {
 	const char *mode, *host, *token, *bucket;
-	int port, connections, streams, size, json, verify, limit;
+	int port, connections, streams, size, json, verify, limit, batch;
 	double seconds, rate;
 	struct event_base *base;
 	struct hist hist;
@@ -51,8 +55,7 @@ struct conn {
 	struct event *ev;
 	uint64_t due_us, id;
 	size_t out_n, out_at, in_n;
-	char *in;
-	char out[REQUEST_MAX];
+	char *in, *out;
 };
 
 static uint64_t
@@ -92,9 +95,8 @@ connect_to(const struct bench *b, int blocking)
 static int
 make_body(const struct bench *b, uint64_t id, char *out)
 {
-	int n =
-	    snprintf(out, REQUEST_MAX, "{\"run\":%llu,\"id\":%llu,\"pad\":\"",
-		(unsigned long long)b->run, (unsigned long long)id);
+	int n = snprintf(out, BODY_MAX, "{\"run\":%llu,\"id\":%llu,\"pad\":\"",
+	    (unsigned long long)b->run, (unsigned long long)id);
 
 	for (; n < b->size - 2; n++)
 		out[n] = (char)('a' + (n * 7 + (int)(id % 26)) % 26);
@@ -103,26 +105,56 @@ make_body(const struct bench *b, uint64_t id, char *out)
 	return n;
 }
 
+/* Event NTH of request ID. */
+static uint64_t
+event_id(const struct bench *b, uint64_t id, int nth)
+{
+	return id * (uint64_t)b->batch + (uint64_t)nth;
+}
+
+/* The events of request ID, a line each if they are several. */
+static int
+make_bodies(const struct bench *b, uint64_t id, char *out)
+{
+	int n = 0;
+
+	for (int i = 0; i < b->batch; i++) {
+		n += make_body(b, event_id(b, id, i), out + n);
+		if (b->batch > 1)
+			out[n++] = '\n';
+	}
+	return n;
+}
+
+static size_t
+request_max(const struct bench *b)
+{
+	/* What make_body needs at least is less than 128. */
+	size_t body = (size_t)(b->size > 128 ? b->size : 128) + 1;
+
+	return HEAD_MAX + body * (size_t)b->batch + BODY_MAX;
+}
+
 static void
 make_request(struct conn *c)
 {
 	const struct bench *b = c->b;
-	static char body[REQUEST_MAX];
 	int n;
 
 	c->stream = (int)(c->id % (uint64_t)b->streams);
 	if (b->mode[0] == 'a') {
-		int body_n = make_body(b, c->id, body);
+		int body_n = make_bodies(b, c->id, c->out + HEAD_MAX);
 
-		n = snprintf(c->out, sizeof(c->out),
+		n = snprintf(c->out, HEAD_MAX,
 		    "POST /streams/%s/s%d HTTP/1.1\r\nHost: bench\r\n"
-		    "x-session: %s\r\nContent-Type: application/json\r\n"
+		    "x-session: %s\r\nContent-Type: application/%s\r\n"
 		    "Content-Length: %d\r\n\r\n",
-		    b->bucket, c->stream, b->token, body_n);
-		memcpy(c->out + n, body, (size_t)body_n);
+		    b->bucket, c->stream, b->token,
+		    b->batch > 1 ? "x-ndjson" : "json", body_n);
+		memmove(c->out + n, c->out + HEAD_MAX, (size_t)body_n);
 		n += body_n;
 	} else {
-		n = snprintf(c->out, sizeof(c->out),
+		n = snprintf(c->out, HEAD_MAX,
 		    "GET /streams/%s/s%d?limit=%d HTTP/1.1\r\nHost: bench\r\n"
 		    "x-session: %s\r\n\r\n",
 		    b->bucket, c->stream, b->limit, b->token);
@@ -132,16 +164,8 @@ make_request(struct conn *c)
 }
 
 static void
-log_ack(struct bench *b, const struct conn *c, const char *body)
+log_event(struct bench *b, struct stream_log *l, uint64_t seq, uint64_t id)
 {
-	struct stream_log *l = &b->logs[c->stream];
-	const char *id = strstr(body, "\"id\":");
-	unsigned long long seq = id ? strtoull(id + 5, NULL, 10) : 0;
-
-	if (seq == 0) {
-		b->n_bad_seq++;
-		return;
-	}
 	if (seq >= l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 1024;
 
@@ -155,8 +179,22 @@ log_ack(struct bench *b, const struct conn *c, const char *body)
 	}
 	if (l->ids[seq])
 		b->n_bad_seq++; /* a seqnum given twice */
-	l->ids[seq] = c->id + 1;
+	l->ids[seq] = id + 1;
 	l->n++;
+}
+
+static void
+log_ack(struct bench *b, const struct conn *c, const char *body)
+{
+	const char *name = b->batch > 1 ? "\"first\":" : "\"id\":";
+	const char *at = strstr(body, name);
+	unsigned long long seq = at ? strtoull(at + strlen(name), NULL, 10) : 0;
+
+	if (seq == 0)
+		b->n_bad_seq++;
+	for (int i = 0; seq && i < b->batch; i++)
+		log_event(b, &b->logs[c->stream], seq + (uint64_t)i,
+		    event_id(b, c->id, i));
 }
 
 /* A whole response in INPUT?  Its length, or 0. */
@@ -209,8 +247,12 @@ write_out(struct conn *c)
 		ssize_t n =
 		    write(c->fd, c->out + c->out_at, c->out_n - c->out_at);
 
-		if (n < 0 && errno == EAGAIN)
-			return; /* requests are small: the reply comes later */
+		if (n < 0 && errno == EAGAIN) { /* a large batch */
+			struct pollfd p = {c->fd, POLLOUT, 0};
+
+			poll(&p, 1, -1);
+			continue;
+		}
 		if (n < 0)
 			die("write");
 		c->out_at += (size_t)n;
@@ -266,8 +308,6 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		event_add(c->ev, NULL);
 		return;
 	}
-	if (c->out_at < c->out_n)
-		write_out(c);
 	n = read(fd, c->in + c->in_n, INPUT_MAX - c->in_n - 1);
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -284,7 +324,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 static uint64_t
 verify_line(const struct bench *b, struct stream_log *l, char *line, size_t n)
 {
-	static char want[REQUEST_MAX];
+	static char want[BODY_MAX];
 	unsigned long long run = 0;
 	char *data = memmem(line, n, "\"data\":", 7);
 	char *id = strstr(line, "\"id\":");
@@ -342,11 +382,13 @@ report(const struct bench *b, double seconds, uint64_t lost)
 	if (b->json)
 		printf("{\"mode\":\"%s\",\"connections\":%d,\"ok\":%llu,"
 		       "\"failed\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,"
+		       "\"events_per_second\":%.1f,"
 		       "\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,"
 		       "\"max_us\":%llu,\"bytes_in\":%llu,\"lost\":%llu}\n",
 		    b->mode, b->connections, (unsigned long long)b->n_ok,
 		    (unsigned long long)b->n_failed, seconds,
 		    (double)b->n_ok / seconds,
+		    (double)b->n_ok * b->batch / seconds,
 		    (unsigned long long)hist_quantile(h, 0.5),
 		    (unsigned long long)hist_quantile(h, 0.99),
 		    (unsigned long long)hist_quantile(h, 0.999),
@@ -380,6 +422,8 @@ usage(void)
 	      "loop\n"
 	      "  --size BYTES       256           --streams N        64\n"
 	      "  --bucket B         bench         --limit N          1 (read)\n"
+	      "  --batch N          events in a request, as NDJSON; 1 "
+	      "(append)\n"
 	      "  --verify           read back what was acknowledged (append)\n"
 	      "  --json             one JSON object instead of a line\n",
 	    stderr);
@@ -394,8 +438,8 @@ parse(struct bench *b, int argc, char **argv)
 	    {"connections", 1, NULL, 'c'}, {"seconds", 1, NULL, 's'},
 	    {"rate", 1, NULL, 'r'}, {"size", 1, NULL, 'z'},
 	    {"streams", 1, NULL, 'S'}, {"bucket", 1, NULL, 'b'},
-	    {"limit", 1, NULL, 'l'}, {"verify", 0, NULL, 'v'},
-	    {"json", 0, NULL, 'j'}, {0}};
+	    {"limit", 1, NULL, 'l'}, {"batch", 1, NULL, 'B'},
+	    {"verify", 0, NULL, 'v'}, {"json", 0, NULL, 'j'}, {0}};
 	int o;
 
 	*b = (struct bench){.host = "127.0.0.1",
@@ -405,7 +449,8 @@ parse(struct bench *b, int argc, char **argv)
 	    .size = 256,
 	    .streams = 64,
 	    .bucket = "bench",
-	    .limit = 1};
+	    .limit = 1,
+	    .batch = 1};
 	if (argc < 2 ||
 	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
 		usage();
@@ -444,6 +489,9 @@ parse(struct bench *b, int argc, char **argv)
 		case 'l':
 			b->limit = (int)n;
 			break;
+		case 'B':
+			b->batch = (int)n;
+			break;
 		case 'v':
 			b->verify = 1;
 			break;
@@ -455,7 +503,9 @@ parse(struct bench *b, int argc, char **argv)
 		}
 	}
 	if (!b->token || b->connections < 1 || b->streams < 1 || b->size < 64 ||
-	    b->size > 65536)
+	    b->size > 65536 || b->batch < 1 || b->batch > BATCH_MAX ||
+	    (b->batch > 1 && b->mode[0] != 'a') ||
+	    (long)b->size * b->batch > (8l << 20))
 		usage();
 	b->run = now_us();
 }
@@ -476,7 +526,8 @@ main(int argc, char **argv)
 	for (int i = 0; i < b.connections; i++) {
 		struct conn *c = calloc(1, sizeof(*c));
 
-		if (!c || !(c->in = malloc(INPUT_MAX)))
+		if (!c || !(c->in = malloc(INPUT_MAX)) ||
+		    !(c->out = malloc(request_max(&b))))
 			die("memory");
 		c->b = &b;
 		c->fd = connect_to(&b, 0);

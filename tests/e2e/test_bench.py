@@ -94,6 +94,17 @@ def test_what_is_kept_is_verified():
             assert result["ok"] > 50, result
 
 
+def test_batches_are_verified_event_by_event():
+    with Node(IORIOD) as node:
+        code, result, err = bench(node, node.port, "--batch", "100")
+        assert (code, result["lost"]) == (0, 0), (result, err)
+        assert result["events_per_second"] > 50 * result["per_second"]
+        for i, name in enumerate(("lost in the middle", "changed")):
+            code, result, err = bench(node, Liar(node, LIES[name]).port,
+                                      "--batch", "100", "--bucket", f"b{i}")
+            assert code == 1 and result["lost"] > 0, (name, result, err)
+
+
 def test_every_lie_is_found():
     with Node(IORIOD) as node:
         for i, (name, lie) in enumerate(LIES.items()):
