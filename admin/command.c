@@ -193,10 +193,14 @@ on_view(struct admin_view *v)
 
 	if (answered(c))
 		return;
-	if (!v->ring)
+	if (!v->ring) {
 		command_failed(c, "no ring");
-	else
+	} else if (v->self == RING_NOBODY) {
+		buf_add_str(&c->out, TEXT_REMOVED);
+		command_end(c, 1);
+	} else {
 		c->next(c);
+	}
 }
 
 void

@@ -44,6 +44,7 @@ enum admin_result {
 	ADMIN_NOTHING_PLANNED,
 	ADMIN_PLAN_CHANGED,
 	ADMIN_IS_UP,
+	ADMIN_REMOVED,   /* this node, from the cluster, by force */
 	ADMIN_TRY_AGAIN, /* may do in some moments: no leader of the root yet */
 	ADMIN_FAILED,    /* the log says why */
 };

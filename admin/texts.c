@@ -180,6 +180,10 @@ texts_change(const struct admin_change *c, const char *self, struct buf *out)
 	const struct text *t;
 
 	ASSERT(c->op != ADMIN_PLAN || c->result != ADMIN_OK);
+	if (c->result == ADMIN_REMOVED) {
+		buf_add_str(out, TEXT_REMOVED);
+		return 1;
+	}
 	if (c->op == ADMIN_LIMIT && !c->node[0])
 		return limit_for_all(c, out);
 	t = find(c->op, c->result);

@@ -258,6 +258,11 @@ request_route(struct request *rq)
 	rq->is_head = slice_equal(method, SLICE_LIT("HEAD"));
 	if (rq->is_head)
 		method = SLICE_LIT("GET");
+	if (atomic_load(rq->server->config.removed)) {
+		respond_error(rq, 503, "unavailable", NULL, NULL,
+		    "this node was removed from its cluster");
+		return;
+	}
 	if (parse_target(rq)) {
 		respond_error(
 		    rq, 400, "bad-request", NULL, NULL, "bad percent escape");

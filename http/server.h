@@ -44,6 +44,8 @@ struct http_config {
 	/* shared by the servers of all workers */
 	atomic_ullong *inflight_bytes;
 	atomic_uint *n_connections;
+	/* Set: the node is in no cluster any more, and all is answered 503. */
+	const atomic_int *removed;
 };
 
 int http_server_new(struct http_server **out, const struct http_config *config,

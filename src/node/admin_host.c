@@ -198,7 +198,9 @@ begin(struct msg *m)
 	a->change = c;
 	a->edit = (struct cluster_edit){.make = make, .done = edited};
 	a->join.done = let_in;
-	if (c->op == ADMIN_LIMIT)
+	if (cluster_is_gone(core_cluster(n->config.core)))
+		r = ADMIN_REMOVED;
+	else if (c->op == ADMIN_LIMIT)
 		r = ADMIN_FAILED; /* transfer_limit is read from the file */
 	else if (c->op == ADMIN_JOIN)
 		r = may_join(n, c);
@@ -275,7 +277,8 @@ look(struct node_admin *a, struct admin_view *v)
 		a->up[i] = (uint8_t)cluster_is_up(c, i);
 		a->agrees[i] = (uint8_t)cluster_agrees(c, i);
 		a->limit[i] = a->config.transfer_limit;
-		if (strcmp(r->members[i].name, a->config.self) == 0)
+		if (strcmp(r->members[i].name, a->config.self) == 0 &&
+		    !cluster_is_gone(c))
 			v->self = i;
 	}
 	for (uint16_t g = 0; g < r->q; g++)

@@ -250,11 +250,14 @@ tell_all(struct cluster *c)
 		c->config.published(c->config.arg, c->gossip.ring);
 }
 
-static void
-say_that_it_left(struct cluster *c, const struct ring *old)
+void
+cluster_lost(struct cluster *c)
 {
+	const struct ring *old = c->gossip.ring;
 	uint16_t me = ring_find(old, c->config.identity->node_id);
 
+	if (c->gone || c->stopping)
+		return;
 	c->gone = 1;
 	if (c->config.left)
 		c->config.left(c->config.arg,
@@ -272,7 +275,7 @@ cluster_publish(struct cluster *c, struct ring *ring)
 	    ring->q != old->q)
 		return;
 	if (ring_find(ring, c->config.identity->node_id) == RING_NOBODY) {
-		say_that_it_left(c, old);
+		cluster_lost(c);
 		return;
 	}
 	beats = beats_of(c, ring);
@@ -523,6 +526,12 @@ int
 cluster_agrees(const struct cluster *c, uint16_t i)
 {
 	return is_self(c, i) || c->beats[i].agrees_at == c->gossip.ring->epoch;
+}
+
+int
+cluster_is_gone(const struct cluster *c)
+{
+	return c->gone;
 }
 
 uint16_t

@@ -71,6 +71,8 @@ void cluster_tick(struct cluster *c);
 /* A frame of another node, if it is one of ours: then it is taken over and 1
  * returned. */
 int cluster_frame(struct cluster *c, struct net_frame *f);
+/* There is a newer ring without this node. */
+void cluster_lost(struct cluster *c);
 /* Whether BYTES is for cluster_frame; any thread. */
 int cluster_is_frame(struct slice bytes);
 
@@ -95,6 +97,8 @@ void cluster_edit(struct cluster *c, struct cluster_edit *e);
 /* --- looking -------------------------------------------------------------- */
 
 struct ring *cluster_ring(const struct cluster *c); /* borrowed */
+/* This node is in the ring no more, and does nothing in it: config.left. */
+int cluster_is_gone(const struct cluster *c);
 /* The place of the member that leads the root; RING_NOBODY: not known. */
 uint16_t cluster_claimant(const struct cluster *c);
 /* Slot G is moving, and its group has arrived. */

@@ -82,7 +82,7 @@ send_beats(struct cluster *c)
 	struct buf more, out;
 	struct beat self;
 
-	if (r->n_members == 1)
+	if (r->n_members == 1 || c->gone)
 		return;
 	look_at_self(c, &self);
 	buf_init(&more, BEAT_MAX);

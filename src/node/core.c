@@ -5,6 +5,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/node/membership.h"
 
 struct core_worker {
 	struct core *core;
@@ -20,6 +21,7 @@ struct core {
 	struct store *store;
 	struct cluster *cluster;
 	struct join *join;
+	struct membership *membership;
 	struct core_worker *workers;
 	struct env_timer *beat;
 	uint32_t q;
@@ -45,7 +47,9 @@ take_frame(struct msg *m)
 	struct net_frame *f = h->frame;
 
 	mem_free(h);
-	if (f->stranger)
+	if (f->stranger && membership_is_frame(f->bytes))
+		membership_frame(c->membership, f);
+	else if (f->stranger)
 		join_frame(c->join, f);
 	else if (!cluster_frame(c->cluster, f))
 		net_frame_free(f);
@@ -106,6 +110,7 @@ on_beat(void *arg)
 
 	cluster_tick(c->cluster);
 	join_tick(c->join);
+	membership_tick(c->membership);
 }
 
 /* --- start ---------------------------------------------------------------- */
@@ -157,6 +162,12 @@ make_parts(struct core *c, struct ring *ring)
 	    .tell_back = config->tell_back,
 	    .arg = config->arg,
 	};
+	struct membership_config mc = {
+	    .env = c->env,
+	    .identity = config->identity,
+	    .tell_back = config->tell_back,
+	    .arg = config->arg,
+	};
 
 	c->q = ring->q;
 	c->peers = peers_new(
@@ -168,8 +179,10 @@ make_parts(struct core *c, struct ring *ring)
 	cc.store = &c->store;
 	c->cluster = c->router ? cluster_new(&cc, ring) : NULL;
 	jc.cluster = c->cluster;
+	mc.cluster = c->cluster;
 	c->join = c->cluster ? join_new(&jc) : NULL;
-	return c->join ? 0 : -ERR_NOMEM;
+	c->membership = c->join ? membership_new(&mc) : NULL;
+	return c->membership ? 0 : -ERR_NOMEM;
 }
 
 int
@@ -217,6 +230,7 @@ core_close(struct core *c)
 {
 	if (!c)
 		return NULL;
+	membership_free(c->membership);
 	join_free(c->join);
 	store_close(c->store);
 	cluster_free(c->cluster);

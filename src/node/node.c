@@ -65,8 +65,8 @@ struct node {
 	char (*tokens)[TOKEN_TEXT_BYTES]; /* ... as each worker has it */
 	char fatal[NODE_WHY_BYTES];
 	enum node_move move;
-	struct ring *to; /* MOVE_JOIN */
-	int removed;     /* by force: it serves nothing any more */
+	struct ring *to;    /* MOVE_JOIN */
+	atomic_int removed; /* by force: it serves nothing any more */
 };
 
 void
@@ -210,7 +210,8 @@ on_left(void *arg, enum ring_state was)
 		log_write(n->log, LOG_INFO, "left the cluster");
 		move(n, MOVE_OUT, NULL);
 	} else {
-		n->removed = 1;
+		atomic_store(&n->removed, 1);
+		os_net_set_peers(n->os, NULL, 0);
 		log_write(n->log, LOG_ERROR,
 		    "this node was removed from the cluster by force: it keeps "
 		    "its data and serves nothing; to use it again, stop it, "
@@ -422,7 +423,8 @@ is_ready(void *arg, struct buf *lines)
 {
 	struct node *n = arg;
 	struct store_stats st;
-	int up = atomic_load(&n->up) && !n->stopping && !n->removed;
+	int up =
+	    atomic_load(&n->up) && !n->stopping && !atomic_load(&n->removed);
 
 	store_stats(core_store(n->core), &st);
 	buf_printf(lines,
@@ -604,6 +606,7 @@ listen_all(struct node *n, char *why)
 	    .arg = n,
 	    .inflight_bytes = &n->inflight_bytes,
 	    .n_connections = &n->n_connections,
+	    .removed = &n->removed,
 	};
 
 	for (uint32_t i = 0; i < n->n_workers; i++) {

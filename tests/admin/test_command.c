@@ -3,6 +3,7 @@
 
 #include "src/base/json.h"
 #include "src/base/mem.h"
+#include "admin/texts.h"
 #include "tests/admin/rig.h"
 #include "tests/ring/grow.h"
 
@@ -100,6 +101,26 @@ Test(command, options_of_commit_are_checked)
 }
 
 /* --- changes -------------------------------------------------------------- */
+
+static void
+say_removed(struct rig *rig, struct admin_view *v, unsigned nth)
+{
+	(void)rig;
+	(void)nth;
+	v->self = RING_NOBODY;
+}
+
+Test(command, a_node_that_was_removed_shows_nothing_else)
+{
+	static const char *const lines[] = {"member-status", "ring-status",
+	    "transfers", "cluster status", "ringready", "transfer-limit"};
+	struct rig *rig = rig_new();
+
+	rig->on_view = say_removed;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		SAYS(rig, lines[i], 1, TEXT_REMOVED);
+	rig_free(rig);
+}
 
 Test(command, changes_reach_the_host_with_their_nodes)
 {

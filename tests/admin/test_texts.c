@@ -14,8 +14,8 @@ static const char *const results[] = {"ok", "not reachable",
     "different ring sizes", "no ring", "not single node", "holds streams",
     "self join", "already leaving", "not member", "only member",
     "invalid replacement", "already replacement", "nothing staged",
-    "ring not ready", "nothing planned", "plan changed", "is up", "try again",
-    "failed"};
+    "ring not ready", "nothing planned", "plan changed", "is up", "removed",
+    "try again", "failed"};
 
 Test(texts, of_every_answer_to_every_change)
 {

@@ -74,6 +74,22 @@ same_cluster(const struct member *a, const struct member *b)
 	return memcmp(a->identity.cluster_id, b->identity.cluster_id, 16) == 0;
 }
 
+/* B is in the address book of A: node.c on_published, on_left. */
+static int
+is_peer(const struct member *a, const struct member *b)
+{
+	const struct cluster *c = core_cluster(a->core);
+	const struct ring_member *gone[CLUSTER_DEPARTED_MAX];
+	uint32_t n = cluster_departed(c, gone);
+
+	if (a->removed)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (memcmp(gone[i]->id, b->identity.node_id, 16) == 0)
+			return 1;
+	return ring_find(cluster_ring(c), b->identity.node_id) != RING_NOBODY;
+}
+
 static int
 send_frame(void *ctx, uint32_t worker, const uint8_t to[16],
     enum env_channel channel, const struct iovec *iov, int n)
@@ -87,7 +103,8 @@ send_frame(void *ctx, uint32_t worker, const uint8_t to[16],
 
 		if (memcmp(m->identity.node_id, to, 16) != 0)
 			continue;
-		if (m->core && !m->cut && !from->cut && same_cluster(m, from))
+		if (m->core && !m->cut && !from->cut && same_cluster(m, from) &&
+		    is_peer(m, from) && is_peer(from, m))
 			deliver(m, from->identity.node_id, 0, iov, n);
 		return 0;
 	}
@@ -146,7 +163,12 @@ move(struct member *m, struct ring *to, enum ring_state was)
 static void
 on_left(void *arg, enum ring_state was)
 {
-	move(arg, NULL, was);
+	struct member *m = arg;
+
+	if (was == RING_VALID || was == RING_DOWN)
+		m->removed = 1;
+	else
+		move(m, NULL, was);
 }
 
 void
@@ -174,6 +196,8 @@ rig_start(struct member *m)
 	};
 	char why[1024] = "";
 	struct ring *ring;
+
+	m->removed = 0;
 
 	cr_assert_eq(
 	    identity_open(env, m->name, RIG_Q, &m->identity, why, sizeof(why)),

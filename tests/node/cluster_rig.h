@@ -33,6 +33,7 @@ struct member {
 	int fatal;
 	int moves;       /* to another cluster, once it has stopped */
 	int exited;      /* it left, and its process ended */
+	int removed;     /* by force, and it knows */
 	struct ring *to; /* ... that it joins; NULL: back, or out */
 	enum ring_state was;
 	uint64_t next_at; /* of its sim */

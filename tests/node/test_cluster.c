@@ -152,3 +152,72 @@ Test(cluster, a_node_that_leaves_gives_all_away_and_ends)
 	cr_assert(rig->at[1].exited);
 	check_all(rig, 1, 8);
 }
+
+static int
+is_removed(struct rig *rig, void *arg)
+{
+	(void)rig;
+	return ((struct member *)arg)->removed;
+}
+
+static void
+remove_by_force(struct rig *rig, const struct member *m)
+{
+	cr_assert_eq(rig_remove(&rig->at[0], m->name), RING_OK);
+	cr_assert_eq(rig_plan(&rig->at[0]), RING_OK);
+	cr_assert_eq(rig_commit(&rig->at[0]), RING_OK);
+}
+
+Test(cluster, a_node_removed_by_force_is_told_and_keeps_its_data)
+{
+	struct rig *rig = rig_new();
+	struct member *gone = &rig->at[3];
+
+	form(rig);
+	put_all(rig, 4, 1, 3);
+	remove_by_force(rig, gone);
+	rig_run_until(rig, is_removed, gone, 5);
+	rig_wait_settled(rig, (int[]){RIG_ANY, RIG_ANY, RIG_ANY, RIG_NONE});
+	put_all(rig, 3, 4, 5);
+	check_all(rig, 3, 5);
+	cr_assert_not(gone->exited || gone->moves);
+}
+
+/* Nobody sends it anything, nor takes what it sends. */
+Test(cluster, a_node_removed_while_it_was_down_learns_so_each_time_it_returns)
+{
+	struct rig *rig = rig_new();
+	struct member *gone = &rig->at[3];
+
+	form(rig);
+	put_all(rig, 4, 1, 3);
+	rig_kill(gone);
+	rig_run_for(rig, 3 * SECOND);
+	remove_by_force(rig, gone);
+	rig_wait_settled(rig, (int[]){RIG_ANY, RIG_ANY, RIG_ANY, RIG_NONE});
+	put_all(rig, 3, 4, 5);
+	for (int life = 0; life < 2; life++) {
+		rig_run_for(rig, 15 * SECOND); /* nobody tells it any more */
+		rig_start(gone);
+		rig_run_until(rig, is_removed, gone, 5);
+		rig_run_for(rig, 3 * SECOND);
+		cr_assert(cluster_is_gone(core_cluster(gone->core)));
+		rig_kill(gone);
+	}
+	put_all(rig, 3, 6, 7);
+	check_all(rig, 3, 7);
+}
+
+/* One that is merely alone for a while has nothing to learn. */
+Test(cluster, a_member_that_was_cut_off_stays_one)
+{
+	struct rig *rig = rig_new();
+
+	form(rig);
+	rig->at[2].cut = 1;
+	rig_run_for(rig, 10 * SECOND);
+	rig->at[2].cut = 0;
+	rig_run_for(rig, 5 * SECOND);
+	cr_assert_not(rig->at[2].removed || rig->at[2].moves);
+	put_all(rig, 4, 1, 2);
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Members of a real cluster that come and go.
+
+usage: test_members.py IORIOD [TEST...]"""
+import sys
+
+import tap
+from cluster import Cluster, admin, eventually
+from node import parse
+
+IORIOD = sys.argv[1]
+
+
+def test_a_node_removed_while_it_was_down_is_told_and_serves_nothing():
+    with Cluster(IORIOD, 3) as c:
+        c.form()
+        first, gone = c.nodes[0], c.nodes[2]
+        assert gone.post("b/s", b'{"n":1}')[0] == 201
+        gone.stop()
+        assert c.admin(1, "cluster", "force-remove", gone.name)[0] == 0
+        eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+        assert c.admin(1, "cluster", "commit")[0] == 0
+        c.settle()
+        for _ in range(2):
+            gone.start(wait=False)
+            eventually(lambda: "removed from its cluster" in
+                       admin(gone, "member-status")[1])
+            code, text = admin(gone, "cluster", "plan")
+            assert code == 1 and "keeps its data" in text, text
+            code, text = admin(gone, "ring-status", "--format=json")
+            assert code == 1 and parse(text)["ok"] is False, text
+            for method, path in [("GET", "/streams/b/s"), ("GET", "/ping"),
+                                 ("POST", "/streams/b/s"), ("GET", "/readyz"),
+                                 ("GET", "/buckets"), ("PUT", "/nothing")]:
+                status = gone.request(method, path, token=None)[0]
+                assert status == 503, (method, path, status)
+            assert "was removed from the cluster by force" in gone.console()
+            gone.stop()
+        assert first.post("b/s", b'{"n":2}')[0] == 201
+        assert [e["data"]["n"] for e in parse(first.events("b/s"))] == [1, 2]
+
+
+if __name__ == "__main__":
+    tap.run(sys.modules[__name__])
