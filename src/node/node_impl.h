@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* node_impl - what node.c, node_open.c and node_cluster.c share. */
+#ifndef SRC_NODE_NODE_IMPL_H
+#define SRC_NODE_NODE_IMPL_H
+
+#include <stdatomic.h>
+
+#include "admin/control.h"
+#include "http/server.h"
+#include "ring/identity.h"
+#include "src/node/admin_host.h"
+#include "src/node/core.h"
+#include "src/node/limits.h"
+#include "src/node/node.h"
+#include "src/node/reload.h"
+#include "src/node/token.h"
+#include "src/os/os.h"
+
+/* Where a node goes on that stops for it. */
+enum node_move {
+	MOVE_NOWHERE, /* it ends */
+	MOVE_JOIN,    /* in the cluster that let it in */
+	MOVE_BACK,    /* in the cluster of its own that it came from */
+	MOVE_OUT,     /* it has left the cluster, and ends */
+};
+
+struct node {
+	const struct conf *conf;
+	struct log *log;
+	struct os *os;
+	const struct env *env;
+	struct identity identity;
+	struct ring *ring; /* what the disk had at the start */
+	struct core *core;
+	uint32_t n_workers;
+	struct limits limits;
+	struct http_server **servers;
+	atomic_ullong inflight_bytes;
+	atomic_uint n_connections;
+	atomic_int up, failed, idle_workers;
+	int stopping, ends; /* ends: by a signal, whatever it stopped for */
+	struct mono stop_since;
+	struct env_timer **stop_timers;
+	struct reload *reload;
+	struct node_admin *admin;
+	struct control *control;
+	char token[TOKEN_TEXT_BYTES];     /* the administrator's */
+	char (*tokens)[TOKEN_TEXT_BYTES]; /* ... as each worker has it */
+	char fatal[NODE_WHY_BYTES];
+	enum node_move move;
+	struct ring *to;    /* MOVE_JOIN */
+	atomic_int removed; /* by force: it serves nothing any more */
+};
+
+/* --- node.c --------------------------------------------------------------- */
+
+void node_dispatch(void *arg, uint32_t worker, struct msg *m);
+void node_turn(void *arg, uint32_t worker);
+void node_signal(void *arg, int signo);
+void node_stop(struct node *n);
+/* The keys that were read again. */
+void node_apply_conf(void *arg, uint32_t worker, const struct conf *c);
+
+/* --- node_open.c ---------------------------------------------------------- */
+
+int node_open(
+    struct node *n, const struct node_options *o, const char *data, char *why);
+void node_close(struct node *n);
+
+/* --- node_cluster.c: what core.h calls ------------------------------------- */
+
+void node_joined(void *arg, struct ring *ring);
+void node_left(void *arg, enum ring_state was);
+void node_token_seen(void *arg, struct slice token);
+void node_published(void *arg, struct ring *ring);
+int node_tell(void *arg, const char *name, const struct iovec *iov, int iov_n);
+int node_tell_back(
+    void *arg, const uint8_t node[16], const struct iovec *iov, int iov_n);
+/* What the node does next; its parts have ended, and the disk is still there. */
+int node_carry_out_move(struct node *n, char *why);
+
+#endif

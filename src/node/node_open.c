@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * node_open - the parts of a node, made in order: lock the data directory, read
+ * who we are, recover the store, listen.
+ */
+#include "src/node/node_impl.h"
+
+#include <string.h>
+
+#include "ring/ring_file.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/os/net.h"
+#include "vnode/journal.h"
+
+/* --- what the store and the edge say -------------------------------------- */
+
+static void
+on_report(void *arg, int is_error, const char *what)
+{
+	struct node *n = arg;
+
+	log_write(n->log, is_error ? LOG_ERROR : LOG_INFO, "%s", what);
+}
+
+static void
+on_fatal(void *arg, const char *what)
+{
+	struct node *n = arg;
+
+	log_write(n->log, LOG_ERROR, "%s", what);
+	snprintf(n->fatal, sizeof(n->fatal), "%s", what);
+	atomic_store(&n->failed, 1);
+	os_stop(n->os);
+}
+
+/* On the thread of the transport. */
+static void
+on_twin(void *arg)
+{
+	on_fatal(arg,
+	    "another node runs with the id of this one: a data directory was "
+	    "copied; keep one of the two");
+}
+
+static int
+is_ready(void *arg, struct buf *lines)
+{
+	struct node *n = arg;
+	struct store_stats st;
+	int up =
+	    atomic_load(&n->up) && !n->stopping && !atomic_load(&n->removed);
+
+	store_stats(core_store(n->core), &st);
+	buf_printf(lines,
+	    "[+]ring loaded\n[%s]vnodes open\n[%s]disk writable\n"
+	    "[%s]not stopping\n",
+	    atomic_load(&n->up) ? "+" : "-", st.writable ? "+" : "-",
+	    n->stopping ? "-" : "+");
+	buf_printf(lines, "free bytes %llu\n%s",
+	    (unsigned long long)st.free_bytes,
+	    up && st.writable ? "ok" : "not ready");
+	return up && st.writable;
+}
+
+static void
+on_access(void *arg, const struct http_access *a)
+{
+	struct node *n = arg;
+
+	if (log_wants(n->log, LOG_DEBUG))
+		log_write(n->log, LOG_DEBUG,
+		    "%s %.*s %.*s %d %llu B %llu us %s", a->peer,
+		    (int)a->method.n, (const char *)a->method.p,
+		    (int)a->target.n, (const char *)a->target.p, a->status,
+		    (unsigned long long)a->bytes,
+		    (unsigned long long)a->took_us, a->request_id);
+}
+
+/* --- start ---------------------------------------------------------------- */
+
+static int
+open_os(struct node *n, const char *data, char *why)
+{
+	struct os_config oc = {
+	    .n_workers = n->n_workers,
+	    .data_root = data,
+	    .dispatch = node_dispatch,
+	    .turn = node_turn,
+	    .signal = node_signal,
+	    .arg = n,
+	};
+	int r = os_open(&n->os, &oc);
+
+	if (r) {
+		snprintf(why, NODE_WHY_BYTES, "paths.data: %s: %s", data,
+		    err_text(r));
+		return r;
+	}
+	n->env = os_env(n->os);
+	r = os_lock(n->os);
+	if (r)
+		snprintf(why, NODE_WHY_BYTES, "paths.data: %s: %s", data,
+		    err_text(r));
+	return r;
+}
+
+static int
+open_reload(struct node *n, const struct node_options *o)
+{
+	struct reload_config rc = {
+	    .env = n->env,
+	    .log = n->log,
+	    .conf = o->conf,
+	    .load = o->load,
+	    .load_arg = o->load_arg,
+	    .apply = node_apply_conf,
+	    .arg = n,
+	};
+
+	n->reload = reload_new(&rc);
+	return n->reload ? 0 : -ERR_NOMEM;
+}
+
+static int
+open_ring(struct node *n, char *why)
+{
+	char what[RING_WHY_BYTES];
+	int r = ring_file_open(n->env, &n->identity,
+	    conf_str(n->conf, CONF_nodename),
+	    (uint16_t)conf_num(n->conf, CONF_request_n), &n->ring, what);
+
+	if (r == 0 && what[0])
+		log_write(n->log, LOG_WARN, "%s", what);
+	else if (r)
+		snprintf(
+		    why, NODE_WHY_BYTES, "%s", what[0] ? what : err_text(r));
+	return r;
+}
+
+static int
+open_core(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	struct core_config cc = {
+	    .env = n->env,
+	    .log = n->log,
+	    .identity = &n->identity,
+	    .nodename = conf_str(c, CONF_nodename),
+	    .store =
+		{
+		    .segment_bytes = conf_num(c, CONF_journal_segment),
+		    .journal_max_bytes = conf_num(c, CONF_journal_max),
+		    .sync = (int)conf_num(c, CONF_durability_sync),
+		    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
+		    .request_timeout_us = conf_num(c, CONF_request_timeout),
+		    .files_max = n->limits.files_max,
+		    .report = on_report,
+		    .fatal = on_fatal,
+		    .arg = n,
+		},
+	    .tell = node_tell,
+	    .tell_back = node_tell_back,
+	    .token = n->token,
+	    .token_seen = node_token_seen,
+	    .published = node_published,
+	    .left = node_left,
+	    .arg = n,
+	};
+
+	n->env->rng.bytes(
+	    n->env->rng.ctx, &cc.store.seed, sizeof(cc.store.seed));
+	return core_open(&n->core, &cc, n->ring, why, NODE_WHY_BYTES);
+}
+
+static int
+is_loopback(const char *ip)
+{
+	return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;
+}
+
+/* Names of the nodes of this machine: release.md section 3. */
+static void
+runtime_dir(const struct node *n, char *out, size_t bytes)
+{
+	const char *given = conf_str(n->conf, CONF_cluster_runtime_dir);
+	const char *base = getenv("XDG_RUNTIME_DIR");
+
+	if (given[0]) {
+		snprintf(out, bytes, "%s", given);
+		return;
+	}
+	if (!base || base[0] != '/')
+		base = getenv("TMPDIR");
+	if (!base || base[0] != '/')
+		base = "/tmp";
+	snprintf(out, bytes, "%s/iorio-%u", base, (unsigned)getuid());
+}
+
+static int
+open_net(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	char dir[4096];
+	struct os_net_config nc = {
+	    .name = conf_str(c, CONF_nodename),
+	    .ip = conf_str(c, CONF_cluster_ip),
+	    .port = (uint16_t)conf_num(c, CONF_cluster_port),
+	    .cookie = conf_str(c, CONF_cluster_cookie),
+	    .runtime_dir = dir,
+	    .report = on_report,
+	    .twin = on_twin,
+	    .arg = n,
+	};
+
+	if (!is_loopback(nc.ip) && strcmp(nc.cookie, "iorio") == 0) {
+		snprintf(why, NODE_WHY_BYTES,
+		    "cluster.ip: %s is not a loopback address: set "
+		    "cluster.cookie to a secret of your own, the same on all "
+		    "nodes",
+		    nc.ip);
+		return -ERR_INVAL;
+	}
+	runtime_dir(n, dir, sizeof(dir));
+	memcpy(nc.cluster_id, n->identity.cluster_id, 16);
+	memcpy(nc.node_id, n->identity.node_id, 16);
+	memcpy(nc.boot, n->identity.boot, 16);
+	return os_net_open(n->os, &nc, why, NODE_WHY_BYTES);
+}
+
+static int
+listen_all(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	struct http_config hc = {
+	    .env = n->env,
+	    .os = n->os,
+	    .route = core_route(n->core),
+	    .ip = conf_str(c, CONF_http_ip),
+	    .port = (uint16_t)conf_num(c, CONF_http_port),
+	    .max_body = conf_num(c, CONF_http_max_body),
+	    .max_inflight = conf_num(c, CONF_http_max_inflight),
+	    .max_connections = n->limits.connections_max,
+	    .max_batch = (uint32_t)conf_num(c, CONF_http_max_batch),
+	    .request_timeout_us = conf_num(c, CONF_request_timeout),
+	    .ready = is_ready,
+	    .access = on_access,
+	    .arg = n,
+	    .inflight_bytes = &n->inflight_bytes,
+	    .n_connections = &n->n_connections,
+	    .removed = &n->removed,
+	};
+
+	for (uint32_t i = 0; i < n->n_workers; i++) {
+		int r;
+
+		memcpy(n->tokens[i], n->token, TOKEN_TEXT_BYTES);
+		hc.token = n->tokens[i];
+		r = http_server_new(&n->servers[i], &hc, i);
+
+		if (r) {
+			snprintf(why, NODE_WHY_BYTES, "http.port: %s:%u: %s",
+			    hc.ip, hc.port, err_text(r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int
+open_control(struct node *n, char *why)
+{
+	struct node_admin_config ac = {
+	    .env = n->env,
+	    .log = n->log,
+	    .reload = n->reload,
+	    .core = n->core,
+	    .joined = node_joined,
+	    .arg = n,
+	    .self = conf_str(n->conf, CONF_nodename),
+	    .transfer_limit = (uint32_t)conf_num(n->conf, CONF_transfer_limit),
+	};
+	int r;
+
+	n->admin = node_admin_new(&ac);
+	if (!n->admin)
+		return -ERR_NOMEM;
+	r = control_open(&n->control, n->os, node_admin_host(n->admin));
+	if (r)
+		snprintf(why, NODE_WHY_BYTES, "control.sock in paths.data: %s",
+		    err_text(r));
+	return r;
+}
+
+static int
+share_descriptors(struct node *n, char *why)
+{
+	uint32_t want = (uint32_t)conf_num(n->conf, CONF_http_max_connections);
+	uint64_t needed = 0;
+	int r = limits_share(&n->limits, n->n_workers, want, &needed);
+
+	if (r)
+		snprintf(why, NODE_WHY_BYTES,
+		    "the limit of open files is %llu: at least %llu are "
+		    "needed (ulimit -n)",
+		    (unsigned long long)n->limits.descriptors,
+		    (unsigned long long)needed);
+	else if (n->limits.connections_max < want)
+		log_write(n->log, LOG_WARN,
+		    "http.max_connections: %u instead of %u, because the "
+		    "limit of open files is %llu",
+		    n->limits.connections_max, want,
+		    (unsigned long long)n->limits.descriptors);
+	return r;
+}
+
+int
+node_open(
+    struct node *n, const struct node_options *o, const char *data, char *why)
+{
+	const char *ip = conf_str(n->conf, CONF_http_ip);
+	char where[CONF_WHERE_BYTES];
+	int r;
+
+	if (!is_loopback(ip)) {
+		conf_where(n->conf, CONF_http_ip, where);
+		snprintf(why, NODE_WHY_BYTES,
+		    "%s %s is not a loopback address: this version has one "
+		    "administrator token and serves 127.0.0.1 only",
+		    where, ip);
+		return -ERR_INVAL;
+	}
+	r = share_descriptors(n, why);
+	if (r == 0)
+		r = open_os(n, data, why);
+	if (r == 0)
+		r = open_reload(n, o);
+	if (r == 0)
+		r = identity_open(n->env, conf_str(n->conf, CONF_nodename),
+		    (uint32_t)conf_num(n->conf, CONF_ring_size), &n->identity,
+		    why, NODE_WHY_BYTES);
+	if (r == 0)
+		r = open_ring(n, why);
+	if (r == 0)
+		r = token_load(n->env, n->token, data, why, NODE_WHY_BYTES);
+	if (r == 0)
+		r = open_net(n, why);
+	if (r == 0)
+		r = open_core(n, why);
+	if (r == 0)
+		r = listen_all(n, why);
+	if (r == 0)
+		r = open_control(n, why);
+	if (r == 0)
+		r = core_start(n->core);
+	if (r == 0)
+		r = os_start(n->os);
+	if (r && !why[0])
+		snprintf(why, NODE_WHY_BYTES, "%s", err_text(r));
+	return r;
+}
+
+void
+node_close(struct node *n)
+{
+	for (uint32_t i = 0; n->servers && i < n->n_workers; i++)
+		http_server_free(n->servers[i]);
+	control_close(n->control);
+	node_admin_free(n->admin);
+	core_close(n->core);
+	reload_free(n->reload);
+	os_close(n->os);
+	ring_unref(n->ring);
+	ring_unref(n->to);
+	mem_free(n->servers);
+	mem_free(n->tokens);
+	mem_free(n->stop_timers);
+	log_close(n->log);
+	mem_free(n);
+}
