@@ -8,7 +8,7 @@
  *	call	 0  u32  magic "IOCA"
  *		 4  u16  format = 1
  *		 6  u8   kind: 1 put, 2 read, 3 list
- *		 7  u8   0 request, 1 answer
+ *		 7  u8   0 request, 1 answer, 3 answer that may be stale
  *		 8  u64  id, of the caller
  *		16       body
  *
@@ -46,6 +46,7 @@
 #define HEADS_MAX   (64u << 20)
 
 enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST };
+enum { ANSWER = 1, STALE = 2 };
 enum { PUT_EXPECT = 1, READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
 
 #define PUT_EVENT_BYTES 8
@@ -290,6 +291,19 @@ body(struct call_out *out, const struct msg *m)
 	}
 }
 
+static int
+is_stale(const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_READ:
+		return OF(m, vnode_read)->stale;
+	case MSG_LIST:
+		return OF(m, vnode_list)->stale;
+	default:
+		return 0;
+	}
+}
+
 int
 call_encode(struct call_out *out, uint64_t id, const struct msg *m)
 {
@@ -304,7 +318,7 @@ call_encode(struct call_out *out, uint64_t id, const struct msg *m)
 	add8(&out->head, m->kind == MSG_PUT    ? WIRE_PUT
 			 : m->kind == MSG_READ ? WIRE_READ
 					       : WIRE_LIST);
-	add8(&out->head, m->answer != 0);
+	add8(&out->head, m->answer ? ANSWER | (is_stale(m) ? STALE : 0) : 0);
 	add64s(&out->head, 1, &id);
 	if (m->answer) {
 		add32(&out->head, (uint32_t)*request_result(mut));
@@ -372,11 +386,13 @@ call_open(struct slice bytes, struct call_in *out)
 	    le_get16(bytes.p + 4) != CALL_FORMAT)
 		return -ERR_FORMAT;
 	kind = bytes.p[6];
-	if (kind < WIRE_PUT || kind > WIRE_LIST || bytes.p[7] > 1)
+	if (kind < WIRE_PUT || kind > WIRE_LIST || bytes.p[7] > 3 ||
+	    bytes.p[7] == STALE)
 		return -ERR_FORMAT;
 	*out = (struct call_in){
 	    .kind = kinds[kind],
-	    .answer = bytes.p[7],
+	    .answer = bytes.p[7] & ANSWER,
+	    .stale = (bytes.p[7] & STALE) != 0,
 	    .id = le_get64(bytes.p + 8),
 	    .rest = SLICE(bytes.p + CALL_BYTES, bytes.n - CALL_BYTES),
 	};
@@ -690,9 +706,11 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 		break;
 	case MSG_READ:
 		r = answer_read(&c, block, OF(m, vnode_read));
+		OF(m, vnode_read)->stale = in->stale;
 		break;
 	default:
 		r = answer_list(&c, OF(m, vnode_list));
+		OF(m, vnode_list)->stale = in->stale;
 	}
 	if (r)
 		return r;

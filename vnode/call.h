@@ -26,7 +26,7 @@ struct call_out {
 
 struct call_in {
 	uint64_t id; /* the caller's, given back with the answer */
-	int answer;
+	int answer, stale;
 	enum msg_kind kind; /* MSG_PUT, MSG_READ, MSG_LIST */
 	struct slice rest;
 };

@@ -270,13 +270,26 @@ is_any(struct msg *m)
 	}
 }
 
+/* Nobody else was asked: only who is alone knows that it has the newest. */
+static void
+read_here(struct store_worker *w, struct vnode *v, struct msg *m)
+{
+	int stale = !replica_is_ready(v) || !replica_is_alone(v);
+
+	if (m->kind == MSG_READ)
+		CONTAINER_OF(m, struct vnode_read, msg)->stale = stale;
+	else
+		CONTAINER_OF(m, struct vnode_list, msg)->stale = stale;
+	read_now(w, v, m);
+}
+
 void
 request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 {
 	struct group *g = &v->group;
 
 	if (is_any(m) && g->generation && !g->failed)
-		read_now(w, v, m);
+		read_here(w, v, m);
 	else if (!g->raft || g->failed || retire_is_under_way(v) ||
 		 (raft_leader(g->raft) && raft_role(g->raft) != RAFT_LEADER))
 		request_refuse(w, v, m, -ERR_NOTLEADER);

@@ -47,7 +47,7 @@ struct vnode_put {
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
 	uint32_t n_replicas; /* that had it on their disks then */
-	uint64_t newest;   /* -ERR_CONFLICT: what it is instead, committed */
+	uint64_t newest;     /* -ERR_CONFLICT: what it is instead, committed */
 	uint64_t rests_on; /* the vnode's: log index of what it was judged by */
 };
 
@@ -86,9 +86,10 @@ struct vnode_read {
 	/* answer */
 	int r; /* 0; -ERR_CORRUPT: damaged_first..damaged_last unreadable */
 	uint8_t leader[16];
-	uint64_t incarnation;             /* stream id; 0: never written */
-	uint64_t kept_first;              /* oldest event kept, 0: none */
-	uint64_t newest;                  /* newest ever assigned, 0: none */
+	int stale;            /* `any`: there may be newer events elsewhere */
+	uint64_t incarnation; /* stream id; 0: never written */
+	uint64_t kept_first;  /* oldest event kept, 0: none */
+	uint64_t newest;      /* newest ever assigned, 0: none */
 	uint64_t range_first, range_last; /* from..to after clamping and last_n;
 					     first > last: nothing there */
 	uint64_t
@@ -111,7 +112,8 @@ struct vnode_list {
 	/* answer */
 	int r;
 	uint8_t leader[16];
-	int more; /* the limit cut the list */
+	int stale; /* `any`: there may be newer streams elsewhere */
+	int more;  /* the limit cut the list */
 	uint32_t n_items;
 	struct vnode_list_item {
 		struct slice name;                        /* in NAMES */

@@ -80,6 +80,15 @@ find_candidates(
 		add_candidate(c, all.at[i]);
 }
 
+static int
+is_any(const struct msg *m)
+{
+	return (m->kind == MSG_READ &&
+		   CONTAINER_OF(m, struct vnode_read, msg)->any) ||
+	       (m->kind == MSG_LIST &&
+		   CONTAINER_OF(m, struct vnode_list, msg)->any);
+}
+
 /* The node to ask now, or NULL: none can be asked. */
 static const uint8_t *
 choose(struct router_worker *w, const struct msg *m)
@@ -88,7 +97,7 @@ choose(struct router_worker *w, const struct msg *m)
 	uint32_t group = request_group(m);
 	struct candidates c = {0};
 
-	if (!is_nobody(w->leaders[group]) &&
+	if (!is_any(m) && !is_nobody(w->leaders[group]) &&
 	    peers_is_up(r->peers, w->leaders[group]))
 		return w->leaders[group];
 	find_candidates(w, group, &c);
@@ -148,15 +157,6 @@ again(struct router_worker *w, struct msg *m)
 		forward(w, m);
 	else
 		router_later(w, m);
-}
-
-static int
-is_any(const struct msg *m)
-{
-	return (m->kind == MSG_READ &&
-		   CONTAINER_OF(m, struct vnode_read, msg)->any) ||
-	       (m->kind == MSG_LIST &&
-		   CONTAINER_OF(m, struct vnode_list, msg)->any);
 }
 
 void

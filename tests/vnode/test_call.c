@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* Requests between nodes: what is written is read, and only that. */
+#include <criterion/criterion.h>
+
+#include "src/base/err.h"
+#include "src/base/list.h"
+#include "tests/golden/golden.h"
+#include "vnode/call.h"
+
+TestSuite(call, .timeout = 60);
+
+/* What a frame would hold. */
+static struct block *
+encode(uint64_t id, const struct msg *m)
+{
+	struct call_out out;
+	struct block *b;
+	size_t n = 0;
+
+	cr_assert_eq(call_encode(&out, id, m), 0);
+	for (uint32_t i = 0; i < out.n_iov; i++)
+		n += out.iov[i].iov_len;
+	b = block_new((uint32_t)n);
+	for (uint32_t i = 0; i < out.n_iov; i++) {
+		memcpy(b->p + b->n, out.iov[i].iov_base, out.iov[i].iov_len);
+		b->n += (uint32_t)out.iov[i].iov_len;
+	}
+	call_out_deinit(&out);
+	return b;
+}
+
+/* --- one of each ---------------------------------------------------------- */
+
+static const struct vnode_put_event events[] = {
+    {EVENT_JSON | EVENT_NEWLINE, {0}, {(const uint8_t *)"{\n}", 3}},
+    {0, {(const uint8_t *)"a/b", 3}, {0}},
+};
+
+static const struct vnode_put put = {
+    .msg = {.kind = MSG_PUT},
+    .group = 7,
+    .bucket = {(const uint8_t *)"bucket", 6},
+    .stream = {(const uint8_t *)"stream", 6},
+    .n_events = 2,
+    .events = events,
+    .has_expect = 1,
+    .expect = 41,
+};
+
+static const struct vnode_read reading = {
+    .msg = {.kind = MSG_READ},
+    .group = 8,
+    .bucket = {(const uint8_t *)"b", 1},
+    .stream = {(const uint8_t *)"s", 1},
+    .op = VNODE_READ_SEEK,
+    .from = 1,
+    .to = UINT64_MAX,
+    .last_n = 3,
+    .limit = 4,
+    .max_bytes = 5,
+    .desc = 1,
+    .any = 1,
+    .seek_ms = 6,
+};
+
+static const struct vnode_list list = {
+    .msg = {.kind = MSG_LIST},
+    .group = 9,
+    .bucket = {(const uint8_t *)"b", 1},
+    .prefix = {(const uint8_t *)"pre", 3},
+    .after = {(const uint8_t *)"after", 5},
+    .limit = 10,
+    .detail = 1,
+    .any = 1,
+};
+
+static struct vnode_put
+put_answer(void)
+{
+	struct vnode_put p = put;
+
+	p.msg.answer = 1;
+	p.r = -ERR_CONFLICT;
+	p.first = 1;
+	p.last = 2;
+	p.t_ms = 3;
+	p.newest = 42;
+	p.n_replicas = 5;
+	return p;
+}
+
+static struct vnode_read
+read_answer(struct vnode_part *part)
+{
+	static uint8_t record[EVENT_HEADER_BYTES];
+	struct event e = {.seq = 12, .t_ms = 13, .index = 14, .flags = 0};
+	struct vnode_read r = reading;
+
+	event_encode_head(&e, record);
+	*part = (struct vnode_part){.records = SLICE(record, sizeof(record))};
+	r.msg.answer = 1;
+	r.stale = 1;
+	memset(r.leader, 0x11, 16);
+	r.incarnation = 9;
+	r.kept_first = 10;
+	r.newest = 20;
+	r.range_first = 11;
+	r.range_last = 19;
+	r.seek = 15;
+	r.damaged_first = 16;
+	r.damaged_last = 17;
+	r.page = (struct vnode_page){
+	    .n_parts = 1, .parts = part, .first = 12, .last = 12};
+	return r;
+}
+
+static struct vnode_list
+list_answer(struct vnode_list_item *item)
+{
+	struct vnode_list l = list;
+
+	*item = (struct vnode_list_item){.name = SLICE_LIT("name"),
+	    .first = 1,
+	    .last = 2,
+	    .count = 3,
+	    .bytes = 4,
+	    .t_ms = 5};
+	l.msg.answer = 1;
+	l.stale = 1;
+	l.more = 1;
+	l.n_items = 1;
+	l.items = item;
+	return l;
+}
+
+/* --- requests ------------------------------------------------------------- */
+
+static struct msg *
+request_of(struct block *b, struct call_in *in)
+{
+	struct msg *m = NULL;
+
+	cr_assert_eq(call_open(SLICE(b->p, b->n), in), 0);
+	cr_assert_eq(in->id, 77);
+	cr_assert_eq(in->answer, 0);
+	cr_assert_eq(call_request(in, &m), 0);
+	return m;
+}
+
+Test(call, a_put_arrives_with_its_condition_and_all_events)
+{
+	struct block *b = encode(77, &put.msg);
+	struct call_in in;
+	struct vnode_put *p =
+	    CONTAINER_OF(request_of(b, &in), struct vnode_put, msg);
+
+	cr_expect_eq(p->group, 7);
+	cr_expect(slice_equal(p->bucket, put.bucket));
+	cr_expect(slice_equal(p->stream, put.stream));
+	cr_expect_eq(p->has_expect, 1);
+	cr_expect_eq(p->expect, 41);
+	cr_assert_eq(p->n_events, 2);
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(p->events[i].flags, events[i].flags);
+		cr_expect(slice_equal(p->events[i].type, events[i].type));
+		cr_expect(slice_equal(p->events[i].data, events[i].data));
+	}
+	call_free_request(&p->msg);
+	block_unref(b);
+}
+
+Test(call, reads_and_lists_arrive_as_they_were_asked)
+{
+	struct call_in in;
+	struct block *b = encode(77, &reading.msg);
+	struct vnode_read *r =
+	    CONTAINER_OF(request_of(b, &in), struct vnode_read, msg);
+	struct vnode_list *l;
+
+	cr_expect(r->group == 8 && r->op == VNODE_READ_SEEK && r->from == 1 &&
+		  r->to == UINT64_MAX && r->last_n == 3 && r->limit == 4 &&
+		  r->max_bytes == 5 && r->desc == 1 && r->any == 1 &&
+		  r->seek_ms == 6);
+	cr_expect(slice_equal(r->stream, reading.stream));
+	call_free_request(&r->msg);
+	block_unref(b);
+	b = encode(77, &list.msg);
+	l = CONTAINER_OF(request_of(b, &in), struct vnode_list, msg);
+	cr_expect(
+	    l->group == 9 && l->limit == 10 && l->detail == 1 && l->any == 1);
+	cr_expect(slice_equal(l->prefix, list.prefix));
+	cr_expect(slice_equal(l->after, list.after));
+	call_free_request(&l->msg);
+	block_unref(b);
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+Test(call, answers_come_back_with_what_they_say)
+{
+	struct vnode_part part;
+	struct vnode_list_item item;
+	struct vnode_put p = put_answer(), p2 = put;
+	struct vnode_read r = read_answer(&part), r2 = reading;
+	struct vnode_list l = list_answer(&item), l2 = list;
+	struct call_in in;
+	struct block *b = encode(1, &p.msg);
+
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert(in.answer && !in.stale);
+	cr_assert_eq(call_answer(&in, b, &p2.msg), 0);
+	cr_expect(p2.r == -ERR_CONFLICT && p2.first == 1 && p2.last == 2 &&
+		  p2.t_ms == 3 && p2.newest == 42 && p2.n_replicas == 5);
+	block_unref(b);
+
+	b = encode(2, &r.msg);
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b, &r2.msg), 0);
+	cr_expect(
+	    r2.r == 0 && r2.stale == 1 && r2.incarnation == 9 &&
+	    r2.kept_first == 10 && r2.newest == 20 && r2.range_first == 11 &&
+	    r2.range_last == 19 && r2.seek == 15 && r2.damaged_first == 16 &&
+	    r2.damaged_last == 17 && r2.page.first == 12 && r2.page.last == 12);
+	cr_expect(memcmp(r2.leader, r.leader, 16) == 0);
+	cr_assert_eq(r2.page.n_parts, 1);
+	cr_expect(slice_equal(r2.page.parts[0].records, part.records));
+	block_unref(b); /* the page holds it */
+	vnode_page_deinit(&r2.page);
+
+	b = encode(3, &l.msg);
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b, &l2.msg), 0);
+	cr_expect(l2.stale == 1 && l2.more == 1);
+	cr_assert_eq(l2.n_items, 1);
+	cr_expect(slice_equal(l2.items[0].name, item.name));
+	cr_expect(l2.items[0].last == 2 && l2.items[0].t_ms == 5);
+	vnode_list_deinit(&l2);
+	block_unref(b);
+}
+
+Test(call, an_answer_that_is_not_stale_does_not_say_so)
+{
+	struct vnode_part part;
+	struct vnode_read r = read_answer(&part), r2 = reading;
+	struct call_in in;
+	struct block *b;
+
+	r.stale = 0;
+	r2.stale = 1;
+	b = encode(2, &r.msg);
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b, &r2.msg), 0);
+	cr_expect_eq(r2.stale, 0);
+	vnode_page_deinit(&r2.page);
+	b->p[7] = 2; /* a request cannot be */
+	cr_expect_lt(call_open(SLICE(b->p, b->n), &in), 0);
+	block_unref(b);
+}
+
+/* --- bytes ---------------------------------------------------------------- */
+
+static const struct msg *
+nth(uint32_t i, struct vnode_put *p, struct vnode_read *r, struct vnode_list *l)
+{
+	const struct msg *all[] = {
+	    &put.msg, &reading.msg, &list.msg, &p->msg, &r->msg, &l->msg};
+
+	return i < sizeof(all) / sizeof(*all) ? all[i] : NULL;
+}
+
+Test(call, no_part_of_a_call_is_one)
+{
+	struct vnode_part part;
+	struct vnode_list_item item;
+	struct vnode_put p = put_answer();
+	struct vnode_read r = read_answer(&part);
+	struct vnode_list l = list_answer(&item);
+	const struct msg *m;
+
+	for (uint32_t i = 0; (m = nth(i, &p, &r, &l)); i++) {
+		struct block *b = encode(i, m);
+
+		for (uint32_t n = 0; n < b->n; n++) {
+			struct vnode_put p2 = put;
+			struct vnode_read r2 = reading;
+			struct vnode_list l2 = list;
+			struct msg *back[] = {&p2.msg, &r2.msg, &l2.msg}, *out;
+			struct call_in in;
+
+			if (call_open(SLICE(b->p, n), &in))
+				continue;
+			cr_expect_lt(in.answer
+					 ? call_answer(&in, b, back[i % 3])
+					 : call_request(&in, &out),
+			    0, "%u: %u of %u bytes", i, n, b->n);
+		}
+		block_unref(b);
+	}
+}
+
+Test(call, the_bytes_are_what_they_have_always_been)
+{
+	struct vnode_part part;
+	struct vnode_list_item item;
+	struct vnode_put p = put_answer();
+	struct vnode_read r = read_answer(&part);
+	struct vnode_list l = list_answer(&item);
+	const struct msg *m;
+	struct buf all;
+
+	buf_init(&all, 1u << 16);
+	for (uint32_t i = 0; (m = nth(i, &p, &r, &l)); i++) {
+		struct block *b = encode(i, m);
+
+		buf_add(&all, b->p, b->n);
+		block_unref(b);
+	}
+	golden("call.bin", buf_slice(&all));
+	buf_deinit(&all);
+}
