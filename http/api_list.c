@@ -20,7 +20,7 @@ struct list_call {
 	uint32_t *next;
 	uint32_t n_groups, n_waiting;
 	uint32_t limit;
-	int detail;
+	int detail, any, stale;
 	struct slice bucket, prefix, after; /* in NAMES */
 	uint8_t names[];
 };
@@ -142,6 +142,8 @@ send_list(struct request *rq)
 		add_missing(c, &body);
 	buf_add_byte(&body, '}');
 	buf_add_str(&link, "Cache-Control: no-store\r\n");
+	if (c->stale)
+		buf_add_str(&link, "Iorio-Stale: true\r\n");
 	if (more && last.n) {
 		buf_add_str(&link,
 		    c->bucket.n ? "Link: </streams/" : "Link: </buckets");
@@ -151,8 +153,9 @@ send_list(struct request *rq)
 		if (c->prefix.n)
 			buf_add_str(&link, "&prefix=");
 		uri_escape(&link, c->prefix);
-		buf_printf(&link, "&limit=%u%s>; rel=\"next\"\r\n", c->limit,
-		    c->detail ? "&detail=1" : "");
+		buf_printf(&link, "&limit=%u%s%s>; rel=\"next\"\r\n", c->limit,
+		    c->detail ? "&detail=1" : "",
+		    c->any ? "&consistency=any" : "");
 	}
 	buf_add(&link, "", 1);
 	if (buf_error(&body) || buf_error(&link))
@@ -174,6 +177,7 @@ got_part(struct msg *m)
 	if (part->r == 0) {
 		c->parts[g] = *part;
 		c->there[g] = 1;
+		c->stale |= part->stale;
 	}
 	mem_free(part);
 	c->n_waiting--;
@@ -250,6 +254,8 @@ new_call(struct request *rq)
 	c->limit = take_limit(rq);
 	c->detail = rq->bucket.n && request_param(rq, "detail", &v) &&
 		    !slice_equal(v, SLICE_LIT("0"));
+	c->any = request_param(rq, "consistency", &v) &&
+		 slice_equal(v, SLICE_LIT("any"));
 	c->parts = mem_calloc(n, sizeof(*c->parts));
 	c->there = mem_zalloc(n);
 	c->next = mem_calloc(n, sizeof(*c->next));
@@ -290,6 +296,7 @@ ask_all(struct request *rq)
 		part->after = c->after;
 		part->limit = c->limit;
 		part->detail = c->detail;
+		part->any = c->any;
 		route->send(route->ctx, g, &part->msg);
 	}
 	if (c->n_waiting == 0)

@@ -8,7 +8,7 @@
  * being asked for when the output has drained, so any range costs the same
  * memory.
  */
-#include "http/http_impl.h"
+#include "http/cache.h"
 #include "http/param.h"
 #include "http/read.h"
 #include "http/render.h"
@@ -33,7 +33,11 @@ ask(struct request *rq, enum vnode_read_op op)
 	r->stream = rq->stream;
 	r->op = op;
 	r->max_bytes = conn_is_first(rq) ? PAGE_BYTES : AHEAD_BYTES;
+	if (rq->if_none_match.n && rq->stage == STAGE_FIRST)
+		r->max_bytes = 1; /* maybe none of it is needed */
 	r->desc = rq->desc;
+	r->any = rq->any;
+	r->stale = 0;
 	request_send(rq, &r->msg, got_page);
 }
 
@@ -105,6 +109,40 @@ done(const struct request *rq)
 	return rq->left == 0 || rq->next > rq->last || rq->last == 0;
 }
 
+/* 1: the client has this answer, and has been told so. */
+static int
+not_modified(struct request *rq, uint64_t low, uint64_t high)
+{
+	struct buf extra;
+
+	if (!read_is_closed(rq) || !cache_has_it(rq, low, high))
+		return 0;
+	read_headers(rq, &extra, low, high);
+	if (buf_error(&extra))
+		respond_store_error(rq, -ERR_NOMEM);
+	else
+		respond(rq, 304, NULL, (char *)extra.p, SLICE(NULL, 0));
+	buf_deinit(&extra);
+	return 1;
+}
+
+/* What will be sent as far as that is known before it is read: all of it, but
+ * for a JSON answer that becomes too large. */
+static void
+expected(const struct request *rq, uint64_t *low, uint64_t *high)
+{
+	uint64_t most = most_events(rq);
+
+	*low = rq->range_first;
+	*high = rq->range_last;
+	if (*low > *high || most == 0)
+		*low = *high = 0;
+	else if (*high - *low >= most && rq->desc)
+		*low = *high - most + 1;
+	else if (*high - *low >= most)
+		*high = *low + most - 1;
+}
+
 /* Answers with what has been gathered: all, or what one answer may have. */
 static void
 send_json(struct request *rq)
@@ -116,6 +154,8 @@ send_json(struct request *rq)
 		low = rq->desc ? rq->last + 1 : rq->range_first;
 		high = rq->desc ? rq->range_last : rq->next - 1;
 	}
+	if (not_modified(rq, low, high))
+		return;
 	read_headers(rq, &extra, low, high);
 	render_array_end(&rq->items);
 	if (rq->items.error || buf_error(&extra))
@@ -126,19 +166,11 @@ send_json(struct request *rq)
 	buf_deinit(&extra);
 }
 
-/* NDJSON is not capped: what will be in it is known before it is read. */
 static void
-begin_ndjson(struct request *rq)
+begin_ndjson(struct request *rq, uint64_t low, uint64_t high)
 {
-	uint64_t low = rq->range_first, high = rq->range_last;
 	struct buf extra;
 
-	if (low > high || rq->limit == 0)
-		low = high = 0;
-	else if (high - low >= rq->limit && rq->desc)
-		low = high - rq->limit + 1;
-	else if (high - low >= rq->limit)
-		high = low + rq->limit - 1;
 	read_headers(rq, &extra, low, high);
 	rq->streaming = 1;
 	if (buf_error(&extra))
@@ -221,14 +253,18 @@ static void
 begin_range(struct request *rq)
 {
 	const struct vnode_read *r = &rq->read;
+	uint64_t low, high;
 
 	rq->next = rq->range_first = r->range_first;
 	rq->last = rq->range_last = r->range_last;
 	rq->kept_first = r->kept_first;
 	rq->newest = r->newest;
+	rq->incarnation = r->incarnation;
+	rq->stale = r->stale;
 	rq->stage = STAGE_MORE;
-	if (rq->ndjson)
-		begin_ndjson(rq);
+	expected(rq, &low, &high);
+	if (!not_modified(rq, low, high) && rq->ndjson)
+		begin_ndjson(rq, low, high);
 }
 
 static uint64_t
@@ -246,7 +282,7 @@ use_page(struct request *rq)
 
 	if (rq->stage == STAGE_FIRST)
 		begin_range(rq);
-	if (rq->done) /* HEAD */
+	if (rq->done) /* HEAD, 304 */
 		return;
 	r = render_page(rq, &rq->items, page, &n);
 	full = n < page_events(page);
@@ -339,6 +375,7 @@ api_read_raw(struct request *rq)
 		return;
 	}
 	rq->raw = 1;
+	read_shared_params(rq);
 	rq->read.from = rq->read.to = (uint64_t)seq;
 	rq->read.limit = 1;
 	ask(rq, VNODE_READ_PAGE);

@@ -120,6 +120,9 @@ struct request {
 	/* a read */
 	struct vnode_read read;
 	int ndjson, raw, desc, streaming, stage, download;
+	int any, stale, immutable;
+	struct slice if_none_match; /* in the head's block */
+	uint64_t incarnation;
 	int has_since, has_until, has_from, has_to;
 	int64_t from_arg;
 	uint64_t to_arg, since, until, limit;

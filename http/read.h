@@ -9,9 +9,13 @@
 #define READ_EVENTS_MAX 10000      /* in one JSON answer */
 #define READ_BYTES_MAX  (8u << 20) /* but at least one event */
 
+/* What a read of many events and of one have in common. */
+void read_shared_params(struct request *rq);
 /* The query parameters of RQ; -ERR_INVAL: it has been answered. */
 int read_params(struct request *rq);
 
+/* Whether the events asked for stay the same, but for what is deleted. */
+int read_is_closed(const struct request *rq);
 /*
  * The header lines of the answer, with a NUL behind them, into B, which the
  * caller deinits.  The events LOW..HIGH are in it; 0, 0: none.

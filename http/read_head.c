@@ -7,6 +7,7 @@
  * the other bounds stay what the caller gave, so a walk ends where its range
  * does, and events appended meanwhile are met when it is open.
  */
+#include "http/cache.h"
 #include "http/read.h"
 
 /* --- Content-Disposition -------------------------------------------------- */
@@ -78,6 +79,10 @@ add_link(const struct request *rq, struct buf *b, const char *rel, uint64_t at,
 		limit = rq->limit;
 	if (limit)
 		add_number(b, "&limit=", limit);
+	if (rq->any)
+		buf_add_str(b, "&consistency=any");
+	if (rq->immutable)
+		buf_add_str(b, "&cache=immutable");
 	buf_printf(b, ">; rel=\"%s\"", rel);
 }
 
@@ -122,17 +127,25 @@ add_links(const struct request *rq, struct buf *b, uint64_t low, uint64_t high)
 
 /* --- all of them ---------------------------------------------------------- */
 
+int
+read_is_closed(const struct request *rq)
+{
+	return rq->has_to && rq->to_arg <= rq->newest;
+}
+
 void
 read_headers(struct request *rq, struct buf *b, uint64_t low, uint64_t high)
 {
-	int closed = rq->has_to && rq->to_arg <= rq->newest;
-
 	buf_init(b, 1u << 18);
 	add_number(b, "Iorio-First: ", rq->kept_first);
 	add_number(b, "\r\nIorio-Last: ", rq->newest);
-	buf_add_str(b, closed ? "\r\nCache-Control: private, no-cache\r\n"
-				"Vary: Accept, Authorization, X-Session\r\n"
-			      : "\r\nCache-Control: no-store\r\n");
+	buf_add_str(b, "\r\n");
+	if (rq->stale)
+		buf_add_str(b, "Iorio-Stale: true\r\n");
+	if (read_is_closed(rq))
+		cache_add_headers(rq, b, low, high);
+	else
+		buf_add_str(b, "Cache-Control: no-store\r\n");
 	if (low)
 		add_links(rq, b, low, high);
 	if (rq->download)

@@ -71,6 +71,18 @@ take_limit(struct request *rq)
 		rq->limit = READ_EVENTS_MAX;
 }
 
+void
+read_shared_params(struct request *rq)
+{
+	struct slice v;
+
+	rq->any = request_param(rq, "consistency", &v) &&
+		  slice_equal(v, SLICE_LIT("any"));
+	rq->immutable = request_param(rq, "cache", &v) &&
+			slice_equal(v, SLICE_LIT("immutable"));
+	rq->if_none_match = request_header(rq, "if-none-match");
+}
+
 int
 read_params(struct request *rq)
 {
@@ -91,6 +103,7 @@ read_params(struct request *rq)
 	if (request_param(rq, "order", &v))
 		rq->desc = slice_equal(v, SLICE_LIT("desc"));
 	rq->download = request_param(rq, "download", &v);
+	read_shared_params(rq);
 	if (take_times(rq))
 		return -ERR_INVAL;
 	take_limit(rq);

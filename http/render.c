@@ -7,6 +7,7 @@
  */
 #include "http/render.h"
 
+#include "http/cache.h"
 #include "http/read.h"
 #include "http/text.h"
 #include "src/base/err.h"
@@ -242,6 +243,9 @@ render_array_end(struct out *to)
 	add(to, "]", 1);
 }
 
+/* It may come to be: no cache may think that it knows. */
+#define NO_STORE "Cache-Control: no-store\r\n"
+
 static void
 raw_missing(struct request *rq)
 {
@@ -249,14 +253,15 @@ raw_missing(struct request *rq)
 	char fields[48];
 
 	if (r->from > r->newest) {
-		respond_error(rq, 404, "not-found", NULL, NULL,
+		respond_error(rq, 404, "not-found", NO_STORE, NULL,
 		    "this event does not exist yet");
 		return;
 	}
 	snprintf(fields, sizeof(fields), ",\"first\":%llu",
 	    (unsigned long long)(r->kept_first ? r->kept_first
 					       : r->newest + 1));
-	respond_error(rq, 410, "gone", NULL, fields, "this event was evicted");
+	respond_error(
+	    rq, 410, "gone", NO_STORE, fields, "this event was evicted");
 }
 
 void
@@ -265,7 +270,8 @@ render_raw(struct request *rq)
 	struct vnode_page *page = &rq->read.page;
 	struct event e;
 	uint32_t bytes;
-	char type[EVENT_TYPE_MAX + 1] = "application/json", extra[160];
+	char type[EVENT_TYPE_MAX + 1] = "application/json";
+	struct buf extra;
 
 	if (page->n_parts == 0 ||
 	    event_decode(page->parts[0].records, 0, &e, &bytes)) {
@@ -280,10 +286,19 @@ render_raw(struct request *rq)
 		    "this event is %s", type);
 		return;
 	}
-	snprintf(extra, sizeof(extra),
-	    "Iorio-Seq: %llu\r\nIorio-Time: %llu\r\n"
-	    "Cache-Control: private, no-cache\r\n"
-	    "Vary: Accept, Authorization, X-Session\r\n",
-	    (unsigned long long)e.seq, (unsigned long long)e.t_ms);
-	respond_with(rq, 200, type, extra, e.data, page->parts[0].block);
+	rq->incarnation = rq->read.incarnation;
+	buf_init(&extra, 1024);
+	buf_printf(&extra, "Iorio-Seq: %llu\r\nIorio-Time: %llu\r\n%s",
+	    (unsigned long long)e.seq, (unsigned long long)e.t_ms,
+	    rq->read.stale ? "Iorio-Stale: true\r\n" : "");
+	cache_add_headers(rq, &extra, e.seq, e.seq);
+	buf_add(&extra, "", 1);
+	if (buf_error(&extra))
+		respond_store_error(rq, -ERR_NOMEM);
+	else if (cache_has_it(rq, e.seq, e.seq))
+		respond(rq, 304, NULL, (char *)extra.p, SLICE(NULL, 0));
+	else
+		respond_with(rq, 200, type, (char *)extra.p, e.data,
+		    page->parts[0].block);
+	buf_deinit(&extra);
 }

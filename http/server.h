@@ -33,6 +33,7 @@ struct http_config {
 	const char *ip;
 	uint16_t port;
 	const char *token; /* the administrator's */
+	uint8_t cluster_id[16];
 	uint64_t max_body, max_inflight;
 	uint32_t max_connections, max_batch;
 	uint64_t request_timeout_us;

@@ -251,6 +251,7 @@ listen_all(struct node *n, char *why)
 	    .removed = &n->removed,
 	};
 
+	memcpy(hc.cluster_id, n->identity.cluster_id, 16);
 	for (uint32_t i = 0; i < n->n_workers; i++) {
 		int r;
 
