@@ -7,7 +7,7 @@ DESTDIR ?=
 export DEVNODES ?= 4
 
 .DEFAULT_GOAL := rel
-.PHONY: rel run test bench fuzz soak format help clean bootstrap
+.PHONY: rel run test test-mutants sim-hunt coverage bench fuzz soak format help clean bootstrap
 .PHONY: devrel devrel-start devrel-ping devrel-join devrel-status \
 	devrel-cluster-plan devrel-cluster-commit devrel-stop devrelclean newdevrel
 
@@ -62,6 +62,14 @@ bench: rel ## ratios against the disk, the JSON parser, and Redis and nginx
 fuzz: ## every fuzz target for FUZZ_SECONDS each (30)
 	@scripts/bootstrap --dev
 	@scripts/fuzz
+
+test-mutants: bootstrap ## does each simulator find each bug it should? (5,000 seeds)
+	@scripts/build-sims $(TEST_BUILD) mutants
+	@nice scripts/test-mutants $(TEST_BUILD)/tests/sim/sim_raft_mutants
+	@nice scripts/test-mutants $(TEST_BUILD)/tests/world/sim_node_mutants
+
+sim-hunt: bootstrap ## new seeds in all simulators, for SIM_SECONDS (3600)
+	@scripts/sim-hunt
 
 soak: bootstrap ## 100,000 requests of every kind: no leak, no growth
 	@scripts/soak

@@ -27,6 +27,7 @@
 #include "src/base/mem.h"
 #include "vnode/fill.h"
 #include "vnode/flush_impl.h"
+#include "vnode/mutants.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
 
@@ -266,6 +267,8 @@ needed_floor(struct store_worker *w, lsn_t floor)
 		    !atomic_load(&s->dead);
 	lsn_t all = floor;
 
+	if (VNODE_MUTANT(JOURNAL_LETS_GO_TOO_SOON))
+		return floor;
 	for (uint32_t i = w->id; i < s->n_vnodes; i += s->n_workers) {
 		struct vnode *v = &s->vnodes[i];
 		lsn_t at;

@@ -19,6 +19,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
+#include "vnode/mutants.h"
 #include "vnode/removal.h"
 
 /* --- all chunks are there ------------------------------------------------- */
@@ -29,7 +30,7 @@ run_sync(struct env_job *job)
 	struct fill *f = CONTAINER_OF(job, struct fill, job);
 	const struct env_disk *d = &f->store->env->disk;
 
-	f->r = d->sync_all(d->ctx);
+	f->r = VNODE_MUTANT(FILL_NOT_SYNCED) ? 0 : d->sync_all(d->ctx);
 	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
 }
 
@@ -81,7 +82,9 @@ make_manifest(struct fill *f)
 	struct manifest_state st = {
 	    .checkpoint = same ? v->manifest.checkpoint + 1 : 1,
 	    .term = same ? raft_term(old->raft) : f->leader_term,
-	    .vote = same ? raft_vote(old->raft) : 0,
+	    .vote = VNODE_MUTANT(FILL_TAKES_LEADERS_VOTE) ? f->leader
+		    : same                                ? raft_vote(old->raft)
+							  : 0,
 	    .applied_index = n->group.applied_index,
 	    .applied_term = n->group.applied_term,
 	    .next_stream_id = n->group.next_stream_id,
@@ -91,8 +94,9 @@ make_manifest(struct fill *f)
 	};
 
 	journal_stats(f->store->journal, &js);
-	st.journal_floor =
-	    keeps_log(f) ? old->journal_floor : fill_worker(f)->durable + 1;
+	st.journal_floor = keeps_log(f) || VNODE_MUTANT(FILL_KEEPS_OLD_LOG)
+			       ? old->journal_floor
+			       : fill_worker(f)->durable + 1;
 	memcpy(id.cluster_id, f->store->config.cluster_id, 16);
 	buf_reset(&f->rows);
 	manifest_add_head(&mw, &id);

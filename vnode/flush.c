@@ -18,6 +18,7 @@
 #include "src/base/mem.h"
 #include "vnode/flush_impl.h"
 #include "vnode/images.h"
+#include "vnode/mutants.h"
 #include "vnode/store_open.h"
 
 #define IOV_BATCH  256
@@ -316,7 +317,7 @@ write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
 	if (r)
 		return r;
 	r = d->pwritev(d->ctx, file, &iov, 1, at);
-	if (r == 0)
+	if (r == 0 && !VNODE_MUTANT(MANIFEST_NOT_SYNCED))
 		r = d->sync(d->ctx, file);
 	d->close(d->ctx, file);
 	return r;
@@ -421,7 +422,7 @@ carry_out(struct flush *f)
 	/* The manifests would name events that are in no file yet. */
 	if (r == 0 && f->checkpoint && f->postponed)
 		r = -ERR_BUSY;
-	if (r == 0 && f->checkpoint)
+	if (r == 0 && f->checkpoint && !VNODE_MUTANT(MANIFEST_BEFORE_CHUNKS))
 		r = sync_chunks(f->store);
 	for (uint32_t i = 0; i < f->n_manifests; i++) {
 		if (r == 0)

@@ -11,6 +11,7 @@
 #include "src/base/mem.h"
 #include "vnode/fill.h"
 #include "vnode/flush_impl.h"
+#include "vnode/mutants.h"
 
 #define MANIFEST_ROWS_MAX (1u << 30)
 #define SNAPSHOT_SLACK    (1u << 20)
@@ -216,8 +217,10 @@ capture_manifest(struct flush *f, struct vnode *v)
 	m->vnode = v;
 	m->state = (struct manifest_state){
 	    .checkpoint = now->checkpoint + 1,
-	    .term = raft_term(g->raft),
-	    .vote = raft_vote(g->raft),
+	    .term = VNODE_MUTANT(MANIFEST_WITHOUT_TERM) ? g->applied_term
+							: raft_term(g->raft),
+	    .vote =
+		VNODE_MUTANT(MANIFEST_WITHOUT_VOTE) ? 0 : raft_vote(g->raft),
 	    .applied_index = g->applied_index,
 	    .applied_term = g->applied_term,
 	    .next_stream_id = g->next_stream_id,

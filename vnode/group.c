@@ -22,6 +22,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/entry.h"
+#include "vnode/mutants.h"
 #include "vnode/vnode.h"
 
 /* Two iovecs an event and some for the commands, within JOURNAL_IOV_MAX. */
@@ -133,7 +134,9 @@ open_proposal(struct vnode *v, struct wall now)
 	p->index = raft_last(g->raft) + 1;
 	p->first_stream_id = g->proposed_stream_id;
 	p->clock_ms =
-	    now.ms > g->proposed_clock_ms ? now.ms : g->proposed_clock_ms;
+	    now.ms > g->proposed_clock_ms || VNODE_MUTANT(CLOCK_GOES_BACK)
+		? now.ms
+		: g->proposed_clock_ms;
 	p->last_req = &p->first_req;
 	buf_init(&p->head, HEAD_MAX);
 	header = buf_reserve(&p->head, ENTRY_HEADER_BYTES);
@@ -601,7 +604,10 @@ group_give_up(struct vnode *v)
 			continue;
 		unplan(q);
 		q->fate = FATE_GIVEN_UP;
-		q->r = -ERR_UNKNOWN;
+		q->r = VNODE_MUTANT(ANSWER_BEFORE_COMMIT) ? 0
+		       : VNODE_MUTANT(REFUSED_THOUGH_PROPOSED)
+			   ? -ERR_UNAVAILABLE
+			   : -ERR_UNKNOWN;
 	}
 	if (p) {
 		unplan(p);

@@ -72,6 +72,7 @@
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "vnode/journal_impl.h"
+#include "vnode/mutants.h"
 
 #define SEGMENT_MAGIC  0x47534f49u /* "IOSG" */
 #define SEGMENT_FORMAT 1
@@ -151,11 +152,14 @@ journal_record_decode(struct slice in, const uint8_t cluster_id[16], lsn_t lsn,
 	if (in.n < JOURNAL_RECORD_BYTES ||
 	    (le_get32(p) & 0xffffff) != RECORD_FAMILY ||
 	    le_get32(p + RECORD_CRC_AT) != crc32c(0, p, RECORD_CRC_AT) ||
-	    le_get64(p + 16) != lsn)
+	    (le_get64(p + 16) != lsn &&
+		(!VNODE_MUTANT(SEGMENT_GENERATION_NOT_CHECKED) ||
+		    le_get32(p + 16) != (uint32_t)lsn)))
 		return JOURNAL_E_NONE;
 	n = le_get32(p + 8);
 	if (n > JOURNAL_PAYLOAD_MAX || n > in.n - JOURNAL_RECORD_BYTES ||
-	    le_get32(p + 12) != crc32c(0, p + JOURNAL_RECORD_BYTES, n))
+	    (le_get32(p + 12) != crc32c(0, p + JOURNAL_RECORD_BYTES, n) &&
+		!VNODE_MUTANT(TORN_RECORD_ACCEPTED)))
 		return JOURNAL_E_NONE;
 	if (le_get32(p) != RECORD_MAGIC)
 		return -ERR_FORMAT;

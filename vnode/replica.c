@@ -23,6 +23,7 @@
 #include "src/base/mem.h"
 #include "vnode/entry.h"
 #include "vnode/fill.h"
+#include "vnode/mutants.h"
 
 #define HEARTBEAT_US   100000
 #define ELECTION_US    1000000
@@ -57,7 +58,9 @@ replica_is_ready(const struct vnode *v)
 {
 	const struct group *g = &v->group;
 
-	return g->raft && !g->failed && raft_ready(g->raft);
+	return g->raft && !g->failed &&
+	       (raft_ready(g->raft) || (VNODE_MUTANT(LEADS_BEFORE_APPLIED) &&
+					   raft_role(g->raft) == RAFT_LEADER));
 }
 
 /* --- bodies --------------------------------------------------------------- */
@@ -126,7 +129,8 @@ replica_record(struct store_worker *w, struct vnode *v,
 	    .generation = g->generation,
 	    .term = term,
 	    .index = index,
-	    .commit = raft_commit(g->raft),
+	    .commit = VNODE_MUTANT(UNCOMMITTED_REPLAYED) ? raft_last(g->raft)
+							 : raft_commit(g->raft),
 	};
 	a->worker = w->id;
 	a->next = NULL;

@@ -12,6 +12,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/call.h"
+#include "vnode/mutants.h"
 #include "vnode/replica.h"
 
 static const uint8_t *
@@ -123,7 +124,7 @@ read_fresh(struct store_worker *w, struct vnode *v, struct msg *m)
 	struct group *g = &v->group;
 	int r;
 
-	if (replica_is_alone(v)) {
+	if (replica_is_alone(v) || VNODE_MUTANT(READ_WITHOUT_ROUND)) {
 		read_after(w, v, m, g->applied_index);
 		return;
 	}

@@ -335,6 +335,7 @@ store_group(const struct store *s, uint32_t group, struct store_group *out)
 	out->ready = replica_is_ready(v);
 	out->damaged = raft_damaged(g->raft);
 	out->term = raft_term(g->raft);
+	out->vote = raft_vote(g->raft);
 	out->applied = g->applied_index;
 	out->commit = raft_commit(g->raft);
 	out->last = raft_last(g->raft);

@@ -15,6 +15,7 @@
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "vnode/entry.h"
+#include "vnode/mutants.h"
 #include "vnode/replica.h"
 #include "vnode/store_open.h"
 
@@ -259,6 +260,8 @@ take_hardstate(struct vnode *v, uint64_t term, struct slice payload)
 
 	if (payload.n != GROUP_HARDSTATE_BYTES)
 		return -ERR_CORRUPT;
+	if (VNODE_MUTANT(HARD_STATE_NOT_REPLAYED))
+		return 0;
 	rec->damaged = (int)(le_get64(payload.p + 8) & GROUP_DAMAGED);
 	if (term > rec->term || (term == rec->term && !rec->vote)) {
 		rec->term = term;
@@ -337,7 +340,8 @@ replay_record(
 	if (head->group >= rp->store->config.n_groups)
 		return -ERR_CORRUPT;
 	v = &rp->store->vnodes[head->group];
-	if (head->generation != v->group.generation) {
+	if (head->generation != v->group.generation &&
+	    !(v->recovered && VNODE_MUTANT(OLD_GENERATION_ACCEPTED))) {
 		note_absent(rp, head); /* of another life of this replica */
 		return 0;
 	}

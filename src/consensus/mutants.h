@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * mutants - bugs to have, so that the simulator can be asked whether it finds
- * them (-Dmutants=true; otherwise MUTANT is 0 and nothing of it is compiled).
+ * them (-Dmutants=true builds it a second time with them; everywhere else MUTANT is
+ * 0 and nothing of it is compiled).
  */
 #ifndef SRC_CONSENSUS_MUTANTS_H
 #define SRC_CONSENSUS_MUTANTS_H

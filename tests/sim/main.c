@@ -174,8 +174,8 @@ static void
 report(const struct run *run, int bad)
 {
 	if (bad && !run->o.trace && !run->o.mutant)
-		printf("scripts/sim-replay %llu shows it\n",
-		    (unsigned long long)run->seed);
+		printf("replay: scripts/sim-replay raft %llu %u\n",
+		    (unsigned long long)run->seed, run->o.n_ticks);
 	printf("%llu seeds: %llu elections, %llu entries acknowledged, %llu "
 	       "reads, %llu fills, %llu changes of members, %llu repairs; %s\n",
 	    (unsigned long long)run->done, (unsigned long long)run->elections,

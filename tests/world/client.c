@@ -474,7 +474,8 @@ some_node(const struct client *c, uint32_t group)
 	struct world *w = c->world;
 	uint32_t at = c->leaders[group];
 
-	if (world_one_in(w, 8))
+	/* Some go anywhere, and so to one that leads no longer. */
+	if (world_one_in(w, c->number % 2 ? 2 : 8))
 		at = (uint32_t)world_below(w, w->n_nodes);
 
 	for (uint32_t i = 0; i < w->n_nodes; i++) {

@@ -2,7 +2,7 @@
 /*
  * main - the command line of the simulator of whole nodes.
  *
- *	sim_node [-n SEEDS] [-f FIRST] [-t TICKS]
+ *	sim_node [-n SEEDS] [-f FIRST] [-t TICKS] [-s SECONDS] [-m MUTANT]
  *	sim_node -r SEED [-t TICKS] [-v]	replays one, with its trace, and
  *						the calls of its disks
  *
@@ -11,10 +11,12 @@
  */
 #include <getopt.h>
 #include <signal.h>
+#include <time.h>
 
 #include "src/base/assert.h"
 #include "src/base/mem.h"
 #include "tests/world/world.h"
+#include "vnode/mutants.h"
 
 /* For on_abort, which has no other way to know. */
 static volatile uint64_t running_seed;
@@ -33,7 +35,7 @@ static void
 on_abort(int signo)
 {
 	(void)signo;
-	printf("seed %llu: stopped by an assertion\n",
+	printf("seed %llu: stopped by an assertion, or worse\n",
 	    (unsigned long long)running_seed);
 	print_replay(running_seed, running_ticks);
 	fflush(stdout);
@@ -87,14 +89,50 @@ run_seed(struct world *w, struct world_options *o, uint64_t seed,
 	return 1;
 }
 
+#ifdef VNODE_WITH_MUTANTS
+int vnode_mutant;
+#endif
+
+/* Or lists them. */
+static void
+choose_mutant(const char *name)
+{
+	static const char *const names[] = {"",
+#ifdef VNODE_WITH_MUTANTS
+#define NAME(x) #x,
+	    VNODE_MUTANTS(NAME)
+#undef NAME
+#endif
+	};
+	size_t n = sizeof(names) / sizeof(*names);
+
+	for (size_t i = 1; i < n; i++) {
+		if (strcmp(names[i], name) != 0)
+			continue;
+#ifdef VNODE_WITH_MUTANTS
+		vnode_mutant = (int)i;
+#endif
+		if (!freopen("/dev/null", "w", stderr))
+			exit(2);
+		return;
+	}
+	for (size_t i = 1; i < n; i++)
+		puts(names[i]);
+	exit(2);
+}
+
 static void
 parse(int argc, char **argv, struct world_options *o, uint64_t *first,
-    uint64_t *n)
+    uint64_t *n, time_t *seconds)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "n:f:t:r:N:v")) != -1) {
-		if (c == 'n')
+	while ((c = getopt(argc, argv, "n:f:t:r:s:m:N:v")) != -1) {
+		if (c == 'm')
+			choose_mutant(optarg);
+		else if (c == 's')
+			*seconds = (time_t)strtoul(optarg, NULL, 10);
+		else if (c == 'n')
 			*n = strtoull(optarg, NULL, 10);
 		else if (c == 'f' || c == 'r')
 			*first = strtoull(optarg, NULL, 10);
@@ -135,14 +173,19 @@ main(int argc, char **argv)
 	struct world_options o = {.n_ticks = 2000};
 	struct world_counts sum = {0};
 	uint64_t first = 1, n = 100, seed;
+	time_t seconds = 0, begun = time(NULL);
 	struct world *w = mem_zalloc(sizeof(*w));
 	int bad = 0;
 
 	ASSERT(w);
-	parse(argc, argv, &o, &first, &n);
+	parse(argc, argv, &o, &first, &n, &seconds);
 	running_ticks = o.n_ticks;
 	signal(SIGABRT, on_abort);
-	for (seed = first; seed < first + n && !bad; seed++) {
+	signal(SIGSEGV, on_abort);
+	signal(SIGBUS, on_abort);
+	for (seed = first; seed - first < n && !bad; seed++) {
+		if (seconds && time(NULL) - begun >= seconds)
+			break;
 		fflush(stdout);
 		bad = run_seed(w, &o, seed, &sum);
 	}

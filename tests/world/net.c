@@ -126,13 +126,16 @@ net_send(void *ctx, uint32_t worker, const uint8_t id[16],
 		return -ERR_NOTFOUND;
 	if (link_of(w, from->slot, to, channel)->bytes > OUTBOX_BYTES)
 		return -ERR_BUSY;
-	if (w->net.cut[from->slot][to] || world_one_in(w, w->net.drop))
-		return 0;
 	before = arena_enter(0);
 	p = pack(from, channel, iov, n);
-	launch(w, p, to);
-	if (world_one_in(w, w->net.twice))
+	words_check(from, SLICE(p->bytes, p->n));
+	if (w->net.cut[from->slot][to] || world_one_in(w, w->net.drop)) {
+		mem_free(p);
+	} else {
 		launch(w, p, to);
+		if (world_one_in(w, w->net.twice))
+			launch(w, p, to);
+	}
 	arena_enter(before);
 	return 0;
 }

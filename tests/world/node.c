@@ -294,6 +294,7 @@ node_start(struct node *n)
 	if (after(n))
 		return;
 	if (r == 0) {
+		words_kept(n);
 		simenv_advance(n->sim, world_between(w, 1000, 100000));
 		return;
 	}

@@ -51,6 +51,11 @@ enum node_state {
 	NODE_STOPPING, /* in order: it answers what is in flight */
 };
 
+/* What the replica of a group has said: words.c. */
+struct word {
+	uint64_t generation, term, voted_in, vote;
+};
+
 struct node {
 	struct world *world;
 	uint32_t slot;
@@ -74,6 +79,7 @@ struct node {
 	 * meets `fault` */
 	uint64_t fault_in;
 	enum memdisk_fault fault;
+	struct word words[WORLD_GROUPS];
 };
 
 void node_create(struct world *w, uint32_t slot);
@@ -145,6 +151,10 @@ struct net {
 	uint32_t drop, twice, late; /* one in so many frames; 0: none */
 };
 
+/* Holds what leaves N in FRAME against what has left it before: words.c. */
+void words_check(struct node *n, struct slice frame);
+/* N has started: what it knows of what it has said. */
+void words_kept(struct node *n);
 /* The process of N may send. */
 void net_attach(struct node *n);
 /* Frees the frame that EV would have brought, if it is one. */

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * mutants - bugs of a host of replicas to have, so that the simulator of whole
+ * nodes can be asked whether it finds them.  Compiled only into that
+ * (-Dmutants=true); else VNODE_MUTANT is 0.
+ */
+#ifndef VNODE_MUTANTS_H
+#define VNODE_MUTANTS_H
+
+#define VNODE_MUTANTS(X)                                                       \
+	X(SEGMENT_GENERATION_NOT_CHECKED)                                      \
+	X(OLD_GENERATION_ACCEPTED)                                             \
+	X(TORN_RECORD_ACCEPTED)                                                \
+	X(ACK_BEFORE_SYNC)                                                     \
+	X(SYNC_TRIED_AGAIN)                                                    \
+	X(JOURNAL_LETS_GO_TOO_SOON)                                            \
+	X(HARD_STATE_NOT_REPLAYED)                                             \
+	X(UNCOMMITTED_REPLAYED)                                                \
+	X(MANIFEST_WITHOUT_VOTE)                                               \
+	X(MANIFEST_WITHOUT_TERM)                                               \
+	X(MANIFEST_BEFORE_CHUNKS)                                              \
+	X(MANIFEST_NOT_SYNCED)                                                 \
+	X(ANSWER_BEFORE_COMMIT)                                                \
+	X(REFUSED_THOUGH_PROPOSED)                                             \
+	X(READ_WITHOUT_ROUND)                                                  \
+	X(LEADS_BEFORE_APPLIED)                                                \
+	X(CLOCK_GOES_BACK)                                                     \
+	X(FILL_KEEPS_OLD_LOG)                                                  \
+	X(FILL_NOT_SYNCED)                                                     \
+	X(FILL_TAKES_LEADERS_VOTE)
+
+enum vnode_mutant {
+	VNODE_NO_MUTANT,
+#define VNODE_MUTANT_ENUM(name) VNODE_##name,
+	VNODE_MUTANTS(VNODE_MUTANT_ENUM)
+#undef VNODE_MUTANT_ENUM
+	    VNODE_N_MUTANTS
+};
+
+#ifdef VNODE_WITH_MUTANTS
+extern int vnode_mutant; /* of the program that simulates */
+#define VNODE_MUTANT(name) (vnode_mutant == VNODE_##name)
+#else
+#define VNODE_MUTANT(name) 0
+#endif
+
+#endif
