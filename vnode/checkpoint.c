@@ -206,7 +206,8 @@ vnode_floor(const struct vnode *v, lsn_t floor)
 		keep = v->manifest.saved_index;
 	if (keep < raft_base(g->raft))
 		keep = raft_base(g->raft);
-	if (keep == raft_last(g->raft))
+	/* Beyond: a core without memory did not take a fill over. */
+	if (keep >= raft_last(g->raft))
 		return floor;
 	at = raft_entry_at(g->raft, keep + 1)->position;
 	return at && at - 1 < floor ? at - 1 : floor;

@@ -21,8 +21,15 @@ struct job {
 	struct vnode_read *req;
 	struct files_entry *file;
 	uint32_t header_bytes;
+	unsigned moves; /* when it began */
 	char path[FILES_PATH_BYTES];
 };
+
+static unsigned
+moves_of(const struct chunk_read *r)
+{
+	return r->moves ? atomic_load(r->moves) : 0;
+}
 
 static int
 read_exactly(struct job *j, void *out, size_t n, uint64_t at)
@@ -329,7 +336,9 @@ run(struct env_job *job)
 	req->r = open_chunk(j);
 	if (req->r == 0)
 		req->r = read_run(j, &s);
-	if (req->r == -ERR_CORRUPT || req->r == -ERR_IO) {
+	if (req->r && moves_of(&j->r) != j->moves) {
+		req->r = -ERR_UNAVAILABLE;
+	} else if (req->r == -ERR_CORRUPT || req->r == -ERR_IO) {
 		/* All of the chunk: its header or the device is at fault. */
 		req->r = -ERR_CORRUPT;
 		req->damaged_first = j->r.from;
@@ -359,6 +368,7 @@ chunk_read_start(const struct chunk_read *r, struct vnode_read *req)
 		return -ERR_NOMEM;
 	j->job.run = run;
 	j->r = *r;
+	j->moves = moves_of(r);
 	j->r.id.bucket = req->bucket;
 	j->r.id.stream = req->stream;
 	j->req = req;

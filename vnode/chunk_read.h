@@ -11,6 +11,7 @@
 #ifndef VNODE_CHUNK_READ_H
 #define VNODE_CHUNK_READ_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "src/base/env.h"
@@ -26,6 +27,10 @@ struct chunk_read {
 	struct chunk_info info;
 	uint64_t from, to; /* within the chunk and flushed */
 	uint64_t stop_t;   /* seek: the first event with t >= this; 0: a page */
+	/* Goes up when DIR is the vnode's no more, and before its files go: what
+	 * is missing then is not damaged, but elsewhere, and the answer
+	 * -ERR_UNAVAILABLE.  NULL: it never does. */
+	const atomic_uint *moves;
 };
 
 /*

@@ -173,6 +173,7 @@ take_over(struct store_worker *w, struct vnode *v, struct vnode *n)
 	v->group.next_stream_id = n->group.next_stream_id;
 	v->group.clock_ms = n->group.clock_ms;
 	v->group.journal_floor = n->group.journal_floor;
+	atomic_fetch_add(&w->store->moves[v->group.id], 1);
 	if (had_files) /* should they come back: an older life */
 		removal_start(w, old_dir, 0);
 }

@@ -67,6 +67,7 @@ finish(struct store_worker *w, struct vnode *v)
 	uint64_t generation = v->group.generation;
 	struct fill *fill;
 
+	atomic_fetch_add(&w->store->moves[v->group.id], 1);
 	if (removal_start(w, v->dir, v->group.dropped_at))
 		return; /* at the next tick */
 	if (v->group.fill && v->group.fill->generation == generation)

@@ -81,6 +81,16 @@ struct place {
 	atomic_ullong term;
 };
 
+/* An orderly end, from worker to worker: store_run.c. */
+struct stop {
+	struct msg msg;
+	struct store *store;
+	uint32_t worker;
+	struct mono since;
+	void (*done)(void *arg);
+	void *arg;
+};
+
 struct store {
 	struct store_config config;
 	const struct env *env;
@@ -94,7 +104,9 @@ struct store {
 	int images_named;
 	struct hash128_stream *chain; /* LANE_FLUSH: to compute chains in */
 	struct checkpoint checkpoint;
+	struct stop stop;     /* no memory may be missing for it */
 	struct place *places; /* by group */
+	atomic_uint *moves;   /* by group: chunk_read.h */
 	atomic_int stopping, disk_full, dead;
 	atomic_uint n_fills; /* that come in */
 	atomic_ullong n_checkpoints, free_bytes;

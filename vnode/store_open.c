@@ -85,9 +85,10 @@ make(struct store **out, const struct store_config *config)
 	s->unsynced.dirs =
 	    mem_calloc(config->n_groups, sizeof(*s->unsynced.dirs));
 	s->places = mem_calloc(config->n_groups, sizeof(*s->places));
+	s->moves = mem_calloc(config->n_groups, sizeof(*s->moves));
 	s->chain = hash128_stream_new();
 	*out = s;
-	if (!s->files || !s->vnodes || !s->workers || !s->places ||
+	if (!s->files || !s->vnodes || !s->workers || !s->places || !s->moves ||
 	    !s->unsynced.dirs || !s->chain)
 		return -ERR_NOMEM;
 	for (uint32_t i = 0; i < s->n_workers; i++) {
@@ -320,6 +321,7 @@ store_close(struct store *s)
 	for (uint32_t g = 0; s->places && g < s->config.n_groups; g++)
 		mem_free(s->places[g].wanted);
 	mem_free(s->places);
+	mem_free(s->moves);
 	mem_free(s->unsynced.dirs);
 	hash128_stream_free(s->chain);
 	mem_free(s->workers);

@@ -49,6 +49,7 @@ read_chunk(struct store *s, const struct stream *st, struct vnode_read *req,
 	    .from = from > c->first ? from : c->first,
 	    .to = to < c->last ? to : c->last,
 	    .stop_t = req->op == VNODE_READ_SEEK ? req->seek_ms : 0,
+	    .moves = &s->moves[req->group],
 	};
 	int r;
 

@@ -135,15 +135,6 @@ store_start(struct store *s)
 
 #define STOP_COMMIT_US 2000000 /* for what other replicas have to confirm */
 
-struct stop {
-	struct msg msg;
-	struct store *store;
-	uint32_t worker;
-	struct mono since;
-	void (*done)(void *arg);
-	void *arg;
-};
-
 static void
 begin_stop(struct msg *m)
 {
@@ -221,7 +212,6 @@ store_last_checkpoint(struct msg *m)
 
 	s->checkpoint.stopped = st->done;
 	s->checkpoint.stopped_arg = st->arg;
-	mem_free(st);
 	if (atomic_load(&s->dead))
 		s->checkpoint.stopped(s->checkpoint.stopped_arg);
 	else
@@ -231,18 +221,9 @@ store_last_checkpoint(struct msg *m)
 void
 store_stop(struct store *s, void (*done)(void *arg), void *arg)
 {
-	struct stop *st;
-
 	if (atomic_exchange(&s->stopping, 1))
 		return;
 	journal_give_up(s->journal);
-	st = mem_zalloc(sizeof(*st));
-	if (!st) { /* the journal has it all: only the next start is slower */
-		done(arg);
-		return;
-	}
-	st->store = s;
-	st->done = done;
-	st->arg = arg;
-	store_call(s, 0, &st->msg, begin_stop);
+	s->stop = (struct stop){.store = s, .done = done, .arg = arg};
+	store_call(s, 0, &s->stop.msg, begin_stop);
 }

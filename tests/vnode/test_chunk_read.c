@@ -111,8 +111,9 @@ teardown(struct fixture *f)
 	memdisk_free(f->md);
 }
 
+/* MOVES, unless NULL, goes up before it comes to it. */
 static int
-read_from(struct fixture *f, uint64_t from, uint64_t to)
+read_of(struct fixture *f, uint64_t from, uint64_t to, atomic_uint *moves)
 {
 	struct chunk_read r = {.env = simenv_env(f->sim),
 	    .files = f->files,
@@ -120,7 +121,8 @@ read_from(struct fixture *f, uint64_t from, uint64_t to)
 	    .id = an_id,
 	    .info = f->info,
 	    .from = from,
-	    .to = to};
+	    .to = to,
+	    .moves = moves};
 
 	f->req = (struct vnode_read){.msg = {.kind = MSG_READ, .fn = on_answer},
 	    .bucket = an_id.bucket,
@@ -128,12 +130,36 @@ read_from(struct fixture *f, uint64_t from, uint64_t to)
 	    .max_bytes = 1 << 20};
 	f->back = 0;
 	cr_assert_eq(chunk_read_start(&r, &f->req), 0);
+	if (moves)
+		atomic_fetch_add(moves, 1);
 	simenv_run_idle(f->sim, 1000);
 	cr_assert_eq(f->back, 1);
 	f->first = f->req.page.first;
 	f->last = f->req.page.last;
 	vnode_page_deinit(&f->req.page);
 	return f->req.r;
+}
+
+static int
+read_from(struct fixture *f, uint64_t from, uint64_t to)
+{
+	return read_of(f, from, to, NULL);
+}
+
+Test(chunk_read, a_file_that_went_with_its_replica_is_not_damaged)
+{
+	struct fixture f;
+	const struct env_disk *d;
+	atomic_uint moves = 7;
+
+	setup(&f, 3, EVENT_HEADER_BYTES + 77);
+	d = memdisk_disk(f.md);
+	cr_assert_eq(read_of(&f, 1, N_EVENTS, &moves), 0);
+	files_forget(f.files, PATH);
+	cr_assert_eq(d->unlink(d->ctx, PATH), 0);
+	cr_assert_eq(read_of(&f, 1, N_EVENTS, &moves), -ERR_UNAVAILABLE);
+	cr_assert_eq(read_from(&f, 1, N_EVENTS), -ERR_CORRUPT);
+	teardown(&f);
 }
 
 Test(chunk_read, an_event_whose_bytes_are_damaged_hides_no_other)
