@@ -71,6 +71,10 @@ test-mutants: bootstrap ## does each simulator find each bug it should? (5,000 s
 sim-hunt: bootstrap ## new seeds in all simulators, for SIM_SECONDS (3600)
 	@scripts/sim-hunt
 
+coverage: ## branches of src/consensus that units and simulator take: 95 %
+	@scripts/bootstrap --dev
+	@scripts/coverage
+
 soak: bootstrap ## 100,000 requests of every kind: no leak, no growth
 	@scripts/soak
 

@@ -106,7 +106,7 @@ run_apart(struct run *run)
 			_exit(2);
 		status = run_all(run);
 		fflush(stdout);
-		_exit(status);
+		exit(status);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return 1;
