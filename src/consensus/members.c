@@ -290,15 +290,19 @@ raft_promote(struct raft *r, raft_id id, struct raft_effects *fx)
 	return 0;
 }
 
-/* One that counts for nothing until the others have confirmed the leader. */
+/* Whether those of AT who answer, and have nearly all of the log, are enough of
+ * them.  A change that needs one who is not well may never be committed, and
+ * then there is no other either. */
 static int
-has_damaged_but(const struct raft *r, raft_id id)
+can_decide(const struct raft *r, uint32_t n, const struct raft_member *at)
 {
-	for (uint32_t i = 0; i < r->n_peers; i++)
-		if (r->peers[i].id != id && r->peers[i].voter &&
-		    r->peers[i].uncounted)
-			return 1;
-	return 0;
+	struct raft_members m = {.n = n, .at = at};
+	uint32_t well = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		well += at[i].voter && (at[i].id == r->config.self ||
+					   raft_caught_up(r, at[i].id));
+	return well > members_count_voters(&m) / 2;
 }
 
 int
@@ -313,10 +317,10 @@ raft_remove(struct raft *r, raft_id id, struct raft_effects *fx)
 	if (i == n ||
 	    (r->members->at[i].voter && members_count_voters(r->members) == 1))
 		return -ERR_INVAL;
-	if (r->members->at[i].voter && has_damaged_but(r, id))
-		return -ERR_BUSY;
 	copy_members(r, at);
 	at[i] = at[n - 1];
+	if (!can_decide(r, n - 1, at))
+		return -ERR_BUSY;
 	change_to(r, n - 1, at, fx);
 	return 0;
 }

@@ -215,9 +215,9 @@ int raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx);
 /*
  * One change of members at a time.  Returns -ERR_NOTLEADER; -ERR_BUSY: not now
  * (another is under way, the term has nothing committed, the learner is behind,
- * leadership is being handed over, another voter is damaged and is not to become
- * one that decides); -ERR_EXISTS: NODE has a member; -ERR_LIMIT:
- * RAFT_MEMBERS_MAX; -ERR_INVAL: no such member, or the last voter.
+ * leadership is being handed over, of the voters that stay too few are well);
+ * -ERR_EXISTS: NODE has a member; -ERR_LIMIT: RAFT_MEMBERS_MAX; -ERR_INVAL: no
+ * such member, or the last voter.
  */
 /* *ID is of the new learner.  NODE is to create it with the first fill. */
 int raft_add_learner(struct raft *r, const uint8_t node[16], raft_id *id,
