@@ -110,6 +110,8 @@ uint64_t store_placed(const struct store *s, uint32_t group);
 int store_leads(const struct store *s, uint32_t group);
 uint64_t store_term(const struct store *s, uint32_t group);
 
+/* What STORE_STATS says of the groups of WORKER is of now; on that worker. */
+void store_count(struct store *s, uint32_t worker);
 /* A moment old; any thread. */
 void store_stats(const struct store *s, struct store_stats *out);
 

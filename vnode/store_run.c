@@ -34,10 +34,10 @@ check_space(struct store *s)
 	    (unsigned long long)free_bytes);
 }
 
-static void
-count_worker(struct store_worker *w)
+void
+store_count(struct store *s, uint32_t worker)
 {
-	struct store *s = w->store;
+	struct store_worker *w = &s->workers[worker];
 	uint64_t streams = 0, events = 0, bytes = 0;
 
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
@@ -57,7 +57,7 @@ tick(struct store_worker *w)
 {
 	struct store *s = w->store;
 
-	count_worker(w);
+	store_count(s, w->id);
 	store_unpark(w);
 	removal_tick(w);
 	if (atomic_load(&s->disk_full))

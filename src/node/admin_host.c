@@ -157,6 +157,7 @@ let_in(struct join_call *call, enum admin_result result, struct ring *ring,
 	struct ring *kept = ring ? ring_ref(ring) : NULL;
 
 	a->change->known_other_id = known;
+	a->change->n_streams = call->n_streams;
 	end(a, result);
 	if (result == ADMIN_OK)
 		config->joined(config->arg, kept);
@@ -164,18 +165,15 @@ let_in(struct join_call *call, enum admin_result result, struct ring *ring,
 }
 
 static enum admin_result
-may_join(struct node_admin *n, struct admin_change *c)
+may_join(struct node_admin *n, const struct admin_change *c)
 {
 	struct cluster *cluster = core_cluster(n->config.core);
-	struct store_stats st;
 
 	if (strcmp(c->node, n->config.self) == 0)
 		return ADMIN_SELF_JOIN;
 	if (cluster_ring(cluster)->n_members > 1)
 		return ADMIN_NOT_SINGLE_NODE;
-	store_stats(core_store(n->config.core), &st);
-	c->n_streams = st.n_streams;
-	return c->n_streams ? ADMIN_HOLDS_STREAMS : ADMIN_OK;
+	return ADMIN_OK;
 }
 
 /* --- asking --------------------------------------------------------------- */

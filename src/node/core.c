@@ -20,6 +20,7 @@ struct core {
 	struct router *router;
 	struct store *store;
 	struct cluster *cluster;
+	struct hold *hold;
 	struct join *join;
 	struct membership *membership;
 	struct core_worker *workers;
@@ -153,6 +154,7 @@ make_parts(struct core *c, struct ring *ring)
 	    .left = config->left,
 	    .arg = config->arg,
 	};
+	struct hold_config hc = {.env = c->env, .store = &c->store};
 	struct join_config jc = {
 	    .env = c->env,
 	    .log = config->log,
@@ -178,9 +180,12 @@ make_parts(struct core *c, struct ring *ring)
 	cc.router = c->router;
 	cc.store = &c->store;
 	c->cluster = c->router ? cluster_new(&cc, ring) : NULL;
+	hc.router = c->router;
+	c->hold = c->cluster ? hold_new(&hc) : NULL;
 	jc.cluster = c->cluster;
+	jc.hold = c->hold;
 	mc.cluster = c->cluster;
-	c->join = c->cluster ? join_new(&jc) : NULL;
+	c->join = c->hold ? join_new(&jc) : NULL;
 	c->membership = c->join ? membership_new(&mc) : NULL;
 	return c->membership ? 0 : -ERR_NOMEM;
 }
@@ -232,6 +237,7 @@ core_close(struct core *c)
 		return NULL;
 	membership_free(c->membership);
 	join_free(c->join);
+	hold_free(c->hold);
 	store_close(c->store);
 	cluster_free(c->cluster);
 	router_free(c->router);

@@ -51,6 +51,7 @@ struct asker {
 struct join {
 	struct join_config config;
 	struct join_call *call; /* ours, or NULL */
+	int asking;             /* what was held is empty */
 	uint64_t request, since_us, asked_us;
 	struct asker askers[ASKERS_MAX];
 };
@@ -85,6 +86,9 @@ end(struct join *j, enum admin_result result, struct ring *ring, int known)
 	struct join_call *call = j->call;
 
 	j->call = NULL;
+	j->asking = 0;
+	if (result != ADMIN_OK)
+		hold_end(j->config.hold);
 	call->done(call, result, ring, known);
 }
 
@@ -102,17 +106,31 @@ ask(struct join *j)
 	j->config.tell(j->config.arg, j->call->contact, iov, 2);
 }
 
+/* No write is under way. */
+static void
+on_held(void *arg, uint64_t n_streams)
+{
+	struct join *j = arg;
+
+	j->call->n_streams = n_streams;
+	if (n_streams) {
+		end(j, ADMIN_HOLDS_STREAMS, NULL, 0);
+		return;
+	}
+	j->asking = 1;
+	j->since_us = now_us(j);
+	ask(j);
+}
+
 int
 join_ask(struct join *j, struct join_call *call)
 {
 	const struct env_rng *rng = &j->config.env->rng;
 
-	if (j->call)
+	if (j->call || hold_begin(j->config.hold, on_held, j))
 		return -ERR_BUSY;
 	j->call = call;
-	j->since_us = now_us(j);
 	rng->bytes(rng->ctx, &j->request, sizeof(j->request));
-	ask(j);
 	return 0;
 }
 
@@ -122,7 +140,7 @@ take_answer(struct join *j, struct slice in)
 	enum admin_result result = (enum admin_result)in.p[7];
 	struct ring *ring = NULL;
 
-	if (!j->call || le_get64(in.p + 8) != j->request ||
+	if (!j->asking || le_get64(in.p + 8) != j->request ||
 	    result > ADMIN_FAILED)
 		return;
 	if (result == ADMIN_OK &&
@@ -281,7 +299,8 @@ join_tick(struct join *j)
 {
 	uint64_t now = now_us(j);
 
-	if (!j->call)
+	hold_tick(j->config.hold);
+	if (!j->asking)
 		return;
 	if (now - j->since_us > NOT_REACHED_US)
 		end(j, ADMIN_NOT_REACHABLE, NULL, 0);

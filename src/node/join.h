@@ -15,6 +15,7 @@
 
 #include "admin/host.h"
 #include "src/node/cluster.h"
+#include "src/node/hold.h"
 
 struct join; /* opaque */
 
@@ -22,6 +23,7 @@ struct join_config {
 	const struct env *env;
 	struct log *log;
 	struct cluster *cluster;
+	struct hold *hold;
 	const struct identity *identity;
 	const char *nodename;
 	/* To whoever listens at NAME; to a NODE that has spoken. */
@@ -43,8 +45,10 @@ void join_frame(struct join *j, struct net_frame *f);
 /* Asks the member CONTACT; one call at a time. */
 struct join_call {
 	char contact[RING_NAME_MAX + 1];
+	uint64_t n_streams; /* ADMIN_HOLDS_STREAMS: so many */
 	/* RING: that of the cluster, in which this node is joining; borrowed;
-	 * only with ADMIN_OK.  KNOWN: admin_change.known_other_id. */
+	 * only with ADMIN_OK, and no write is taken here any more then.  KNOWN:
+	 * admin_change.known_other_id. */
 	void (*done)(struct join_call *call, enum admin_result result,
 	    struct ring *ring, int known);
 };

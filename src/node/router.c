@@ -112,13 +112,29 @@ choose(struct router_worker *w, const struct msg *m)
 
 /* --- answers -------------------------------------------------------------- */
 
-void
-router_deliver(struct msg *m, int r)
+static int
+is_write(const struct router *r, const struct msg *m)
+{
+	return m->kind == MSG_PUT && request_group(m) < r->n_groups - 1;
+}
+
+static void
+finish(struct msg *m, int r)
 {
 	*request_result(m) = r;
 	m->answer = 1;
 	m->fn = m->then;
 	m->fn(m);
+}
+
+void
+router_deliver(struct msg *m, int r)
+{
+	struct router *router = m->via;
+
+	if (is_write(router, m))
+		atomic_fetch_sub(&router->workers[m->from].n_writes, 1);
+	finish(m, r);
 }
 
 static void forward(struct router_worker *w, struct msg *m);
@@ -216,6 +232,23 @@ forward(struct router_worker *w, struct msg *m)
 	}
 }
 
+static void
+refused(struct msg *m)
+{
+	finish(m, -ERR_UNAVAILABLE);
+}
+
+/* Counted before it is looked at: who holds sees the one or is seen. */
+static int
+is_held(struct router_worker *w)
+{
+	atomic_fetch_add(&w->n_writes, 1);
+	if (!atomic_load(&w->router->held))
+		return 0;
+	atomic_fetch_sub(&w->n_writes, 1);
+	return 1;
+}
+
 void
 router_send(void *ctx, uint32_t group, struct msg *m)
 {
@@ -232,6 +265,12 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 	m->via = r;
 	m->tries = 0;
 	m->deadline_us = router_now(r) + w->timeout_us;
+	if (is_write(r, m) && is_held(w)) {
+		m->fn = refused;
+		m->answer = 1;
+		post->to_worker(post->ctx, m->from, m);
+		return;
+	}
 	forward(w, m);
 }
 
@@ -319,6 +358,22 @@ router_free(struct router *r)
 	}
 	mem_free(r->workers);
 	return mem_free(r);
+}
+
+void
+router_hold(struct router *r, int on)
+{
+	atomic_store(&r->held, on);
+}
+
+uint32_t
+router_writes(const struct router *r)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->env->post.n_workers; i++)
+		n += atomic_load(&r->workers[i].n_writes);
+	return n;
 }
 
 void

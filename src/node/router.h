@@ -51,6 +51,13 @@ void router_set_timeout(struct router *r, uint32_t worker, uint64_t us);
 void router_frame(struct router *r, uint32_t worker, struct net_frame *f,
     const struct call_in *in);
 
+/* ON: writes to streams that are asked of this node are refused, not those to
+ * the root.  Any thread. */
+void router_hold(struct router *r, int on);
+/* Writes to streams that were taken and are not answered yet; while held, 0 stays
+ * so.  Any thread. */
+uint32_t router_writes(const struct router *r);
+
 /* From now on nothing waits: what is out elsewhere is given up, what would be
  * tried again is refused. */
 void router_stop(struct router *r, uint32_t worker);

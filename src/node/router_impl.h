@@ -30,6 +30,7 @@ struct router_worker {
 	uint64_t timeout_us;
 	uint32_t n_out, n_served;
 	struct env_timer *tick; /* NULL: nothing is out, nothing waits */
+	atomic_uint n_writes;   /* to streams, not answered; read by worker 0 */
 	int stopping;
 };
 
@@ -38,6 +39,7 @@ struct router {
 	const struct peers *peers;
 	uint8_t self[16];
 	uint32_t n_groups;
+	atomic_int held; /* no writes to streams */
 	struct router_worker *workers;
 };
 

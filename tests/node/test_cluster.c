@@ -125,6 +125,16 @@ Test(cluster, joined_nodes_go_back_when_it_is_cleared_and_may_join_again)
 	rig_wait_settled(rig, (int[]){RIG_ANY, RIG_NONE, RIG_ANY, RIG_ANY});
 }
 
+Test(cluster, a_node_that_has_just_taken_a_write_is_not_let_in)
+{
+	struct rig *rig = rig_new();
+
+	cr_assert_eq(rig_put(&rig->at[1], "own", 1), 1);
+	cr_assert_eq(rig_join(&rig->at[1], &rig->at[0]), ADMIN_HOLDS_STREAMS);
+	cr_assert_eq(rig_ring(&rig->at[0])->n_members, 1);
+	cr_assert_eq(rig_put(&rig->at[1], "own", 2), 2);
+}
+
 Test(cluster, a_plan_that_no_longer_fits_is_not_carried_out)
 {
 	struct rig *rig = rig_new();
