@@ -206,7 +206,17 @@ same_targets(const struct ring *a, const struct ring *b)
 
 #define DEPARTED_US 10000000
 
-/* Members of OLD that NEW does not have hear of it for a while. */
+static int
+has_name(const struct ring *r, const char *name)
+{
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (strcmp(r->members[i].name, name) == 0)
+			return 1;
+	return 0;
+}
+
+/* Members of OLD that NEW does not have hear of it for a while; but where one of
+ * the same name is now, there is nobody to tell. */
 static void
 find_departed(struct cluster *c, const struct ring *old, const struct ring *new)
 {
@@ -215,7 +225,8 @@ find_departed(struct cluster *c, const struct ring *old, const struct ring *new)
 	for (uint16_t i = 0; i < old->n_members; i++) {
 		struct departed *d = c->departed;
 
-		if (ring_find(new, old->members[i].id) != RING_NOBODY)
+		if (ring_find(new, old->members[i].id) != RING_NOBODY ||
+		    has_name(new, old->members[i].name))
 			continue;
 		for (uint32_t k = 1; k < CLUSTER_DEPARTED_MAX; k++)
 			if (c->departed[k].until_us < d->until_us)
