@@ -160,6 +160,17 @@ lookup(const char *dir, const char *name, uint16_t *port)
 }
 
 int
+runtime_before(const char *dir, const char *name, char out[ADDRESS_BYTES])
+{
+	uint16_t port;
+	long pid;
+
+	if (read_file(dir, name, &port, &pid))
+		return -ERR_NOTFOUND;
+	return address_with_port(name, port, out);
+}
+
+int
 runtime_announce(const char *dir, const char *name, uint16_t port)
 {
 	char path[PATH_BYTES], tmp[PATH_BYTES], text[64];

@@ -25,6 +25,9 @@ int address_of(
 /* The host of NAME with PORT, whatever port NAME has. */
 int address_with_port(const char *name, uint16_t port, char out[ADDRESS_BYTES]);
 
+/* Where a process of this machine runs as NAME, or did until it was killed:
+ * host:port.  -ERR_NOTFOUND: none. */
+int runtime_before(const char *dir, const char *name, char out[ADDRESS_BYTES]);
 /* Makes the directory, 0700, and the file of the node NAME; replaces. */
 int runtime_announce(const char *dir, const char *name, uint16_t port);
 /* Removes that file if it is this process's. */

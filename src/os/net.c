@@ -295,6 +295,16 @@ bind_port(
 	return r;
 }
 
+/* Who had our name here before is asked who it is: it may be a twin. */
+static void
+greet_other(struct net *net)
+{
+	char address[ADDRESS_BYTES];
+
+	if (runtime_before(net->config.runtime_dir, net->name, address) == 0)
+		net_new_stranger(net, NULL, "", address);
+}
+
 static int
 announce(struct net *net, char *why, size_t why_bytes)
 {
@@ -307,6 +317,7 @@ announce(struct net *net, char *why, size_t why_bytes)
 		    net->name);
 		return r;
 	}
+	greet_other(net);
 	r = runtime_announce(dir, net->name, net->port);
 	if (r)
 		snprintf(why, why_bytes,

@@ -158,6 +158,23 @@ a_node_that_hears_its_own_id_of_another_boot_says_so_once(void)
 }
 
 static const char *
+a_twin_that_starts_on_the_same_machine_is_found_out_at_once(void)
+{
+	struct node a = {.number = 1}, twin = {.number = 1, .boot = 100};
+	char dir[96];
+
+	node_start(&a);
+	snprintf(dir, sizeof(dir), "%s/run", a.rig->dir);
+	twin.runtime_dir = dir;
+	node_start(&twin);
+	AWAIT(a.n_twins > 0);
+	AWAIT(twin.n_twins > 0);
+	node_stop(&a);
+	node_stop(&twin);
+	return NULL;
+}
+
+static const char *
 twins_are_found_out_by_a_third(void)
 {
 	struct node a = {.number = 1}, twin = {.number = 1, .boot = 100};
@@ -370,6 +387,7 @@ const struct test net_peers_tests[] = {
     TEST(a_peer_that_is_out_of_the_book_is_hung_up),
     TEST(too_many_peers_change_nothing),
     TEST(a_node_that_hears_its_own_id_of_another_boot_says_so_once),
+    TEST(a_twin_that_starts_on_the_same_machine_is_found_out_at_once),
     TEST(twins_are_found_out_by_a_third),
     TEST(nodes_of_one_machine_find_each_other_by_name),
     TEST(a_port_that_can_not_be_is_named),
