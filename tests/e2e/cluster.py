@@ -123,6 +123,12 @@ class Cluster:
     def owners(self, k=1):
         return self.json(k, "ring-status")["owners"]
 
+    def without_majority(self, dead, k=1):
+        """The groups of whose replicas the nodes DEAD have too many."""
+        owners, names = self.owners(k), {node.name for node in dead}
+        return {g for g in range(len(owners))
+                if len(names & set(replicas(owners, g))) > 1}
+
     def events(self, k, stream, seconds=30):
         """[(seq, t, body)], through node K."""
         node = self.nodes[k - 1]
@@ -206,6 +212,25 @@ class Client:
         return status
 
 
+def each(streams, nodes, write):
+    """WRITE(node, stream, i) of all streams at once, the nodes in turn."""
+    errors = []
+
+    def run(i, stream):
+        try:
+            write(nodes[i % len(nodes)], stream, i)
+        except BaseException as e:
+            errors.append(e)
+    threads = [threading.Thread(target=run, args=(i, s), daemon=True)
+               for i, s in enumerate(streams)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise errors[0]
+
+
 class Load:
     """Writers and readers at every node until `stop`."""
 
@@ -255,8 +280,8 @@ class Load:
         begun = time.monotonic()
         took = {}
 
-        def run(i, stream):
-            client = Client(self.history, nodes[i % len(nodes)])
+        def run(node, stream, i):
+            client = Client(self.history, node)
             n = 0
             while time.monotonic() < begun + 30:
                 n += 1
@@ -266,14 +291,8 @@ class Load:
                     return
                 time.sleep(0.02)
             raise AssertionError(f"{stream} takes no writes through "
-                                 f"{client.node.name}")
-        threads = [threading.Thread(target=self.guard, args=(run, i, s),
-                                    daemon=True)
-                   for i, s in enumerate(self.streams)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+                                 f"{node.name}")
+        each(self.streams, nodes, run)
         self.check()
         return max(took.values())
 

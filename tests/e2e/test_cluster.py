@@ -11,12 +11,14 @@ import sys
 import time
 
 import tap
-from cluster import Cluster, Load, eventually
+from cluster import Q, Client, Cluster, Load, each, eventually, group_of
 from history import MAYBE, NEVER, OK, Broken, History, Read, Write
+from node import parse
 
 IORIOD = sys.argv[1]
 ROUNDS = int(os.environ.get("CLUSTER_ROUNDS", "1"))
 BACK_S = 8  # 3 on a machine of its own
+TIMEOUT_S, SLACK_S = 2, 3  # request.timeout; of a busy machine
 
 TABLE = """\
 ================================= Membership ==================================
@@ -138,6 +140,65 @@ def test_what_is_acknowledged_survives_each_node_in_turn():
         check_everywhere(cluster, history, streams)
         for node in cluster.nodes:
             node.stop()
+
+
+def test_without_a_majority_a_group_refuses_and_the_others_serve():
+    streams = [f"b{i % 2}/s{i}" for i in range(100)]
+    history = History()
+    options = {"request.timeout": f"{TIMEOUT_S}s"}
+    with Cluster(IORIOD, options=options) as cluster:
+        cluster.form()
+        load = Load(history, cluster.nodes, streams)
+        load.probe(cluster.nodes)
+        dead, alive = cluster.nodes[:2], cluster.nodes[2:]
+        lost = cluster.without_majority(dead)
+        assert 0 < len(lost) < Q, lost
+        for node in dead:
+            node.kill()
+        time.sleep(4)  # whoever led alone has noticed; others were elected
+        slowest = [0]
+
+        def write(node, stream, i):
+            begun = time.monotonic()
+            status = Client(history, node).write(stream, b'{"one":%d}' % i)
+            slowest.append(time.monotonic() - begun)
+            want = 503 if group_of(stream) in lost else 201
+            assert status == want, (stream, group_of(stream), status, want)
+        each(streams, alive, write)
+        print(f"# {len(lost)} of {Q} groups refuse, at most after"
+              f" {max(slowest):.1f} s", flush=True)
+        assert max(slowest) < TIMEOUT_S + SLACK_S
+        check_lists(alive, streams, lost)
+        code, text = cluster.admin(3, "cluster", "plan")
+        assert code == 1 and text.startswith(
+            "Cannot plan until cluster state has converged.\n"), text
+        for node in dead:
+            node.start()
+        load.probe(cluster.nodes)
+        load.stop()
+        cluster.settle()
+        check_lists(cluster.nodes, streams, set())
+        check_everywhere(cluster, history, streams)
+
+
+def check_lists(nodes, streams, lost):
+    """Every node lists what the groups have that are not LOST, and says which
+    are."""
+    there = [s.split("/") for s in streams if group_of(s) not in lost]
+    lists = {"/streams/b1": sorted(s for b, s in there if b == "b1"),
+             "/buckets": sorted({b for b, _ in there})}
+
+    def check(node, path, _):
+        begun = time.monotonic()
+        status, _, data = node.request("GET", path)
+        took = time.monotonic() - begun
+        assert status == 200 and took < TIMEOUT_S + SLACK_S, (data, took)
+        answer = parse(data)
+        assert answer.get("missing", []) == sorted(lost), (answer, lost)
+        assert answer["status"] == ("partial" if lost else "ok"), answer
+        assert answer["data"] == lists[path], (path, node.name, answer)
+    for node in nodes:
+        each(lists, [node], check)
 
 
 # --- the checker ------------------------------------------------------------
