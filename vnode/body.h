@@ -20,7 +20,7 @@
 #include "src/base/buf.h"
 #include "vnode/journal.h"
 
-struct proposal; /* group.c */
+struct proposal; /* group_impl.h */
 
 struct body {
 	struct journal_append append;

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * group_propose - proposals.
+ *
+ * A proposal gathers the commands of one turn.  Everything but the payloads is
+ * encoded into HEAD; PIECES says in which order stretches of HEAD and borrowed
+ * payloads follow each other.  At the end of the turn they become the iovec of
+ * its body, so a payload is not copied before it is applied; but for those of a
+ * batch that are not large: a slice each would be more than a record may have.
+ */
+#include "src/base/assert.h"
+#include "src/base/crc32c.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/entry.h"
+#include "vnode/group_impl.h"
+#include "vnode/mutants.h"
+#include "vnode/vnode.h"
+
+/* Two iovecs an event and some for the commands, within JOURNAL_IOV_MAX. */
+#define PIECES_MAX (JOURNAL_IOV_MAX - 8)
+/* Of a batch: what is smaller is copied, so that the rest of the largest entry
+ * takes half of PIECES_MAX. */
+#define BORROW_BYTES (64u << 10)
+#define HEAD_MAX     (JOURNAL_PAYLOAD_MAX + ENTRY_BYTES_MAX + (1u << 20))
+
+void
+proposal_free(struct proposal *p)
+{
+	buf_deinit(&p->head);
+	mem_free(p->pieces);
+	mem_free(p->events);
+	mem_free(p->iov);
+	mem_free(p);
+}
+
+static struct proposal *
+open_proposal(struct vnode *v, struct wall now)
+{
+	struct group *g = &v->group;
+	struct proposal *p = mem_zalloc(sizeof(*p));
+	uint8_t *header;
+
+	if (!p)
+		return NULL;
+	list_init(&p->link);
+	p->index = raft_last(g->raft) + 1;
+	p->first_stream_id = g->proposed_stream_id;
+	p->clock_ms =
+	    now.ms > g->proposed_clock_ms || VNODE_MUTANT(CLOCK_GOES_BACK)
+		? now.ms
+		: g->proposed_clock_ms;
+	p->last_req = &p->first_req;
+	buf_init(&p->head, HEAD_MAX);
+	header = buf_reserve(&p->head, ENTRY_HEADER_BYTES);
+	if (!header) {
+		proposal_free(p);
+		return NULL;
+	}
+	p->head.n = p->bytes = ENTRY_HEADER_BYTES;
+	g->open = p;
+	g->proposed_clock_ms = p->clock_ms;
+	return p;
+}
+
+/* Whether the payload of E, an event of REQ, stays where it is. */
+static int
+is_borrowed(const struct vnode_put *req, const struct vnode_put_event *e)
+{
+	return req->n_events == 1 || e->data.n >= BORROW_BYTES;
+}
+
+/* How many pieces REQ takes at most. */
+static uint32_t
+pieces_of(const struct vnode_put *req)
+{
+	uint32_t n = 2;
+
+	for (uint32_t i = 0; i < req->n_events; i++)
+		n += 2 * (uint32_t)is_borrowed(req, &req->events[i]);
+	return n;
+}
+
+/* Room for REQ in pieces and events, so that adding it cannot fail. */
+static int
+reserve(struct proposal *p, const struct vnode_put *req)
+{
+	uint32_t pieces = p->n_pieces + pieces_of(req);
+	uint32_t events = p->n_events + req->n_events;
+	void *q;
+
+	if (pieces > p->cap_pieces) {
+		pieces =
+		    pieces > 2 * p->cap_pieces ? pieces : 2 * p->cap_pieces;
+		q = mem_realloc(p->pieces, pieces * sizeof(*p->pieces));
+		if (!q)
+			return -ERR_NOMEM;
+		p->pieces = q;
+		p->cap_pieces = pieces;
+	}
+	if (events > p->cap_events) {
+		events =
+		    events > 2 * p->cap_events ? events : 2 * p->cap_events;
+		q = mem_realloc(p->events, events * sizeof(*p->events));
+		if (!q)
+			return -ERR_NOMEM;
+		p->events = q;
+		p->cap_events = events;
+	}
+	return 0;
+}
+
+/* What was added to HEAD since FROM becomes the next piece, or part of the
+ * last. */
+static void
+add_head_piece(struct proposal *p, uint32_t from)
+{
+	struct piece *last = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
+	uint32_t n = (uint32_t)p->head.n - from;
+
+	p->bytes += n;
+	if (last && !last->p && last->offset + last->n == from)
+		last->n += n;
+	else
+		p->pieces[p->n_pieces++] = (struct piece){NULL, from, n};
+}
+
+static void
+add_data_piece(struct proposal *p, struct slice data)
+{
+	if (data.n == 0)
+		return;
+	p->bytes += (uint32_t)data.n;
+	p->pieces[p->n_pieces++] = (struct piece){data.p, 0, (uint32_t)data.n};
+}
+
+static void
+add_event(
+    struct proposal *p, struct stream *s, const struct event *e, int borrowed)
+{
+	uint32_t at = (uint32_t)p->head.n;
+	uint8_t *out =
+	    buf_reserve(&p->head, EVENT_HEADER_BYTES + e->type.n + e->ext.n);
+
+	if (!out)
+		return;
+	p->head.n += event_encode_head(e, out);
+	if (!borrowed)
+		buf_add_slice(&p->head, e->data);
+	p->events[p->n_events++] = (struct planned){
+	    .stream = s,
+	    .seq = e->seq,
+	    .head_at = at,
+	    .head_n = (uint32_t)p->head.n - at,
+	    .data = borrowed ? e->data : SLICE(NULL, 0),
+	    .data_bytes = (uint32_t)e->data.n,
+	};
+	add_head_piece(p, at);
+	if (borrowed)
+		add_data_piece(p, e->data);
+}
+
+/* What the events of REQ take of HEAD. */
+static uint32_t
+head_bytes(const struct vnode_put *req)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < req->n_events; i++) {
+		const struct vnode_put_event *e = &req->events[i];
+
+		n += EVENT_HEADER_BYTES + (uint32_t)e->type.n;
+		if (!is_borrowed(req, e))
+			n += (uint32_t)e->data.n;
+	}
+	return n;
+}
+
+static uint32_t
+records_bytes(const struct vnode_put *req)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < req->n_events; i++)
+		n += (uint32_t)(EVENT_HEADER_BYTES + req->events[i].type.n +
+				req->events[i].data.n);
+	return n;
+}
+
+/* Whether REQ goes into the entry that is open, or into one of its own. */
+static int
+fits(const struct proposal *p, const struct vnode_put *req)
+{
+	return p->n_pieces + pieces_of(req) <= PIECES_MAX &&
+	       p->bytes + records_bytes(req) <= ENTRY_BYTES_MAX;
+}
+
+static void
+add_append(struct proposal *p, struct stream *s, struct vnode_put *req)
+{
+	uint32_t at = (uint32_t)p->head.n;
+
+	entry_add_append(&p->head, s->id, s->proposed + 1, req->n_events,
+	    records_bytes(req));
+	p->n_commands++;
+	add_head_piece(p, at);
+	req->first = s->proposed + 1;
+	for (uint32_t i = 0; i < req->n_events; i++) {
+		struct event e = {
+		    .seq = ++s->proposed,
+		    .t_ms = p->clock_ms,
+		    .index = p->index,
+		    .ordinal = p->n_events,
+		    .flags = req->events[i].flags,
+		    .type = req->events[i].type,
+		    .data = req->events[i].data,
+		};
+
+		add_event(p, s, &e, is_borrowed(req, &req->events[i]));
+	}
+	req->last = s->proposed;
+	req->t_ms = p->clock_ms;
+}
+
+static struct stream *
+create_stream(struct vnode *v, struct proposal *p, struct vnode_put *req)
+{
+	uint32_t at = (uint32_t)p->head.n;
+	struct stream *s = vnode_create(
+	    v, v->group.proposed_stream_id, req->bucket, req->stream);
+
+	if (!s)
+		return NULL;
+	v->group.proposed_stream_id++;
+	entry_add_create(&p->head, s->id, req->bucket, req->stream);
+	p->n_commands++;
+	add_head_piece(p, at);
+	return s;
+}
+
+/* All memory for REQ in P, and its stream; NULL: none of it.  What is encoded
+ * later cannot be taken back. */
+static struct stream *
+prepare(struct vnode *v, struct proposal *p, struct vnode_put *req)
+{
+	struct stream *s;
+
+	if (reserve(p, req) ||
+	    !buf_reserve(&p->head,
+		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 + head_bytes(req)))
+		return NULL;
+	s = vnode_find(v, req->bucket, req->stream);
+	return s ? s : create_stream(v, p, req);
+}
+
+int
+group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
+{
+	struct proposal *p = v->group.open;
+	struct stream *s;
+
+	ASSERT(!p || fits(p, req)); /* the caller seals first otherwise */
+	if (!p)
+		p = open_proposal(v, now);
+	if (!p)
+		return -ERR_NOMEM;
+	s = prepare(v, p, req);
+	if (!s && !p->first_req) { /* no replica takes an empty entry */
+		proposal_free(p);
+		v->group.open = NULL;
+	}
+	if (!s)
+		return -ERR_NOMEM;
+	add_append(p, s, req);
+	*p->last_req = &req->msg;
+	p->last_req = &req->msg.next;
+	req->msg.next = NULL;
+	return 0;
+}
+
+int
+group_must_seal(const struct vnode *v, const struct vnode_put *req)
+{
+	return v->group.open && !fits(v->group.open, req);
+}
+
+struct body *
+group_seal(struct vnode *v)
+{
+	struct group *g = &v->group;
+	struct proposal *p = g->open;
+	struct body *b;
+	uint32_t crc = 0;
+
+	if (!p)
+		return NULL;
+	ASSERT(p->index == raft_last(g->raft) + 1);
+	p->iov = mem_calloc(p->n_pieces + 1, sizeof(*p->iov));
+	b = p->iov ? mem_zalloc(sizeof(*b)) : NULL;
+	if (!b) { /* it may have more pieces the next time */
+		p->iov = mem_free(p->iov);
+		return NULL;
+	}
+	entry_put_header(p->head.p, p->n_commands, p->clock_ms);
+	p->iov[0] = (struct iovec){p->head.p, ENTRY_HEADER_BYTES};
+	for (uint32_t i = 0; i < p->n_pieces; i++) {
+		const struct piece *q = &p->pieces[i];
+		const uint8_t *from = q->p ? q->p : p->head.p + q->offset;
+
+		p->iov[i + 1] = (struct iovec){(void *)(uintptr_t)from, q->n};
+	}
+	for (uint32_t i = 0; i <= p->n_pieces; i++)
+		crc = crc32c(crc, p->iov[i].iov_base, p->iov[i].iov_len);
+	*b = (struct body){
+	    .refs = 1,
+	    .iov = p->iov,
+	    .n_iov = (int)p->n_pieces + 1,
+	    .bytes = p->bytes,
+	    .crc = crc,
+	    .proposal = p,
+	};
+	p->body = b;
+	p->next_stream_id = g->proposed_stream_id;
+	g->open = NULL;
+	list_add_tail(&g->in_flight, &p->link);
+	return b;
+}
