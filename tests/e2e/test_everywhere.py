@@ -67,6 +67,11 @@ def stale(cluster):
     assert (status, head["Iorio-Stale"]) == (200, "true")
     assert [e["data"] for e in parse(body)] == list(range(12))
     assert last.request("GET", any_of.replace("consistency", "x"))[0] == 503
+    for path, status, missing in (("every", "partial", list(range(64))),
+                                  ("every?consistency=any", "ok", None)):
+        got = parse(last.request("GET", "/streams/" + path)[2])
+        assert (got["status"], got.get("missing")) == (status, missing), got
+        assert got["data"] == ([] if missing else ["batch", "if"])
     status, head, _ = last.request("PUT", "/streams/every/if", b"1",
                                    {**JSON, "If-Match": '"12"'})
     assert status in (503, 504), status
