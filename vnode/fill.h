@@ -31,7 +31,8 @@ enum fill_op {
 			      wanted in all, 0: the whole file */
 	FILL_CHUNK,        /* the same; d: bytes in all */
 	FILL_DONE,         /* a: applied index that was adopted */
-	FILL_FAILED,       /* either: it ends here */
+	FILL_FAILED,       /* either: it ends here; a: ERR_* */
+	FILL_WAIT,         /* leader: too many under way; it is offered again */
 };
 
 struct fill_message {
@@ -50,6 +51,22 @@ int fill_decode(struct slice in, struct fill_message *out);
  * FROM). */
 void fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
     const uint8_t node[16], uint64_t term, const struct fill_message *m);
+
+/* --- how many: fill_table.c ------------------------------------------------ */
+
+void fill_table_init(struct fill_table *t);
+/* Whether fills of GROUP are among those that are limited. */
+int fill_counts(const struct store *s, uint32_t group);
+/* A place among the N that come in, or go out: 1, or 0 and there is none. */
+int fill_take_place(struct store *s, uint32_t group, atomic_uint *n);
+void fill_give_place(struct store *s, uint32_t group, atomic_uint *n);
+int fill_has_place(const struct store *s, uint32_t group, const atomic_uint *n);
+
+/* A row for others to see, or NULL: there are too many.  The other two take
+ * NULL. */
+struct fill_row *fill_row_take(struct store *s, const struct store_fill *first);
+void fill_row_set(struct fill_row *row, const struct store_fill *fill);
+void fill_row_give(struct fill_row *row);
 
 /* --- the leader: fill_send.c ----------------------------------------------- */
 
@@ -71,6 +88,8 @@ void fill_receive_message(struct store_worker *w, struct vnode *v,
 void fill_receive_tick(struct store_worker *w, struct vnode *v);
 /* One that waits may begin now. */
 void fill_offered_again(struct store_worker *w, struct vnode *v);
+/* A place has become free. */
+void fill_next_offer(struct store_worker *w);
 /* The node stops. */
 void fill_receive_end(struct store_worker *w, struct vnode *v);
 /* The replica waits to be replaced, or is being replaced, by what was filled in:

@@ -237,6 +237,7 @@ adopted(struct msg *m)
 	recovered_free(f->shadow);
 	f->shadow = mem_free(f->shadow);
 	fill_free(f);
+	fill_next_offer(w);
 }
 
 void

@@ -14,7 +14,6 @@
 
 #define MANIFEST_MAX (1ull << 31)
 #define CHUNK_MAX    (24u << 20)
-#define FILLS_MAX    2 /* that come in, of a node */
 
 static struct mono
 now(const struct fill *f)
@@ -88,7 +87,7 @@ next_chunk(struct fill *f)
 void
 fill_free(struct fill *f)
 {
-	atomic_fetch_sub(&f->store->n_fills, 1);
+	fill_give_place(f->store, f->group, &f->store->fills.n_in);
 	buf_deinit(&f->manifest);
 	buf_deinit(&f->chunk);
 	buf_deinit(&f->rows);
@@ -106,7 +105,8 @@ fill_abort(struct fill *f, const char *why)
 	struct store_worker *w = fill_worker(f);
 
 	store_report(f->store, 1, "group %u: filling ended: %s", f->group, why);
-	say(f, (struct fill_message){.op = FILL_FAILED});
+	say(f, (struct fill_message){.op = FILL_FAILED,
+		   .a = f->r ? (uint64_t)-f->r : ERR_CANCELED});
 	fill_vnode(f)->group.fill = NULL;
 	if (f->shadow)
 		removal_start(w, f->shadow->dir, 0);
@@ -382,11 +382,14 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 		return; /* offered again when that is over */
 	if (f)
 		fill_abort(f, "another one is offered");
-	if (atomic_fetch_add(&w->store->n_fills, 1) >= FILLS_MAX ||
-	    !(f = mem_zalloc(sizeof(*f)))) {
-		atomic_fetch_sub(&w->store->n_fills, 1);
+	if (!fill_take_place(w->store, v->group.id, &w->store->fills.n_in)) {
 		remember(w, v, node, m, fm);
 		return;
+	}
+	f = mem_zalloc(sizeof(*f));
+	if (!f) {
+		fill_give_place(w->store, v->group.id, &w->store->fills.n_in);
+		return; /* offered again */
 	}
 	f->store = w->store;
 	f->group = v->group.id;
@@ -401,6 +404,15 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	buf_init(&f->rows, MANIFEST_MAX);
 	v->group.fill = f;
 	ask(f);
+}
+
+/* The leader offers it again when it has a place for it: ours is another's. */
+static void
+wait_for_offer(struct store_worker *w, struct vnode *v, struct fill *f)
+{
+	v->group.fill = NULL;
+	fill_free(f);
+	fill_next_offer(w);
 }
 
 void
@@ -421,6 +433,8 @@ fill_receive_message(struct store_worker *w, struct vnode *v,
 		take_manifest(f, fm);
 	else if (fm->op == FILL_CHUNK)
 		take_chunk(f, fm);
+	else if (fm->op == FILL_WAIT && f->stage == FILL_STAGE_MANIFEST)
+		wait_for_offer(w, v, f);
 	else if (fm->op == FILL_FAILED && f->stage < FILL_STAGE_SYNCING)
 		fill_abort(f, "the leader has ended it");
 }
@@ -434,11 +448,21 @@ fill_offered_again(struct store_worker *w, struct vnode *v)
 	struct fill_message fm = {
 	    .op = FILL_OFFER, .transfer = o.transfer, .a = o.base};
 
-	if (atomic_load(&w->store->n_fills) >= FILLS_MAX)
+	if (!fill_has_place(w->store, v->group.id, &w->store->fills.n_in))
 		return;
 	v->group.offer.waits = 0;
 	if (mono_diff_us(o.at, c->mono(c->ctx)) < FILL_SILENCE_US)
 		offered(w, v, o.node, &m, &fm);
+}
+
+void
+fill_next_offer(struct store_worker *w)
+{
+	struct store *s = w->store;
+
+	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
+		if (s->vnodes[g].group.offer.waits)
+			fill_offered_again(w, &s->vnodes[g]);
 }
 
 void

@@ -16,13 +16,29 @@
 
 #define MANIFEST_MAX (1ull << 31)
 
+/*
+ *	QUEUED <-> OFFERED -> SENDING -> FAILED, or the end
+ *
+ * QUEUED: it was wanted when there was no place.  FAILED: the receiver has given
+ * it up; ended when the silence that follows is over, so that what fails at once
+ * is not begun again at once.
+ */
+enum fill_out_stage {
+	FILL_OFFERED,
+	FILL_QUEUED,
+	FILL_SENDING, /* has a place, and a row if there is one */
+	FILL_FAILED_THERE,
+};
+
 struct fill_out {
 	struct fill_out *next;
 	raft_id peer;
 	uint8_t node[16];
 	uint64_t transfer, index;
 	struct mono heard, offered;
-	int accepted;
+	enum fill_out_stage stage;
+	struct store_fill seen;
+	struct fill_row *row;
 	uint8_t *manifest; /* the file's bytes, once they are read */
 	size_t n;
 	uint32_t number;
@@ -55,10 +71,39 @@ find(const struct vnode *v, uint64_t transfer)
 	return NULL;
 }
 
+static uint64_t
+wall_ms(const struct store_worker *w)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	return c->wall(c->ctx).ms;
+}
+
+/* Counters and place go by the stage. */
 static void
-end(struct vnode *v, struct fill_out *f)
+go_to(struct store_worker *w, struct fill_out *f, enum fill_out_stage stage)
+{
+	struct store *s = w->store;
+	uint32_t group = f->seen.group;
+	int waited = f->stage == FILL_OFFERED || f->stage == FILL_QUEUED;
+	int waits = stage == FILL_OFFERED || stage == FILL_QUEUED;
+
+	if (f->stage == FILL_SENDING && stage != FILL_SENDING) {
+		fill_give_place(s, group, &s->fills.n_out);
+		fill_row_give(f->row);
+		f->row = NULL;
+	}
+	if (fill_counts(s, group) && waits != waited)
+		atomic_fetch_add(&s->fills.n_queued, waits ? 1 : -1u);
+	f->stage = stage;
+}
+
+static void
+end(struct store_worker *w, struct vnode *v, struct fill_out *f)
 {
 	struct fill_out **at = &v->group.fills;
+
+	go_to(w, f, FILL_FAILED_THERE);
 
 	while (*at != f)
 		at = &(*at)->next;
@@ -72,9 +117,26 @@ end_and_tell(struct store_worker *w, struct vnode *v, struct fill_out *f)
 {
 	raft_id peer = f->peer;
 
-	end(v, f);
+	end(w, v, f);
 	raft_fill_ended(v->group.raft, peer, &w->fx);
 	replica_effects(w, v);
+}
+
+static int
+is_voter(const struct vnode *v, raft_id peer)
+{
+	const struct raft_member *m = raft_member(v->group.raft, peer);
+
+	return m && m->voter;
+}
+
+static void
+offer(struct store_worker *w, const struct vnode *v, struct fill_out *f)
+{
+	f->offered = now(w);
+	say(w, v, f,
+	    (struct fill_message){
+		.op = FILL_OFFER, .a = raft_base(v->group.raft)});
 }
 
 void
@@ -93,20 +155,23 @@ fill_begin(struct store_worker *w, struct vnode *v, raft_id peer)
 	memcpy(f->node, node, 16);
 	rng->bytes(rng->ctx, &f->transfer, sizeof(f->transfer));
 	f->index = v->manifest.saved_index;
-	f->heard = f->offered = now(w);
+	f->heard = now(w);
 	f->next = v->group.fills;
 	v->group.fills = f;
-	say(w, v, f,
-	    (struct fill_message){
-		.op = FILL_OFFER, .a = raft_base(v->group.raft)});
+	f->seen.group = v->group.id;
+	f->seen.repair = is_voter(v, peer);
+	memcpy(f->seen.to, node, 16);
+	f->stage = FILL_FAILED_THERE; /* counted as nothing */
+	go_to(w, f, FILL_OFFERED);
+	offer(w, v, f);
 }
 
 void
 fill_send_end_all(struct store_worker *w, struct vnode *v)
 {
-	(void)w;
 	while (v->group.fills)
-		end(v, v->group.fills);
+		end(w, v, v->group.fills);
+	v->group.fill_error = 0;
 }
 
 uint64_t
@@ -115,9 +180,46 @@ fill_keeps(const struct vnode *v)
 	uint64_t index = UINT64_MAX;
 
 	for (const struct fill_out *f = v->group.fills; f; f = f->next)
-		if (f->index < index)
+		if (f->stage == FILL_SENDING && f->index < index)
 			index = f->index;
 	return index;
+}
+
+/* Those that are queued, now that there is a place; how many. */
+static uint32_t
+offer_queued(struct store_worker *w, struct vnode *v)
+{
+	uint32_t n = 0;
+
+	if (!fill_has_place(w->store, v->group.id, &w->store->fills.n_out))
+		return 0;
+	for (struct fill_out *f = v->group.fills; f; f = f->next)
+		if (f->stage == FILL_QUEUED) {
+			f->heard = now(w);
+			go_to(w, f, FILL_OFFERED);
+			offer(w, v, f);
+			n++;
+		}
+	return n;
+}
+
+/* A place is free.  Groups take turns, a few at a time: more than there are
+ * places, since a receiver may have none. */
+static void
+offer_next(struct store_worker *w)
+{
+	struct store *s = w->store;
+	uint32_t most = 2 * atomic_load(&s->fills.limit), n = 0;
+
+	for (uint32_t g = w->id; g < s->n_vnodes && n < most;
+	     g += s->n_workers) {
+		struct vnode *v = &s->vnodes[w->next_fill];
+
+		w->next_fill += s->n_workers;
+		if (w->next_fill >= s->n_vnodes)
+			w->next_fill = w->id;
+		n += offer_queued(w, v);
+	}
 }
 
 void
@@ -125,20 +227,56 @@ fill_send_tick(struct store_worker *w, struct vnode *v)
 {
 	struct fill_out *f, *next;
 
+	offer_queued(w, v);
 	for (f = v->group.fills; f; f = next) {
 		next = f->next;
+		if (f->stage == FILL_QUEUED)
+			continue;
 		if (mono_diff_us(f->heard, now(w)) > FILL_SILENCE_US) {
+			if (f->stage == FILL_SENDING)
+				v->group.fill_error = ERR_TIMEOUT;
 			end_and_tell(w, v, f);
 			return; /* the list may be another */
 		}
-		if (!f->accepted &&
-		    mono_diff_us(f->offered, now(w)) > FILL_AGAIN_US) {
-			f->offered = now(w);
-			say(w, v, f,
-			    (struct fill_message){.op = FILL_OFFER,
-				.a = raft_base(v->group.raft)});
+		if (f->stage == FILL_OFFERED &&
+		    mono_diff_us(f->offered, now(w)) > FILL_AGAIN_US)
+			offer(w, v, f);
+	}
+}
+
+/* --- what others see ------------------------------------------------------ */
+
+/* Files that are there now: about what is going to be sent. */
+static void
+count_files(const struct vnode *v, struct store_fill *seen)
+{
+	for (uint32_t i = 0; i < v->n_by_id; i++) {
+		const struct stream *s = v->by_id[i];
+
+		for (uint32_t k = 0; k < s->n_chunks; k++) {
+			const struct chunk_info *c = &s->chunks[k];
+
+			seen->total_bytes += c->bytes;
+			if (c->last >= c->first)
+				seen->total_events += c->last - c->first + 1;
 		}
 	}
+}
+
+/* A page of N bytes goes out; WHOLE: the chunk of A that begins with B is
+ * complete by it. */
+static void
+count_page(struct store_worker *w, const struct vnode *v, struct fill_out *f,
+    const struct fill_message *m, size_t n, int whole)
+{
+	const struct stream *s = whole ? vnode_by_id(v, m->a) : NULL;
+
+	f->seen.bytes += n;
+	f->seen.updated_ms = wall_ms(w);
+	for (uint32_t k = 0; s && k < s->n_chunks; k++)
+		if (s->chunks[k].first == m->b)
+			f->seen.events += s->chunks[k].last - m->b + 1;
+	fill_row_set(f->row, &f->seen);
 }
 
 /* --- reading: LANE_READ --------------------------------------------------- */
@@ -217,18 +355,25 @@ was_read(struct msg *m)
 	if (f && rd->r) {
 		store_report(s, 1, "group %u: cannot fill a replica: %s: %s",
 		    rd->group, rd->path, err_text(rd->r));
-		say(w, v, f, (struct fill_message){.op = FILL_FAILED});
+		v->group.fill_error = -rd->r;
+		say(w, v, f,
+		    (struct fill_message){
+			.op = FILL_FAILED, .a = (uint64_t)-rd->r});
 		end_and_tell(w, v, f);
+		offer_next(w);
 	} else if (f && rd->whole) {
 		f->manifest = rd->bytes;
 		f->n = rd->n;
 		f->number = rd->number;
 		rd->bytes = NULL;
+		count_files(v, &f->seen);
 		answer_manifest(w, v, f, rd->m.a);
 	} else if (f) {
 		rd->m.op = FILL_CHUNK;
 		rd->m.d = rd->total;
 		rd->m.bytes = SLICE(rd->bytes, rd->n);
+		count_page(
+		    w, v, f, &rd->m, rd->n, rd->m.c + rd->n == rd->total);
 		say(w, v, f, rd->m);
 	}
 	mem_free(rd->bytes);
@@ -307,6 +452,46 @@ get_chunk(struct store_worker *w, struct vnode *v, struct fill_out *f,
 	start(w, v, f, m, 0, name, m->d);
 }
 
+/* It was asked for: now it takes its place, if there is one. */
+static int
+begin_sending(struct store_worker *w, struct vnode *v, struct fill_out *f)
+{
+	struct store *s = w->store;
+
+	if (f->stage == FILL_SENDING)
+		return 1;
+	if (f->stage == FILL_FAILED_THERE)
+		return 0;
+	if (!fill_take_place(s, v->group.id, &s->fills.n_out)) {
+		go_to(w, f, FILL_QUEUED);
+		say(w, v, f, (struct fill_message){.op = FILL_WAIT});
+		return 0;
+	}
+	go_to(w, f, FILL_SENDING);
+	f->seen.started_ms = wall_ms(w);
+	f->seen.error = v->group.fill_error;
+	if (fill_counts(s, v->group.id))
+		f->row = fill_row_take(s, &f->seen);
+	return 1;
+}
+
+/* The receiver says how it went. */
+static void
+hear_end(struct store_worker *w, struct vnode *v, struct fill_out *f,
+    const struct fill_message *fm)
+{
+	int failed = fm->op == FILL_FAILED;
+
+	v->group.fill_error = !failed             ? 0
+			      : fm->a < ERR_COUNT ? (int)fm->a
+						  : ERR_UNKNOWN;
+	if (failed)
+		go_to(w, f, FILL_FAILED_THERE);
+	else
+		end_and_tell(w, v, f);
+	offer_next(w);
+}
+
 void
 fill_send_message(struct store_worker *w, struct vnode *v,
     const struct wire_message *m, const struct fill_message *fm)
@@ -316,17 +501,18 @@ fill_send_message(struct store_worker *w, struct vnode *v,
 	if (!f || m->from != f->peer)
 		return;
 	f->heard = now(w);
-	f->accepted = 1;
 	switch (fm->op) {
 	case FILL_GET_MANIFEST:
-		get_manifest(w, v, f, fm);
+		if (begin_sending(w, v, f))
+			get_manifest(w, v, f, fm);
 		break;
 	case FILL_GET_CHUNK:
-		get_chunk(w, v, f, fm);
+		if (f->stage == FILL_SENDING)
+			get_chunk(w, v, f, fm);
 		break;
 	case FILL_DONE:
 	case FILL_FAILED:
-		end_and_tell(w, v, f);
+		hear_end(w, v, f, fm);
 		break;
 	default:
 		break;

@@ -84,6 +84,7 @@ struct group {
 	struct fill_offer offer;
 	struct fill *fill;      /* one that comes in, or NULL */
 	struct fill_out *fills; /* those that this leader gives */
+	int fill_error;         /* why the last one of them failed, or 0 */
 };
 
 void group_init(struct group *g, uint16_t id, uint64_t generation);

@@ -468,10 +468,12 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 		replica_effects(w, v);
 	}
 	if (m->type == WIRE_FILL && fill_decode(m->rest, &fm) == 0) {
-		if (fm.op == FILL_GET_MANIFEST || fm.op == FILL_GET_CHUNK ||
-		    fm.op == FILL_DONE)
+		int of_receiver = fm.op == FILL_GET_MANIFEST ||
+				  fm.op == FILL_GET_CHUNK || fm.op == FILL_DONE;
+
+		if (of_receiver || fm.op == FILL_FAILED)
 			asked_to_fill(w, v, m, &fm, here);
-		else
+		if (!of_receiver)
 			fill_receive_message(w, v, f->from, m, &fm);
 	}
 }

@@ -110,6 +110,32 @@ uint64_t store_placed(const struct store *s, uint32_t group);
 int store_leads(const struct store *s, uint32_t group);
 uint64_t store_term(const struct store *s, uint32_t group);
 
+/* A fill that this node gives. */
+struct store_fill {
+	uint32_t group;
+	uint8_t to[16]; /* a node */
+	int repair;     /* of a voter that is behind, not of a new replica */
+	uint64_t bytes, total_bytes; /* totals 0: not known yet */
+	uint64_t events, total_events;
+	uint64_t started_ms, updated_ms; /* wall time; updated 0: never */
+	int error; /* ERR_* of the last try in this group, or 0 */
+};
+
+#define STORE_FILLS_MAX 16
+
+struct store_fills {
+	uint32_t sending, queued, receiving;
+	uint32_t n; /* of those that are sent, at most so many */
+	struct store_fill at[STORE_FILLS_MAX];
+};
+
+/* Fills under way, but for group `watched`; any thread. */
+void store_fills(struct store *s, struct store_fills *out);
+/* So many fills are given at once, and as many taken; 0: none begins.  Group
+ * `watched` has no limit.  Any thread. */
+void store_set_fill_limit(struct store *s, uint32_t n);
+uint32_t store_fill_limit(const struct store *s);
+
 /* What STORE_STATS says of the groups of WORKER is of now; on that worker. */
 void store_count(struct store *s, uint32_t worker);
 /* A moment old; any thread. */

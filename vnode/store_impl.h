@@ -45,6 +45,7 @@ struct store_worker {
 	struct env_timer *beat;
 	atomic_int pinned; /* a failed group needs old parts of the journal */
 	uint32_t n_beats;
+	uint32_t next_fill; /* the group whose turn it is to offer one */
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
 };
 
@@ -91,6 +92,20 @@ struct stop {
 	void *arg;
 };
 
+/* A fill that is given, as others see it. */
+struct fill_row {
+	atomic_flag lock;
+	int used;
+	struct store_fill fill;
+};
+
+/* fill_table.c */
+struct fill_table {
+	atomic_uint limit;
+	atomic_uint n_in, n_out, n_queued;
+	struct fill_row rows[STORE_FILLS_MAX];
+};
+
 struct store {
 	struct store_config config;
 	const struct env *env;
@@ -108,7 +123,7 @@ struct store {
 	struct place *places; /* by group */
 	atomic_uint *moves;   /* by group: chunk_read.h */
 	atomic_int stopping, disk_full, dead;
-	atomic_uint n_fills; /* that come in */
+	struct fill_table fills;
 	atomic_ullong n_checkpoints, free_bytes;
 	char dir[64];
 };

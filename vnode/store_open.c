@@ -17,6 +17,7 @@
 #include "vnode/removal.h"
 #include "vnode/replica.h"
 #include "vnode/store_open.h"
+#include "vnode/fill.h"
 
 #define DIRTY_MAX_DEFAULT    (256ull << 20)
 #define CLEAN_MAX_DEFAULT    (32ull << 20)
@@ -87,6 +88,7 @@ make(struct store **out, const struct store_config *config)
 	s->places = mem_calloc(config->n_groups, sizeof(*s->places));
 	s->moves = mem_calloc(config->n_groups, sizeof(*s->moves));
 	s->chain = hash128_stream_new();
+	fill_table_init(&s->fills);
 	*out = s;
 	if (!s->files || !s->vnodes || !s->workers || !s->places || !s->moves ||
 	    !s->unsynced.dirs || !s->chain)
@@ -96,7 +98,7 @@ make(struct store **out, const struct store_config *config)
 
 		w->store = s;
 		w->request_timeout_us = s->config.request_timeout_us;
-		w->id = i;
+		w->id = w->next_fill = i;
 		w->last_parked = &w->parked;
 		tail_cache_init(
 		    &w->cache, s->config.clean_max_bytes / s->n_workers);

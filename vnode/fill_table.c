@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * fill_table - how many fills may run at once, and those that this node gives,
+ * for any thread to see.
+ *
+ * A row is written by the worker of its group only, and copied under a lock that
+ * is held for no longer than that: nobody sleeps with it.
+ */
+#include "src/base/assert.h"
+#include "vnode/fill.h"
+
+#define LIMIT 2 /* transfer_limit, until it is set */
+
+static void
+lock(struct fill_row *row)
+{
+	while (
+	    atomic_flag_test_and_set_explicit(&row->lock, memory_order_acquire))
+		;
+}
+
+static void
+unlock(struct fill_row *row)
+{
+	atomic_flag_clear_explicit(&row->lock, memory_order_release);
+}
+
+void
+fill_table_init(struct fill_table *t)
+{
+	atomic_init(&t->limit, LIMIT);
+	for (int i = 0; i < STORE_FILLS_MAX; i++)
+		atomic_flag_clear(&t->rows[i].lock);
+}
+
+/* What the whole node waits for has no limit. */
+int
+fill_counts(const struct store *s, uint32_t group)
+{
+	return !s->config.changed || group != s->config.watched;
+}
+
+int
+fill_take_place(struct store *s, uint32_t group, atomic_uint *n)
+{
+	unsigned now = atomic_load(n);
+
+	if (!fill_counts(s, group))
+		return 1;
+	do
+		if (now >= atomic_load(&s->fills.limit))
+			return 0;
+	while (!atomic_compare_exchange_weak(n, &now, now + 1));
+	return 1;
+}
+
+void
+fill_give_place(struct store *s, uint32_t group, atomic_uint *n)
+{
+	if (fill_counts(s, group))
+		atomic_fetch_sub(n, 1);
+}
+
+int
+fill_has_place(const struct store *s, uint32_t group, const atomic_uint *n)
+{
+	return !fill_counts(s, group) ||
+	       atomic_load(n) < atomic_load(&s->fills.limit);
+}
+
+/* --- rows ----------------------------------------------------------------- */
+
+struct fill_row *
+fill_row_take(struct store *s, const struct store_fill *first)
+{
+	for (int i = 0; i < STORE_FILLS_MAX; i++) {
+		struct fill_row *row = &s->fills.rows[i];
+		int is_ours;
+
+		lock(row);
+		is_ours = !row->used;
+		if (is_ours) {
+			row->used = 1;
+			row->fill = *first;
+		}
+		unlock(row);
+		if (is_ours)
+			return row;
+	}
+	return NULL;
+}
+
+void
+fill_row_set(struct fill_row *row, const struct store_fill *fill)
+{
+	if (!row)
+		return;
+	lock(row);
+	row->fill = *fill;
+	unlock(row);
+}
+
+void
+fill_row_give(struct fill_row *row)
+{
+	if (!row)
+		return;
+	lock(row);
+	row->used = 0;
+	unlock(row);
+}
+
+/* --- for any thread ------------------------------------------------------- */
+
+void
+store_fills(struct store *s, struct store_fills *out)
+{
+	out->sending = atomic_load(&s->fills.n_out);
+	out->queued = atomic_load(&s->fills.n_queued);
+	out->receiving = atomic_load(&s->fills.n_in);
+	out->n = 0;
+	for (int i = 0; i < STORE_FILLS_MAX; i++) {
+		struct fill_row *row = &s->fills.rows[i];
+
+		lock(row);
+		if (row->used)
+			out->at[out->n++] = row->fill;
+		unlock(row);
+	}
+}
+
+void
+store_set_fill_limit(struct store *s, uint32_t n)
+{
+	atomic_store(&s->fills.limit, n);
+}
+
+uint32_t
+store_fill_limit(const struct store *s)
+{
+	return atomic_load(&s->fills.limit);
+}
