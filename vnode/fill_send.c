@@ -507,7 +507,7 @@ fill_send_message(struct store_worker *w, struct vnode *v,
 			get_manifest(w, v, f, fm);
 		break;
 	case FILL_GET_CHUNK:
-		if (f->stage == FILL_SENDING)
+		if (begin_sending(w, v, f))
 			get_chunk(w, v, f, fm);
 		break;
 	case FILL_DONE:

@@ -14,13 +14,15 @@ struct node_admin {
 	struct admin_host host;
 	/* of the view that is answered */
 	uint8_t *up, *agrees, *complete;
-	uint32_t *limit;
+	uint32_t *counts; /* limit, sending, queued, receiving */
+	struct admin_transfer *transfers;
 };
 
 /* A change that is under way. */
 struct asked {
 	struct cluster_edit edit;
 	struct join_call join;
+	struct fill_limit_call limit;
 	struct node_admin *admin;
 	struct admin_change *change;
 	int is_up;           /* DOWN: who is to be marked */
@@ -176,6 +178,30 @@ may_join(struct node_admin *n, const struct admin_change *c)
 	return ADMIN_OK;
 }
 
+/* --- transfer_limit ------------------------------------------------------- */
+
+static void
+limit_set(struct fill_limit_call *call, struct ring *ring, uint8_t *failed,
+    int n_failed)
+{
+	struct asked *a = CONTAINER_OF(call, struct asked, limit);
+
+	a->change->members = ring;
+	a->change->failed = failed;
+	end(a, n_failed == 0 ? ADMIN_OK : ADMIN_FAILED);
+}
+
+static void
+set_limit(struct node_admin *n, struct asked *a)
+{
+	a->limit = (struct fill_limit_call){
+	    .limit = a->change->limit,
+	    .node = a->change->node[0] ? a->change->node : NULL,
+	    .done = limit_set,
+	};
+	fill_limit_set(core_fill_limit(n->config.core), &a->limit);
+}
+
 /* --- asking --------------------------------------------------------------- */
 
 /* On a later turn than the call. */
@@ -198,8 +224,6 @@ begin(struct msg *m)
 	a->join.done = let_in;
 	if (cluster_is_gone(core_cluster(n->config.core)))
 		r = ADMIN_REMOVED;
-	else if (c->op == ADMIN_LIMIT)
-		r = ADMIN_FAILED; /* transfer_limit is read from the file */
 	else if (c->op == ADMIN_JOIN)
 		r = may_join(n, c);
 	else if (c->op == ADMIN_DOWN)
@@ -211,7 +235,9 @@ begin(struct msg *m)
 		else
 			return;
 	}
-	if (r == ADMIN_OK)
+	if (r == ADMIN_OK && c->op == ADMIN_LIMIT)
+		set_limit(n, a);
+	else if (r == ADMIN_OK)
 		cluster_edit(core_cluster(n->config.core), &a->edit);
 	else
 		end(a, r);
@@ -240,7 +266,8 @@ clear_view(struct node_admin *a)
 	a->up = mem_free(a->up);
 	a->agrees = mem_free(a->agrees);
 	a->complete = mem_free(a->complete);
-	a->limit = mem_free(a->limit);
+	a->counts = mem_free(a->counts);
+	a->transfers = mem_free(a->transfers);
 }
 
 /* All that are not marked down have this ring, and somebody leads. */
@@ -259,6 +286,63 @@ is_ready(const struct cluster *c)
 }
 
 static void
+add_transfer(struct node_admin *a, struct admin_view *v, uint16_t from,
+    const struct store_fill *f)
+{
+	uint64_t ms =
+	    f->updated_ms > f->started_ms ? f->updated_ms - f->started_ms : 0;
+	uint16_t to = ring_find(v->ring, f->to);
+	struct admin_transfer *t = &a->transfers[v->n_transfers];
+
+	if (to == RING_NOBODY)
+		return;
+	*t = (struct admin_transfer){
+	    .group = (uint16_t)f->group,
+	    .from = from,
+	    .to = to,
+	    .repair = f->repair,
+	    .bytes = f->bytes,
+	    .total_bytes = f->total_bytes,
+	    .objects = f->events,
+	    .total_objects = f->total_events,
+	    .started_ms = f->started_ms,
+	    .updated_ms = f->updated_ms,
+	    .rate = ms ? f->bytes * 1000 / ms : 0,
+	};
+	if (f->error)
+		snprintf(t->error, sizeof(t->error), "%s", err_text(f->error));
+	v->n_transfers++;
+}
+
+/* What members have told with their last beats. */
+static void
+look_at_fills(struct node_admin *a, struct admin_view *v)
+{
+	struct cluster *c = core_cluster(a->config.core);
+	uint16_t n = v->ring->n_members;
+
+	v->limit = a->counts;
+	v->sending = a->counts + n;
+	v->queued = a->counts + 2 * n;
+	v->receiving = a->counts + 3 * n;
+	v->transfers = a->transfers;
+	for (uint16_t i = 0; i < n; i++) {
+		struct beat told;
+
+		if (!a->up[i])
+			continue;
+		cluster_told(c, i, &told);
+		v->limit[i] = told.limit;
+		v->sending[i] = told.fills.sending;
+		v->queued[i] = told.fills.queued;
+		v->receiving[i] = told.fills.receiving;
+		v->n_queued += told.fills.queued;
+		for (uint32_t k = 0; k < told.fills.n; k++)
+			add_transfer(a, v, i, &told.fills.at[k]);
+	}
+}
+
+static void
 look(struct node_admin *a, struct admin_view *v)
 {
 	struct cluster *c = core_cluster(a->config.core);
@@ -268,13 +352,14 @@ look(struct node_admin *a, struct admin_view *v)
 	a->up = mem_zalloc(n);
 	a->agrees = mem_zalloc(n);
 	a->complete = mem_zalloc(r->q);
-	a->limit = mem_calloc(n, sizeof(*a->limit));
-	if (!a->up || !a->agrees || !a->complete || !a->limit)
+	a->counts = mem_calloc(4u * n, sizeof(*a->counts));
+	a->transfers =
+	    mem_calloc((size_t)n * STORE_FILLS_MAX, sizeof(*a->transfers));
+	if (!a->up || !a->agrees || !a->complete || !a->counts || !a->transfers)
 		return;
 	for (uint16_t i = 0; i < n; i++) {
 		a->up[i] = (uint8_t)cluster_is_up(c, i);
 		a->agrees[i] = (uint8_t)cluster_agrees(c, i);
-		a->limit[i] = a->config.transfer_limit;
 		if (strcmp(r->members[i].name, a->config.self) == 0 &&
 		    !cluster_is_gone(c))
 			v->self = i;
@@ -287,7 +372,7 @@ look(struct node_admin *a, struct admin_view *v)
 	v->up = a->up;
 	v->agrees = a->agrees;
 	v->complete = a->complete;
-	v->limit = a->limit;
+	look_at_fills(a, v);
 }
 
 static void

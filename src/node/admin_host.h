@@ -21,7 +21,6 @@ struct node_admin_config {
 	struct reload *reload;
 	struct core *core;
 	const char *self; /* our name */
-	uint32_t transfer_limit;
 	/* This node was let into the cluster of RING: it goes on there.  Once
 	 * whoever asked was told. */
 	void (*joined)(void *arg, struct ring *ring);

@@ -10,16 +10,23 @@
 
 #include "ring/ring.h"
 #include "src/base/buf.h"
+#include "vnode/store.h"
 
-#define BEAT_MAX (16 + RING_SIZE_MAX / 8)
+#define BEAT_HEADER_BYTES 32
+#define BEAT_FILL_BYTES   72
+#define BEAT_MAX                                                               \
+	(BEAT_HEADER_BYTES + RING_SIZE_MAX / 8 +                               \
+	    STORE_FILLS_MAX * BEAT_FILL_BYTES)
 
 struct beat {
 	uint16_t q;         /* slots */
 	int leads;          /* the root group */
 	uint64_t root_term; /* there */
+	uint32_t limit;     /* transfer_limit there */
 	/* A bit a group: it is led there, and is where the sender's ring wants
 	 * it. */
 	uint8_t placed[RING_SIZE_MAX / 8];
+	struct store_fills fills;
 };
 
 void beat_encode(const struct beat *b, struct buf *out);

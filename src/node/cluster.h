@@ -25,6 +25,7 @@
 #include "ring/liveness.h"
 #include "src/base/env.h"
 #include "src/base/log.h"
+#include "src/node/beat.h"
 #include "src/node/peers.h"
 #include "src/node/router.h"
 #include "vnode/store.h"
@@ -110,5 +111,7 @@ uint32_t cluster_departed(const struct cluster *c,
 /* Member I is heard of; has the same ring. */
 int cluster_is_up(const struct cluster *c, uint16_t i);
 int cluster_agrees(const struct cluster *c, uint16_t i);
+/* What member I told of itself last; zeros: nothing yet. */
+void cluster_told(const struct cluster *c, uint16_t i, struct beat *out);
 
 #endif

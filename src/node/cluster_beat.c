@@ -62,14 +62,16 @@ say(struct cluster *c, const uint8_t node[16], const struct buf *b)
 static void
 look_at_self(const struct cluster *c, struct beat *b)
 {
-	const struct store *s = *c->config.store;
+	struct store *s = *c->config.store;
 	uint16_t q = c->gossip.ring->q;
 
 	*b = (struct beat){
 	    .q = q,
 	    .leads = store_leads(s, q),
 	    .root_term = store_term(s, q),
+	    .limit = store_fill_limit(s),
 	};
+	store_fills(s, &b->fills);
 	for (uint32_t g = 0; g < q; g++)
 		if (store_placed(s, g) >= c->targets_since)
 			b->placed[g / 8] |= (uint8_t)(1u << g % 8);
@@ -281,6 +283,15 @@ beats_tick(struct cluster *c)
 	tell_departed(c);
 	if (store_leads(*c->config.store, c->gossip.ring->q) && !c->gone)
 		claim(c);
+}
+
+void
+cluster_told(const struct cluster *c, uint16_t i, struct beat *out)
+{
+	if (is_self(c, c->gossip.ring->members[i].id))
+		look_at_self(c, out);
+	else
+		*out = c->beats[i].told;
 }
 
 int

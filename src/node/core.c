@@ -23,6 +23,7 @@ struct core {
 	struct hold *hold;
 	struct join *join;
 	struct membership *membership;
+	struct fill_limit *fill_limit;
 	struct core_worker *workers;
 	struct env_timer *beat;
 	uint32_t q;
@@ -52,6 +53,8 @@ take_frame(struct msg *m)
 		membership_frame(c->membership, f);
 	else if (f->stranger)
 		join_frame(c->join, f);
+	else if (fill_limit_is_frame(f->bytes))
+		fill_limit_frame(c->fill_limit, f);
 	else if (!cluster_frame(c->cluster, f))
 		net_frame_free(f);
 }
@@ -79,7 +82,8 @@ handle_frame(struct core *c, uint32_t worker, struct net_frame *f)
 
 	if (!f->stranger)
 		peers_heard(c->peers, f->from, clock->mono(clock->ctx));
-	if (f->stranger || cluster_is_frame(f->bytes))
+	if (f->stranger || cluster_is_frame(f->bytes) ||
+	    fill_limit_is_frame(f->bytes))
 		to_worker_0(c, f);
 	else if (call_open(f->bytes, &call) == 0)
 		router_frame(c->router, worker, f, &call);
@@ -112,6 +116,7 @@ on_beat(void *arg)
 	cluster_tick(c->cluster);
 	join_tick(c->join);
 	membership_tick(c->membership);
+	fill_limit_tick(c->fill_limit);
 }
 
 /* --- start ---------------------------------------------------------------- */
@@ -170,6 +175,12 @@ make_parts(struct core *c, struct ring *ring)
 	    .tell_back = config->tell_back,
 	    .arg = config->arg,
 	};
+	struct fill_limit_config lc = {
+	    .env = c->env,
+	    .log = config->log,
+	    .identity = config->identity,
+	    .store = &c->store,
+	};
 
 	c->q = ring->q;
 	c->peers = peers_new(
@@ -187,7 +198,9 @@ make_parts(struct core *c, struct ring *ring)
 	mc.cluster = c->cluster;
 	c->join = c->hold ? join_new(&jc) : NULL;
 	c->membership = c->join ? membership_new(&mc) : NULL;
-	return c->membership ? 0 : -ERR_NOMEM;
+	lc.cluster = c->cluster;
+	c->fill_limit = c->membership ? fill_limit_new(&lc) : NULL;
+	return c->fill_limit ? 0 : -ERR_NOMEM;
 }
 
 int
@@ -235,6 +248,7 @@ core_close(struct core *c)
 {
 	if (!c)
 		return NULL;
+	fill_limit_free(c->fill_limit);
 	membership_free(c->membership);
 	join_free(c->join);
 	hold_free(c->hold);
@@ -257,6 +271,7 @@ stop_worker(struct msg *m)
 
 	if (w->id == 0) {
 		join_stop(c->join);
+		fill_limit_stop(c->fill_limit);
 		cluster_stop(c->cluster);
 		t->stop(t->ctx, c->beat);
 		c->beat = NULL;
@@ -305,6 +320,12 @@ struct cluster *
 core_cluster(const struct core *c)
 {
 	return c->cluster;
+}
+
+struct fill_limit *
+core_fill_limit(const struct core *c)
+{
+	return c->fill_limit;
 }
 
 struct join *

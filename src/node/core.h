@@ -13,6 +13,7 @@
 #define SRC_NODE_CORE_H
 
 #include "src/node/cluster.h"
+#include "src/node/fill_limit.h"
 #include "src/node/join.h"
 
 struct core; /* opaque */
@@ -55,5 +56,6 @@ struct router *core_router(const struct core *c);
 struct store *core_store(const struct core *c);
 struct cluster *core_cluster(const struct core *c);
 struct join *core_join(const struct core *c);
+struct fill_limit *core_fill_limit(const struct core *c);
 
 #endif

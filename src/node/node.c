@@ -144,6 +144,18 @@ node_log_level(const struct conf *c)
 	return levels[conf_num(c, CONF_log_level)];
 }
 
+/* What the file says counts when it says something new: until then what an
+ * operator has set since. */
+static void
+take_transfer_limit(struct node *n, const struct conf *c)
+{
+	uint32_t limit = (uint32_t)conf_num(c, CONF_transfer_limit);
+
+	if (limit != n->transfer_limit)
+		store_set_fill_limit(core_store(n->core), limit);
+	n->transfer_limit = limit;
+}
+
 /* The keys that can be reloaded and have an effect yet. */
 void
 node_apply_conf(void *arg, uint32_t worker, const struct conf *c)
@@ -151,8 +163,10 @@ node_apply_conf(void *arg, uint32_t worker, const struct conf *c)
 	struct node *n = arg;
 	uint64_t timeout = conf_num(c, CONF_request_timeout);
 
-	if (worker == 0)
+	if (worker == 0) {
 		log_set_level(n->log, node_log_level(c));
+		take_transfer_limit(n, c);
+	}
 	http_server_set_timeout(n->servers[worker], timeout);
 	store_set_timeout(core_store(n->core), worker, timeout);
 	router_set_timeout(core_router(n->core), worker, timeout);

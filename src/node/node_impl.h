@@ -48,8 +48,9 @@ struct node {
 	char (*tokens)[TOKEN_TEXT_BYTES]; /* ... as each worker has it */
 	char fatal[NODE_WHY_BYTES];
 	enum node_move move;
-	struct ring *to;    /* MOVE_JOIN */
-	atomic_int removed; /* by force: it serves nothing any more */
+	struct ring *to;         /* MOVE_JOIN */
+	uint32_t transfer_limit; /* of the configuration */
+	atomic_int removed;      /* by force: it serves nothing any more */
 };
 
 /* --- node.c --------------------------------------------------------------- */

@@ -167,10 +167,16 @@ open_core(struct node *n, char *why)
 	    .left = node_left,
 	    .arg = n,
 	};
+	int r;
 
 	n->env->rng.bytes(
 	    n->env->rng.ctx, &cc.store.seed, sizeof(cc.store.seed));
-	return core_open(&n->core, &cc, n->ring, why, NODE_WHY_BYTES);
+	r = core_open(&n->core, &cc, n->ring, why, NODE_WHY_BYTES);
+	if (r == 0) {
+		n->transfer_limit = (uint32_t)conf_num(c, CONF_transfer_limit);
+		store_set_fill_limit(core_store(n->core), n->transfer_limit);
+	}
+	return r;
 }
 
 static int
@@ -279,7 +285,6 @@ open_control(struct node *n, char *why)
 	    .joined = node_joined,
 	    .arg = n,
 	    .self = conf_str(n->conf, CONF_nodename),
-	    .transfer_limit = (uint32_t)conf_num(n->conf, CONF_transfer_limit),
 	};
 	int r;
 

@@ -329,9 +329,8 @@ is_set(struct rig *rig, void *arg)
 	return *(int *)arg;
 }
 
-/* FN(m) on worker 0 of MEMBER. */
-static void
-on_worker_0(struct member *member, struct msg *m, void (*fn)(struct msg *m))
+void
+rig_on_worker_0(struct member *member, struct msg *m, void (*fn)(struct msg *m))
 {
 	const struct env_post *post = &simenv_env(member->sim)->post;
 
@@ -376,7 +375,7 @@ rig_join(struct member *a, struct member *b)
 	struct joining j = {.member = a, .call = {.done = joined}};
 
 	memcpy(j.call.contact, b->name, sizeof(b->name));
-	on_worker_0(a, &j.msg, begin_joining);
+	rig_on_worker_0(a, &j.msg, begin_joining);
 	rig_run_until(a->rig, is_set, &j.done, 20);
 	return j.result;
 }
@@ -449,7 +448,7 @@ edit(struct member *m, enum rig_op op, const char *name)
 	    .edit = {.make = make, .done = edited},
 	};
 
-	on_worker_0(m, &call.msg, begin_edit);
+	rig_on_worker_0(m, &call.msg, begin_edit);
 	rig_run_until(m->rig, is_set, &call.done, 60);
 	return call.result;
 }
@@ -553,7 +552,7 @@ rig_put(struct member *m, const char *stream, uint32_t nth)
 	    .n_events = 1,
 	    .events = &a->event,
 	};
-	on_worker_0(m, &a->msg, ask);
+	rig_on_worker_0(m, &a->msg, ask);
 	rig_run_until(m->rig, is_set, &a->done, 20);
 	r = a->put.r ? a->put.r : (int64_t)a->put.first;
 	mem_free(a);
@@ -599,7 +598,7 @@ rig_read(struct member *m, const char *stream)
 	    .limit = 1000,
 	    .max_bytes = 1u << 20,
 	};
-	on_worker_0(m, &a->msg, ask);
+	rig_on_worker_0(m, &a->msg, ask);
 	rig_run_until(m->rig, is_set, &a->done, 20);
 	r = a->read.r ? a->read.r : (int64_t)a->read.newest;
 	check_page(&a->read.page, stream);

@@ -50,6 +50,10 @@ void rig_run_for(struct rig *rig, uint64_t us);
 void rig_run_until(struct rig *rig, int (*cond)(struct rig *rig, void *arg),
     void *arg, unsigned seconds);
 
+/* FN(m) on worker 0 of MEMBER. */
+void rig_on_worker_0(
+    struct member *member, struct msg *m, void (*fn)(struct msg *m));
+
 void rig_start(struct member *m);
 void rig_kill(struct member *m);
 

@@ -2,6 +2,7 @@
 /* Nodes that join, plan, commit, lose members and get them back. */
 #include <criterion/criterion.h>
 
+#include "src/base/assert.h"
 #include "src/base/err.h"
 #include "tests/node/cluster_rig.h"
 
@@ -161,6 +162,73 @@ Test(cluster, a_node_that_leaves_gives_all_away_and_ends)
 	rig_run_for(rig, 10 * SECOND);
 	cr_assert(rig->at[1].exited);
 	check_all(rig, 1, 8);
+}
+
+struct limiting {
+	struct fill_limit_call call;
+	struct msg msg;
+	struct member *member;
+	int done, n_failed;
+};
+
+static void
+limit_is_set(struct fill_limit_call *call, struct ring *ring, uint8_t *failed,
+    int n_failed)
+{
+	struct limiting *l = CONTAINER_OF(call, struct limiting, call);
+
+	l->done = 1;
+	l->n_failed = n_failed;
+	for (uint16_t i = 0; n_failed > 0 && i < ring->n_members; i++)
+		cr_assert_eq(failed[i], strcmp(ring->members[i].name,
+					    l->member->rig->at[3].name) == 0);
+}
+
+static void
+begin_limiting(struct msg *m)
+{
+	struct limiting *l = CONTAINER_OF(m, struct limiting, msg);
+
+	fill_limit_set(core_fill_limit(l->member->core), &l->call);
+}
+
+static int
+is_limited(struct rig *rig, void *arg)
+{
+	(void)rig;
+	return ((struct limiting *)arg)->done;
+}
+
+/* How many do not have it then; -1: there is no such member. */
+static int
+set_limit(struct member *m, const char *node, uint32_t limit)
+{
+	struct limiting l = {.member = m};
+
+	l.call = (struct fill_limit_call){
+	    .limit = limit, .node = node, .done = limit_is_set};
+	rig_on_worker_0(m, &l.msg, begin_limiting);
+	rig_run_until(m->rig, is_limited, &l, 10);
+	return l.n_failed;
+}
+
+Test(cluster, a_transfer_limit_reaches_one_node_or_all_and_says_who_misses_it)
+{
+	struct rig *rig = rig_new();
+
+	form(rig);
+	cr_assert_eq(set_limit(&rig->at[1], rig->at[2].name, 9), 0);
+	for (int i = 0; i < RIG_NODES; i++)
+		cr_assert_eq(store_fill_limit(core_store(rig->at[i].core)),
+		    i == 2 ? 9 : 2);
+	cr_assert_eq(set_limit(&rig->at[1], NULL, 5), 0);
+	for (int i = 0; i < RIG_NODES; i++)
+		cr_assert_eq(store_fill_limit(core_store(rig->at[i].core)), 5);
+	cr_assert_eq(set_limit(&rig->at[1], "nobody@h", 5), -1);
+	rig_kill(&rig->at[3]);
+	rig_run_for(rig, 2 * SECOND);
+	cr_assert_eq(set_limit(&rig->at[0], NULL, 7), 1);
+	cr_assert_eq(store_fill_limit(core_store(rig->at[2].core)), 7);
 }
 
 static int
