@@ -102,14 +102,17 @@ class Cluster:
         return json.loads(text)
 
     def form(self):
+        self.form_begin()
+        self.settle()
+        return self
+
+    def form_begin(self):
         for k in range(2, len(self.nodes) + 1):
             code, text = self.admin(k, "cluster", "join", self.nodes[0].name)
             assert code == 0, text
         eventually(lambda: self.admin(1, "cluster", "plan")[0] == 0)
         assert self.admin(1, "cluster", "commit") == (
             0, "Cluster changes committed\n")
-        self.settle()
-        return self
 
     def settle(self, k=1, seconds=90):
         """Until all has moved, everybody is there and goes by one ring."""

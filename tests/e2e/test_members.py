@@ -41,5 +41,31 @@ def test_a_node_removed_while_it_was_down_is_told_and_serves_nothing():
         assert [e["data"]["n"] for e in parse(first.events("b/s"))] == [1, 2]
 
 
+def test_transfers_are_shown_and_limited_by_every_member():
+    with Cluster(IORIOD, 3, {"transfer_limit": 0}) as c:
+        c.form_begin()
+        first, third = c.nodes[0], c.nodes[2]
+        eventually(lambda: c.json(3, "transfers")["queued"] > 100)
+        seen = c.json(2, "transfers")
+        assert seen["active"] == [] and set(seen["limits"].values()) == {0}
+        text = c.admin(3, "transfers")[1]
+        assert f"'{first.name}': sending 0, queued 128, receiving 0" in text
+        assert c.admin(2, "transfer-limit", third.name, "7") == (
+            0, f"Set transfer limit for '{third.name}' to 7\n")
+        assert c.json(1, "transfers")["limits"] == {
+            first.name: 0, c.nodes[1].name: 0, third.name: 7}
+        assert c.admin(1, "transfer-limit", "nobody@h", "7")[0] == 1
+        assert c.admin(3, "transfer-limit", "2") == (
+            0, "Setting transfer limit to 2 across the cluster\n")
+        assert f"    2        '{first.name}'\n" in c.admin(
+            2, "transfer-limit")[1]
+        c.settle()
+        assert c.json(2, "transfers")["queued"] == 0
+        c.nodes[1].stop()
+        code, text = c.admin(1, "transfer-limit", "3")
+        assert (code, text) == (
+            1, f"Failed to set limit for: ['{c.nodes[1].name}']\n")
+
+
 if __name__ == "__main__":
     tap.run(sys.modules[__name__])
