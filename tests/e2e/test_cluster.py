@@ -116,7 +116,7 @@ def test_a_cluster_is_formed_as_the_manual_shows():
 def test_what_is_acknowledged_survives_each_node_in_turn():
     streams = [f"b{i % 7}/s{i}" for i in range(100)]
     history = History()
-    with Cluster(IORIOD) as cluster:
+    with Cluster(IORIOD, options={"workers": 2}) as cluster:
         cluster.form()
         load = Load(history, cluster.nodes, streams)
         load.probe(cluster.nodes)

@@ -90,7 +90,7 @@ def test_a_node_with_streams_of_its_own_is_refused():
 def test_writes_while_a_node_joins_are_refused_or_kept():
     for delay in (0, 0.03, 0.1):
         history = History()
-        with Cluster(IORIOD, 2) as cluster:
+        with Cluster(IORIOD, 2, {"workers": 2}) as cluster:
             stop = threading.Event()
 
             def write(k):
