@@ -7,7 +7,7 @@ DESTDIR ?=
 export DEVNODES ?= 4
 
 .DEFAULT_GOAL := rel
-.PHONY: rel run test test-mutants sim-hunt coverage bench fuzz soak format help clean bootstrap
+.PHONY: rel run test test-extra test-mutants sim-hunt coverage bench fuzz soak format help clean bootstrap
 .PHONY: devrel devrel-start devrel-ping devrel-join devrel-status \
 	devrel-cluster-plan devrel-cluster-commit devrel-stop devrelclean newdevrel
 
@@ -54,6 +54,9 @@ newdevrel: devrelclean devrel ## devrel without any data
 
 test: bootstrap ## every test of the everyday suite
 	@scripts/test $(TEST_BUILD)
+
+test-extra: bootstrap ## clusters that lose nodes and links, for CLUSTER_ROUNDS (10)
+	@CLUSTER_ROUNDS=$${CLUSTER_ROUNDS:-10} scripts/test-extra $(TEST_BUILD)
 
 bench: rel ## ratios against the disk, the JSON parser, and Redis and nginx
 	@scripts/bootstrap --bench
