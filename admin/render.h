@@ -36,4 +36,7 @@ int render_ringready(struct buf *out, const struct admin_view *v);
 /* cluster status (4.9). */
 void render_cluster(struct buf *out, const struct admin_view *v);
 
+/* GET /cluster: members, ring and transfers in one object. */
+void render_all_json(struct buf *out, const struct admin_view *v);
+
 #endif

@@ -110,3 +110,13 @@ render_cluster(struct buf *out, const struct admin_view *v)
 	buf_add_str(out, "Key: (C) = Claimant; availability marked with '!' is "
 			 "unexpected\n");
 }
+
+void
+render_all_json(struct buf *out, const struct admin_view *v)
+{
+	buf_add_byte(out, '{');
+	render_members_fields(out, v);
+	render_ring_fields(out, v);
+	render_transfers_fields(out, v);
+	buf_add_str(out, "}\n");
+}

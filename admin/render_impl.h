@@ -7,6 +7,11 @@
 #include "admin/render.h"
 #include "ring/plan.h"
 
+/* What the objects of section 9 hold, without their braces. */
+void render_members_fields(struct buf *out, const struct admin_view *v);
+void render_ring_fields(struct buf *out, const struct admin_view *v);
+void render_transfers_fields(struct buf *out, const struct admin_view *v);
+
 const char *render_state(enum ring_state s);
 /* Places of R's members by status word, then name. */
 void render_order(const struct ring *r, uint16_t *order);

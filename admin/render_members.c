@@ -117,9 +117,8 @@ render_member_array(
 }
 
 void
-render_members_json(struct buf *out, const struct admin_view *v)
+render_members_fields(struct buf *out, const struct admin_view *v)
 {
-	buf_add_byte(out, '{');
 	layout_json_key(out, "members");
 	render_member_array(out, v->ring, v);
 	layout_json_key(out, "counts");
@@ -128,7 +127,15 @@ render_members_json(struct buf *out, const struct admin_view *v)
 		layout_json_key(out, state_names[footer[i]]);
 		buf_add_u64(out, count_state(v->ring, footer[i]));
 	}
-	buf_add_str(out, "}}\n");
+	buf_add_byte(out, '}');
+}
+
+void
+render_members_json(struct buf *out, const struct admin_view *v)
+{
+	buf_add_byte(out, '{');
+	render_members_fields(out, v);
+	buf_add_str(out, "}\n");
 }
 
 int

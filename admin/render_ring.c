@@ -197,11 +197,10 @@ add_unreachable(struct buf *out, const struct admin_view *v)
 }
 
 void
-render_ring_json(struct buf *out, const struct admin_view *v)
+render_ring_fields(struct buf *out, const struct admin_view *v)
 {
 	const struct ring *r = v->ring;
 
-	buf_add_byte(out, '{');
 	layout_json_key(out, "cluster_id");
 	render_json_hex(out, r->cluster_id, RING_ID_BYTES);
 	layout_json_key(out, "epoch");
@@ -227,6 +226,13 @@ render_ring_json(struct buf *out, const struct admin_view *v)
 		buf_add_str(out, "null");
 	layout_json_key(out, "unreachable");
 	add_unreachable(out, v);
+}
+
+void
+render_ring_json(struct buf *out, const struct admin_view *v)
+{
+	buf_add_byte(out, '{');
+	render_ring_fields(out, v);
 	buf_add_str(out, "}\n");
 }
 

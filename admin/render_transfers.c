@@ -251,12 +251,11 @@ add_transfer_json(
 }
 
 void
-render_transfers_json(struct buf *out, const struct admin_view *v)
+render_transfers_fields(struct buf *out, const struct admin_view *v)
 {
 	uint16_t order[RING_MEMBERS_MAX];
 
 	layout_by_name(v->ring, order);
-	buf_add_byte(out, '{');
 	layout_json_key(out, "active");
 	buf_add_byte(out, '[');
 	for (uint32_t i = 0; i < v->n_transfers; i++) {
@@ -272,7 +271,15 @@ render_transfers_json(struct buf *out, const struct admin_view *v)
 	for (uint16_t i = 0; i < v->ring->n_members; i++)
 		add_number(out, v->ring->members[order[i]].name,
 		    v->limit && render_up(v, order[i]), at(v->limit, order[i]));
-	buf_add_str(out, "}}\n");
+	buf_add_byte(out, '}');
+}
+
+void
+render_transfers_json(struct buf *out, const struct admin_view *v)
+{
+	buf_add_byte(out, '{');
+	render_transfers_fields(out, v);
+	buf_add_str(out, "}\n");
 }
 
 /* --- transfer-limit ------------------------------------------------------- */

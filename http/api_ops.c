@@ -36,6 +36,40 @@ api_ping(struct request *rq)
 	request_send(rq, &rq->ping.msg, pong);
 }
 
+/* --- the cluster ---------------------------------------------------------- */
+
+static void
+viewed(struct msg *m)
+{
+	struct http_view *v = CONTAINER_OF(m, struct http_view, msg);
+	struct request *rq = CONTAINER_OF(v, struct request, view);
+
+	if (!request_back(rq))
+		return;
+	if (v->r || buf_error(&v->out))
+		respond_store_error(rq, v->r ? v->r : -ERR_NOMEM);
+	else
+		respond(rq, 200, "application/json",
+		    "Cache-Control: no-store\r\n", buf_slice(&v->out));
+}
+
+#define VIEW_MAX (4u << 20)
+
+void
+api_cluster(struct request *rq)
+{
+	const struct http_config *c = &rq->server->config;
+
+	buf_init(&rq->view.out, VIEW_MAX);
+	rq->view.msg = (struct msg){
+	    .kind = MSG_CALL, .from = rq->server->worker, .fn = viewed};
+	rq->in_store = 1;
+	request_watch(rq);
+	c->view(c->arg, &rq->view);
+}
+
+/* --- load balancers ------------------------------------------------------- */
+
 void
 api_live(struct request *rq)
 {

@@ -136,6 +136,7 @@ struct request {
 	/* a list */
 	struct list_call *list;
 	struct vnode_ping ping;
+	struct http_view view;
 
 	uint8_t *store; /* Accept, decoded path and query */
 	uint8_t storage[];
@@ -304,6 +305,7 @@ void api_buckets(struct request *rq);
 void api_list_free(struct request *rq);
 void api_list_timed_out(struct request *rq);
 void api_ping(struct request *rq);
+void api_cluster(struct request *rq);
 void api_live(struct request *rq);
 void api_ready(struct request *rq);
 

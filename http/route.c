@@ -15,6 +15,7 @@ static const struct route routes[] = {
     {"GET", "livez", PERM_NONE, 0, NULL, api_live},
     {"GET", "readyz", PERM_NONE, 0, NULL, api_ready},
     {"GET", "healthz", PERM_NONE, 0, NULL, api_ready},
+    {"GET", "cluster", PERM_ADMIN, 1, NULL, api_cluster},
     {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},
     {"GET", "streams/:b", PERM_ADMIN, 1, NULL, api_streams},
     {"GET", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_read},
@@ -367,6 +368,7 @@ request_free(struct request *rq)
 		return; /* freed when the store's answer is back */
 	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);
 	vnode_page_deinit(&rq->read.page);
+	buf_deinit(&rq->view.out);
 	mem_free(rq->events);
 	out_deinit(&rq->items);
 	out_deinit(&rq->out);

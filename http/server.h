@@ -26,6 +26,14 @@ struct http_access {
 	const char *request_id;
 };
 
+/* The cluster, as one JSON object. */
+struct http_view {
+	/* The host posts it back to worker msg.from, msg.answer set. */
+	struct msg msg;
+	int r; /* 0 or -ERR_* */
+	struct buf out;
+};
+
 struct http_config {
 	const struct env *env;
 	struct os *os;
@@ -40,6 +48,8 @@ struct http_config {
 	/* Whether requests other than appends can be served; LINES gets one
 	 * `[+]name ok` line each. */
 	int (*ready)(void *arg, struct buf *lines);
+	/* Takes V until it is posted back. */
+	void (*view)(void *arg, struct http_view *v);
 	void (*access)(void *arg, const struct http_access *a);
 	void *arg;
 	/* shared by the servers of all workers */

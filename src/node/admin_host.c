@@ -2,6 +2,8 @@
 /* admin_host - what iorio-admin can see and ask of this node. */
 #include "src/node/admin_host.h"
 
+#include "admin/render.h"
+#include "http/server.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -385,6 +387,36 @@ answer_view(struct msg *m)
 	look(a, v);
 	v->done(v);
 	clear_view(a);
+}
+
+/* The same for HTTP, on worker 0; back to the worker that asked. */
+static void
+answer_http(struct msg *m)
+{
+	struct http_view *v = CONTAINER_OF(m, struct http_view, msg);
+	struct node_admin *a = m->via;
+	const struct env_post *p = &a->config.env->post;
+	struct admin_view all = {.self = RING_NOBODY, .claimant = RING_NOBODY};
+
+	look(a, &all);
+	v->r = all.ring ? 0 : -ERR_NOMEM;
+	if (all.ring)
+		render_all_json(&v->out, &all);
+	clear_view(a);
+	m->fn = m->then;
+	m->answer = 1;
+	p->to_worker(p->ctx, m->from, m);
+}
+
+void
+node_admin_view(struct node_admin *a, struct http_view *v)
+{
+	const struct env_post *p = &a->config.env->post;
+
+	v->msg.then = v->msg.fn;
+	v->msg.fn = answer_http;
+	v->msg.via = a;
+	p->to_worker(p->ctx, 0, &v->msg);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "src/base/log.h"
 
 struct node_admin; /* opaque */
+struct http_view;
 struct core;
 struct reload;
 
@@ -29,6 +30,8 @@ struct node_admin_config {
 
 /* Everything in CONFIG is borrowed until node_admin_free.  NULL: no memory. */
 struct node_admin *node_admin_new(const struct node_admin_config *config);
+/* GET /cluster; any worker. */
+void node_admin_view(struct node_admin *a, struct http_view *v);
 const struct admin_host *node_admin_host(struct node_admin *a);
 /* Takes NULL, returns NULL. */
 struct node_admin *node_admin_free(struct node_admin *a);

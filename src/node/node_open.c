@@ -77,6 +77,14 @@ on_access(void *arg, const struct http_access *a)
 		    (unsigned long long)a->took_us, a->request_id);
 }
 
+static void
+on_view(void *arg, struct http_view *v)
+{
+	struct node *n = arg;
+
+	node_admin_view(n->admin, v);
+}
+
 /* --- start ---------------------------------------------------------------- */
 
 static int
@@ -250,6 +258,7 @@ listen_all(struct node *n, char *why)
 	    .max_batch = (uint32_t)conf_num(c, CONF_http_max_batch),
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
 	    .ready = is_ready,
+	    .view = on_view,
 	    .access = on_access,
 	    .arg = n,
 	    .inflight_bytes = &n->inflight_bytes,

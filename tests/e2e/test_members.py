@@ -41,6 +41,27 @@ def test_a_node_removed_while_it_was_down_is_told_and_serves_nothing():
         assert [e["data"]["n"] for e in parse(first.events("b/s"))] == [1, 2]
 
 
+def test_http_shows_the_cluster_as_iorio_admin_does():
+    with Cluster(IORIOD, 3) as c:
+        c.form()
+        for k, node in enumerate(c.nodes, 1):
+            status, headers, data = node.request("GET", "/cluster")
+            assert status == 200, (status, data)
+            assert headers["content-type"] == "application/json"
+            got, want = parse(data), {}
+            for words in ("member-status", "ring-status", "transfers"):
+                want.update(c.json(k, words))
+            assert got == want
+            assert len(got["owners"]) == 64 and got["ready"] is True
+            assert [m["ring"] for m in got["members"]] == [34.4, 32.8, 32.8]
+        assert c.nodes[0].request("GET", "/cluster", token=None)[0] == 401
+        assert c.nodes[0].request("POST", "/cluster")[0] == 405
+        assert c.nodes[0].request("HEAD", "/cluster")[2] == b""
+        c.nodes[2].stop()
+        eventually(lambda: [m["up"] for m in parse(c.nodes[1].request(
+            "GET", "/cluster")[2])["members"]] == [True, True, False])
+
+
 def test_transfers_are_shown_and_limited_by_every_member():
     with Cluster(IORIOD, 3, {"transfer_limit": 0}) as c:
         c.form_begin()
