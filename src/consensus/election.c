@@ -61,6 +61,7 @@ ask_all(struct raft *r, enum raft_msg_type type, uint64_t term,
 		m->index = r->log.last;
 		m->log_term = last_term(r);
 		m->transfer = r->forced;
+		m->round = r->run;
 	}
 }
 
@@ -169,13 +170,14 @@ election_tick(struct raft *r, struct raft_effects *fx)
 
 static void
 answer(struct raft *r, enum raft_msg_type type, raft_id to, uint64_t term,
-    int reject, struct raft_effects *fx)
+    uint64_t round, int reject, struct raft_effects *fx)
 {
 	struct raft_msg *m = new_msg(r, fx, type, to);
 
 	if (!m)
 		return;
 	m->term = term;
+	m->round = round;
 	m->reject = reject;
 }
 
@@ -185,8 +187,8 @@ on_prevote(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 	int yes = m->term > r->term && is_up_to_date(r, m) && !has_leader(r) &&
 		  may_vote(r);
 
-	answer(
-	    r, RAFT_PREVOTE_ANSWER, m->from, yes ? m->term : r->term, !yes, fx);
+	answer(r, RAFT_PREVOTE_ANSWER, m->from, yes ? m->term : r->term,
+	    m->round, !yes, fx);
 }
 
 /* The term of M is ours by now. */
@@ -198,7 +200,7 @@ on_vote(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 
 	if (m->term < r->term || !free || r->role == RAFT_LEADER ||
 	    !is_up_to_date(r, m) || !may_vote(r)) {
-		answer(r, RAFT_VOTE_ANSWER, m->from, r->term, 1, fx);
+		answer(r, RAFT_VOTE_ANSWER, m->from, r->term, m->round, 1, fx);
 		return;
 	}
 	restart_election_timer(r);
@@ -207,6 +209,7 @@ on_vote(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 		persist_hard(r, fx);
 	}
 	r->answer_to = m->from;
+	r->answer_round = m->round;
 	election_persisted(r, fx);
 }
 
@@ -219,7 +222,8 @@ election_persisted(struct raft *r, struct raft_effects *fx)
 		return;
 	if (to) {
 		r->answer_to = 0;
-		answer(r, RAFT_VOTE_ANSWER, to, r->term, 0, fx);
+		answer(
+		    r, RAFT_VOTE_ANSWER, to, r->term, r->answer_round, 0, fx);
 	}
 	if (!hard_is_durable(r))
 		return;
@@ -241,10 +245,12 @@ on_vote_answer(
 	int pre = m->type == RAFT_PREVOTE_ANSWER;
 	uint64_t want = pre ? r->term + 1 : r->term;
 
-	if (MUTANT(r, COUNTS_OLD_VOTES) && m->term < want)
-		want = m->term;
 	if (m->reject || m->term != want ||
 	    r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE))
+		return;
+	/* Whoever asked before a restart may have forgotten it, and who voted
+	 * then may have, too. */
+	if (m->round != r->run)
 		return;
 	add_vote(r, m->from);
 	if (!has_won(r))

@@ -22,23 +22,29 @@ window_is_full(const struct raft *r, const struct peer *p)
 }
 
 /* Whatever P has forgotten that it promised, nobody can build on it: all others
- * have confirmed this leader since, and the term has committed something.  Not
- * while members change: one whose removal is not committed is asked no more, but
- * may lead by a vote of P. */
+ * that are whole have confirmed this leader since, there is one of them in every
+ * majority, and the term has committed something.  Not while members change: one
+ * whose removal is not committed is asked no more, but may lead by a vote of P. */
 static int
 may_heal(const struct raft *r, const struct peer *p)
 {
+	uint32_t damaged = 0;
+
 	if (MUTANT(r, HEALED_BY_ANY_LEADER))
 		return 1;
-	if (r->members_index > r->commit && !MUTANT(r, HEALED_IN_A_CHANGE))
+	if (r->members_index > r->commit)
 		return 0;
 	for (uint32_t i = 0; i < r->n_peers; i++) {
 		const struct peer *other = &r->peers[i];
 
-		if (other->voter && other != p && other->id != r->config.self &&
-		    (other->uncounted || other->round < p->heal_round))
+		if (!other->voter || other->id == r->config.self)
+			continue;
+		damaged += other->uncounted != 0;
+		if (!other->uncounted && other->round < p->heal_round)
 			return 0;
 	}
+	if (damaged >= members_majority(r))
+		return 0;
 	return log_term(r, r->commit) == r->term;
 }
 

@@ -15,7 +15,6 @@
 	X(VOTES_TWICE_A_TERM)                                                  \
 	X(VOTES_FOR_OLDER_LOG)                                                 \
 	X(COUNTS_A_VOTE_TWICE)                                                 \
-	X(COUNTS_OLD_VOTES)                                                    \
 	X(HALF_IS_A_MAJORITY)                                                  \
 	X(ACK_BEFORE_SYNC)                                                     \
 	X(LEADER_COUNTS_UNSYNCED)                                              \
@@ -38,7 +37,6 @@
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
 	X(HEALED_BY_ANY_LEADER)                                                \
-	X(HEALED_IN_A_CHANGE)                                                  \
 	X(OLD_ACKS_OF_DAMAGED)                                                 \
 	X(READ_WITHOUT_ROUND)                                                  \
 	X(READ_CONFIRMED_BY_OLD_ROUND)                                         \

@@ -86,7 +86,8 @@ struct raft_msg {
 	 */
 	uint64_t index, log_term;
 	uint64_t commit;                  /* APPEND */
-	uint64_t round;                   /* APPEND, and echoed: of reads */
+	/* APPEND, and echoed: of reads.  VOTE, and echoed: the run that asks. */
+	uint64_t round;
 	uint32_t n;                       /* APPEND: entries index + 1 ... */
 	const struct raft_entry *entries; /* received: N of them; sent: NULL,
 					     ask raft_entry_at */

@@ -67,8 +67,9 @@ struct raft {
 	uint64_t seq, hard_seq, persisted;
 	struct persist_op *ops;
 	uint32_t n_ops, cap_ops;
-	raft_id answer_to; /* a vote that is granted once it is durable */
-	int ack_waits;     /* an append is answered once it is durable */
+	uint64_t answer_round; /* of its question */
+	raft_id answer_to;     /* a vote that is granted once it is durable */
+	int ack_waits;         /* an append is answered once it is durable */
 	uint64_t ack_round;
 
 	uint64_t now_us, heard_us; /* heard: from the leader */

@@ -128,3 +128,64 @@ Test(damage, keeps_the_others_from_being_removed)
 	cr_assert_eq(remove_member(l, 2), 0);
 	lab_free(l);
 }
+
+static uint64_t asked_in; /* the run of the last question for a vote */
+
+static int
+notes_run(const struct lab *l, const struct raft_msg *m)
+{
+	(void)l;
+	if (m->type == RAFT_VOTE)
+		asked_in = m->round;
+	return m->type == RAFT_VOTE;
+}
+
+/* Who asked before a restart may have forgotten that it did, and who voted then
+ * may vote again. */
+Test(damage, a_vote_that_was_given_to_a_former_run_does_not_count)
+{
+	struct lab *l = led_by_0();
+	struct raft_msg m = {.from = 1, .to = 2, .term = raft_term(at(l, 0))};
+	struct raft_effects fx = {0};
+
+	l->loses = notes_run;
+	m.type = RAFT_TIMEOUT_NOW;
+	raft_receive(at(l, 1), &m, &fx);
+	lab_effects(l, 1, &fx);
+	cr_assert_eq(raft_role(at(l, 1)), RAFT_CANDIDATE);
+	cr_assert_neq(asked_in, 0);
+	m.type = RAFT_VOTE_ANSWER;
+	m.from = 3;
+	m.term++;
+	m.round = asked_in + 2;
+	raft_receive(at(l, 1), &m, &fx);
+	lab_effects(l, 1, &fx);
+	cr_assert_eq(raft_role(at(l, 1)), RAFT_CANDIDATE);
+	m.round = asked_in;
+	raft_receive(at(l, 1), &m, &fx);
+	lab_effects(l, 1, &fx);
+	cr_assert_eq(raft_role(at(l, 1)), RAFT_LEADER);
+	raft_effects_deinit(&fx);
+	lab_free(l);
+}
+
+/* Of five: in each majority there is one that forgot nothing. */
+Test(damage, of_two_replicas_heals_when_the_others_confirm_the_leader)
+{
+	struct lab *l = lab_new(5);
+
+	cr_assert(lab_campaign(l, 0));
+	lab_propose(l, 0, 5);
+	lab_run(l, 50);
+	lab_isolate(l, 4, 1);
+	damage(l, 2);
+	damage(l, 3);
+	lab_run(l, 1000);
+	cr_assert(raft_damaged(at(l, 2)) && raft_damaged(at(l, 3)));
+	lab_mend(l);
+	lab_run(l, 1000);
+	cr_assert_not(raft_damaged(at(l, 2)));
+	cr_assert_not(raft_damaged(at(l, 3)));
+	cr_assert(lab_agrees(l));
+	lab_free(l);
+}
