@@ -299,6 +299,8 @@ can_decide(const struct raft *r, uint32_t n, const struct raft_member *at)
 	struct raft_members m = {.n = n, .at = at};
 	uint32_t well = 0;
 
+	if (MUTANT(r, CHANGE_BEFORE_COMMIT_OF_TERM)) /* else it hides it */
+		return 1;
 	for (uint32_t i = 0; i < n; i++)
 		well += at[i].voter && (at[i].id == r->config.self ||
 					   raft_caught_up(r, at[i].id));

@@ -50,13 +50,42 @@ all_agree(struct sim *s)
 	return first && members_voters(first) > 2;
 }
 
+static uint32_t
+count_damaged(const struct sim *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		n += s->nodes[i].id && s->nodes[i].disk.damaged;
+	return n;
+}
+
+/* How many voters there are, as those believe who are up. */
+static uint32_t
+fewest_voters(struct sim *s)
+{
+	uint32_t fewest = UINT32_MAX;
+
+	for (uint32_t i = 0; i < SIM_NODES; i++) {
+		const struct raft *r = s->nodes[i].raft;
+		uint32_t n = r ? members_voters(raft_members(r)) : 0;
+
+		if (n && n < fewest)
+			fewest = n;
+	}
+	return fewest;
+}
+
 /* A damaged replica has no vote, and one without its disk is no more: unless
  * the others are a majority, and agree, there may be no leader for good. */
 static int
 may_lose_one(struct sim *s)
 {
-	return !chaos_any_damaged(s) && !any_lost(s) &&
-	       (s->reckless || all_agree(s));
+	if (any_lost(s))
+		return 0;
+	if (s->reckless && fewest_voters(s) >= 5)
+		return count_damaged(s) < 2;
+	return !chaos_any_damaged(s) && (s->reckless || all_agree(s));
 }
 
 static struct sim_node *
@@ -225,6 +254,14 @@ chaos_forget(struct sim *s, struct sim_node *n, uint32_t old)
 	node_crash(s, n);
 	disk_damage(s, n);
 	sim_schedule(s, EV_START, sim_slot(s, n), 100 + sim_below(s, 1000));
+}
+
+void
+chaos_deafen(struct sim *s, struct sim_node *n)
+{
+	for (uint32_t i = 0; i < SIM_NODES; i++)
+		s->cut[i][sim_slot(s, n)] = 1;
+	sim_trace(s, "n%d is deaf", (int)n->id);
 }
 
 static void

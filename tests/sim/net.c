@@ -34,8 +34,11 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
 	uint32_t late = s->straggling;
 	struct sim_event *ev;
 
-	if (m->type == RAFT_VOTE_ANSWER || m->type == RAFT_APPEND_ANSWER)
-		late *= 3; /* it may count for what it did not mean */
+	/* It may count for what it did not mean. */
+	if (m->type == RAFT_VOTE_ANSWER)
+		late *= 6;
+	if (m->type == RAFT_APPEND_ANSWER)
+		late *= 3;
 	if (!s->quiet && sim_chance(s, late))
 		us += sim_below(s, s->straggling_us);
 	ev = sim_schedule(s, EV_MSG, sim_slot(s, to), us);
@@ -73,6 +76,9 @@ net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m)
 	check_send(s, from, m);
 	if (!s->quiet && is_a_word(m) && sim_chance(s, s->aimed))
 		sim_schedule(s, EV_CRASH, slot, sim_below(s, 300));
+	if (m->type == RAFT_TIMEOUT_NOW && s->reckless && !s->quiet &&
+	    sim_chance(s, 500))
+		chaos_deafen(s, from); /* it does not hear that it worked */
 	if (!to && m->type == RAFT_APPEND && sim_chance(s, 100))
 		sim_schedule(s, EV_UNKNOWN, slot, 1000)->msg.from = m->to;
 	if (!to || s->cut[slot][sim_slot(s, to)] || sim_chance(s, s->drop))

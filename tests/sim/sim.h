@@ -279,6 +279,8 @@ void chaos_end(struct sim *s);
 void chaos_plot(struct sim *s, struct sim_node *n);
 /* Part of a plot: N forgets whom it follows, and hears slot OLD again. */
 void chaos_forget(struct sim *s, struct sim_node *n, uint32_t old);
+/* Nothing reaches N, until the net is whole again. */
+void chaos_deafen(struct sim *s, struct sim_node *n);
 void chaos_mute(struct sim *s, struct sim_node *n, int mute);
 /* The process dies, and is back soon. */
 void chaos_crash(struct sim *s, struct sim_node *n);
