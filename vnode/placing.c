@@ -5,7 +5,8 @@
 #include "src/base/mem.h"
 #include "vnode/replica.h"
 
-#define AGAIN_US 3000000 /* from one try to hand over to the next */
+#define AGAIN_US     3000000 /* from one try to hand over to the next */
+#define SAY_AGAIN_US 60000000
 
 /* So that not all campaign at once; until the ring says who is preferred, the
  * oldest replica is the first. */
@@ -39,6 +40,45 @@ hand_over(struct store_worker *w, struct vnode *v, raft_id to)
 	raft_transfer(g->raft, to, &w->fx);
 }
 
+static void
+say_clock_is_off(struct store_worker *w, int32_t off)
+{
+	const struct env_clock *c = &w->store->env->clock;
+	struct mono now = c->mono(c->ctx);
+
+	if (w->clock_said.us && mono_diff_us(w->clock_said, now) < SAY_AGAIN_US)
+		return;
+	w->clock_said = now;
+	store_report(w->store, 1,
+	    "the clock of this node is %d s off those of others: it leads no "
+	    "group that another can lead until it is right",
+	    (int)(off / 1000));
+}
+
+/* Leadership goes to who should have it, unless its clock is off; and away from
+ * here, when this one's is. */
+static void
+mind_clocks(
+    struct store_worker *w, const struct vnode *v, struct placement_step *step)
+{
+	const struct raft *r = v->group.raft;
+	raft_id self = v->group.generation, heir;
+	int32_t off = clocks_off(&w->clocks, r, self, self);
+
+	if (step->move == PLACEMENT_TRANSFER &&
+	    clocks_off(&w->clocks, r, self, step->id))
+		step->move = PLACEMENT_REST;
+	if (!off)
+		return;
+	say_clock_is_off(w, off);
+	heir = clocks_heir(&w->clocks, r, self);
+	if (heir &&
+	    (step->move == PLACEMENT_REST || step->move == PLACEMENT_WAIT)) {
+		step->move = PLACEMENT_TRANSFER;
+		step->id = heir;
+	}
+}
+
 void
 placing_tick(struct store_worker *w, struct vnode *v)
 {
@@ -55,6 +95,8 @@ placing_tick(struct store_worker *w, struct vnode *v)
 	    step.move == PLACEMENT_REST || step.placed ? place->wanted->epoch
 						       : 0,
 	    memory_order_relaxed);
+	if (leads && !w->stop)
+		mind_clocks(w, v, &step);
 	if (step.move == PLACEMENT_REST || step.move == PLACEMENT_WAIT)
 		return;
 	replica_propose(w, v); /* the index of a change is the next */

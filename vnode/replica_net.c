@@ -51,6 +51,14 @@ fill_in(
 	};
 }
 
+static uint32_t
+wall_bits(const struct store_worker *w)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	return (uint32_t)c->wall(c->ctx).ms;
+}
+
 static void
 put_out(struct store_worker *w, struct vnode *v, const struct raft_msg *m,
     const uint64_t *terms, struct body *const *bodies)
@@ -63,6 +71,8 @@ put_out(struct store_worker *w, struct vnode *v, const struct raft_msg *m,
 	if (!node)
 		return;
 	fill_in(&out, v, m);
+	if (m->type == RAFT_APPEND_ANSWER)
+		out.wall = wall_bits(w);
 	outbox_add(&w->outbox, node, &out, terms, bodies);
 }
 
@@ -404,6 +414,9 @@ for_core(struct store_worker *w, struct vnode *v, struct net_frame *f,
 		g->leader_id = m->from;
 		memcpy(g->leader_node, f->from, 16);
 	}
+	if (m->type == RAFT_APPEND_ANSWER && m->wall)
+		clocks_hear(
+		    &w->clocks, f->from, (int32_t)(m->wall - wall_bits(w)));
 	raft_receive(g->raft, &in.m, &w->fx);
 	inbound_deinit(&in);
 	replica_effects(w, v);

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "vnode/clocks.h"
 #include "vnode/files.h"
 #include "vnode/journal.h"
 #include "vnode/outbox.h"
@@ -36,6 +37,8 @@ struct store_worker {
 	struct list touched;       /* groups to tell what became durable */
 	struct list removals;      /* of files: removal.c */
 	struct outbox outbox;      /* frames of this turn */
+	struct clocks clocks;      /* of the other nodes */
+	struct mono clock_said;    /* that this one's is off */
 	raft_id asker;             /* of the message that is handled, and */
 	const uint8_t *asker_node; /* where it is; NULL: none is */
 	lsn_t durable;             /* of the last journal_done handled */

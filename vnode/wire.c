@@ -17,7 +17,8 @@
  *		 6  u16  group
  *		 8  u64  replica it is from, u64 replica it is for
  *		24  u64  term, u64 index, u64 log term, u64 commit, u64 round
- *		64  u32  entries, u32 0
+ *		64  u32  entries, of an append
+ *		68  u32  wall clock of the sender, ms, low bits; 0: not said
  *		72  u64  which run of a damaged replica: uncounted, heal
  *		80       entries
  *
@@ -67,7 +68,7 @@ wire_put_message(uint8_t out[WIRE_MESSAGE_BYTES], const struct wire_message *m,
 	p = le_put64(p, m->commit);
 	p = le_put64(p, m->round);
 	p = le_put32(p, m->n);
-	p = le_put32(p, 0);
+	p = le_put32(p, m->wall);
 	le_put64(p, m->uncounted ? m->uncounted : m->heal);
 }
 
@@ -121,6 +122,7 @@ wire_next(struct wire_reader *r, struct wire_message *out)
 	    .commit = le_get64(p + 48),
 	    .round = le_get64(p + 56),
 	    .n = le_get32(p + 64),
+	    .wall = le_get32(p + 68),
 	    .rest = SLICE(p + WIRE_MESSAGE_BYTES, n - WIRE_MESSAGE_BYTES),
 	};
 	r->in = SLICE(p + n, r->in.n - n);

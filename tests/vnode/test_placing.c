@@ -139,6 +139,87 @@ Test(placing, the_preferred_leader_gets_the_group_back_when_it_returns)
 	nodes_check_all(rig, 20);
 }
 
+/* --- clocks --------------------------------------------------------------- */
+
+static void
+jump(struct node *n, int64_t ms)
+{
+	const struct env *env = simenv_env(n->sim);
+	uint64_t now = env->clock.wall(env->clock.ctx).ms;
+
+	simenv_set_wall(n->sim, (struct wall){now + (uint64_t)ms});
+}
+
+static uint64_t
+newest_time(struct nodes *rig)
+{
+	struct ask *a = mem_zalloc(sizeof(*a));
+	struct node *n = nodes_leader(rig);
+	uint64_t t;
+
+	a->put = (struct vnode_put){.msg = {.kind = MSG_PUT},
+	    .group = rig->group,
+	    .bucket = SLICE_LIT("b"),
+	    .stream = SLICE_LIT("s"),
+	    .n_events = 1,
+	    .events = &a->event};
+	a->event = (struct vnode_put_event){.data = SLICE_LIT("now")};
+	nodes_post(n, rig->group, &a->put.msg);
+	nodes_wait_for(rig, a);
+	cr_assert_eq(a->put.r, 0);
+	t = a->put.t_ms;
+	mem_free(a);
+	return t;
+}
+
+Test(placing, a_leader_whose_clock_is_off_hands_over_until_it_is_right)
+{
+	struct nodes *rig = nodes_new();
+	uint64_t before, t;
+
+	place(rig, 2, "123");
+	wait_for_epoch(rig, 2);
+	nodes_run_for(rig, 5 * SECOND);
+	cr_assert_eq(nodes_leader(rig), &rig->nodes[0]);
+	before = newest_time(rig);
+	jump(&rig->nodes[0], 9000); /* not enough */
+	nodes_run_for(rig, 5 * SECOND);
+	cr_assert_eq(nodes_leader(rig), &rig->nodes[0]);
+	jump(&rig->nodes[0], 3600000);
+	nodes_run_for(rig, 5 * SECOND);
+	cr_assert_neq(nodes_leader(rig), &rig->nodes[0]);
+	t = newest_time(rig);
+	cr_assert(t >= before && t < before + 3600000);
+	nodes_run_for(rig, 10 * SECOND); /* nor does it get the group back */
+	cr_assert_neq(nodes_leader(rig), &rig->nodes[0]);
+	jump(&rig->nodes[0], -3609000);
+	nodes_run_for(rig, 10 * SECOND);
+	cr_assert_eq(nodes_leader(rig), &rig->nodes[0]);
+	cr_assert_geq(newest_time(rig), t);
+}
+
+Test(placing, time_in_a_group_goes_on_when_the_clocks_of_all_go_back)
+{
+	struct nodes *rig = nodes_new();
+	uint64_t before;
+
+	place(rig, 2, "123");
+	wait_for_epoch(rig, 2);
+	before = newest_time(rig);
+	for (int i = 0; i < N_NODES; i++)
+		jump(&rig->nodes[i], -3600000);
+	nodes_run_for(rig, 5 * SECOND);
+	cr_assert_eq(nodes_leader(rig), &rig->nodes[0]);
+	for (int i = 0; i < 3; i++) {
+		uint64_t t = newest_time(rig);
+
+		cr_assert_geq(t, before);
+		before = t;
+		nodes_kill(&rig->nodes[0]);
+		nodes_start(&rig->nodes[0], 1);
+	}
+}
+
 /* --- conditions ----------------------------------------------------------- */
 
 static struct ask *

@@ -169,6 +169,7 @@ Test(wire, each_flag_arrives_as_itself)
 		struct wire_reader r;
 
 		m.n = 0;
+		m.wall = 0xfedcba00 + (uint32_t)i;
 		m.reject = i & 1;
 		m.transfer = i >> 1 & 1;
 		m.uncounted = i & 4 ? 0x0123456789abcdef : 0;
@@ -180,7 +181,8 @@ Test(wire, each_flag_arrives_as_itself)
 		cr_assert_eq(wire_next(&r, &got), 0);
 		cr_assert(got.reject == m.reject &&
 			  got.transfer == m.transfer &&
-			  got.uncounted == m.uncounted && got.heal == m.heal);
+			  got.uncounted == m.uncounted && got.wall == m.wall &&
+			  got.heal == m.heal);
 	}
 }
 
