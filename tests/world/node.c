@@ -503,9 +503,20 @@ node_set_room(struct node *n, uint64_t bytes)
 	n->full = 1;
 }
 
+/* Who is off the others leads nothing. */
+static void
+set_clock_right(struct node *n)
+{
+	n->skew_ms = 0;
+	if (n->state != NODE_DOWN)
+		simenv_set_wall(n->sim,
+		    (struct wall){WALL_MS + n->world->now_us / 1000});
+}
+
 void
 node_heal(struct node *n)
 {
+	set_clock_right(n);
 	n->fault_in = 0;
 	n->starving = 0;
 	node_set_room(n, UINT64_MAX);
