@@ -234,7 +234,9 @@ can_be_refilled(const struct vnode *v)
 	const struct raft *r = v->group.raft;
 	uint64_t index = v->manifest.saved_index;
 
-	return index >= raft_base(r) && index <= raft_last(r) &&
+	/* Something was committed without it: the others are enough. */
+	return v->group.others_commit > raft_last(r) && index >= raft_base(r) &&
+	       index <= raft_last(r) &&
 	       can_do_without(raft_members_at(r, index), v->group.generation) &&
 	       can_do_without(raft_members(r), v->group.generation);
 }

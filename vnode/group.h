@@ -61,6 +61,7 @@ struct group {
 	/* the replica: replica.c */
 	struct raft *raft;
 	int failed;             /* quarantined */
+	uint64_t others_commit; /* failed: what others have committed since */
 	int half_applied;       /* an entry is: no manifest may say so */
 	uint64_t journal_floor; /* LSN: what is older counts no more */
 	uint64_t persisted;     /* raft seq that is durable */

@@ -472,6 +472,8 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 			return;
 		else if (!g->failed)
 			for_core(w, v, f, m);
+		else if (m->type == RAFT_APPEND && m->commit > g->others_commit)
+			g->others_commit = m->commit;
 		return;
 	}
 	if (m->type == WIRE_REMOVED && here && !g->failed)

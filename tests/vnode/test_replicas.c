@@ -332,6 +332,7 @@ Test(replicas, one_that_is_out_of_service_does_not_fill_the_journal)
 	ill->store->vnodes[0].group.applied_index--;
 	ill->store->vnodes[0].group.failed = 1;
 	ill->store->vnodes[0].group.half_applied = 1;
+	nodes_put_many(rig, 34, 1); /* the others can do without it */
 	rig->group = 1;
 	if (nodes_leader(rig) != ill)
 		cr_assert_eq(nodes_change(rig, VNODE_TRANSFER, ill), 0);
@@ -345,8 +346,8 @@ Test(replicas, one_that_is_out_of_service_does_not_fill_the_journal)
 	nodes_run_for(rig, 20 * SECOND);
 	nodes_check_all(rig, 1030);
 	rig->group = 0;
-	nodes_check_all(rig, 33);
-	nodes_check_events(rig, 33);
+	nodes_check_all(rig, 34);
+	nodes_check_events(rig, 34);
 }
 
 /* cluster.md 6.10.  What waits for room there is committed by the others; who
@@ -384,4 +385,33 @@ Test(replicas, one_whose_disk_is_full_hands_over_and_follows_once_there_is_room)
 		cr_expect(asks[i]->put.r != 0 || asks[i]->put.first == 11 + i);
 		free(asks[i]);
 	}
+}
+
+/* It may be one of those that the others need. */
+Test(replicas, one_that_is_out_of_service_keeps_what_nobody_else_may_have)
+{
+	struct nodes *rig = nodes_new();
+	struct node *ill;
+	struct store_group g;
+
+	for (rig->group = 0; rig->group < 2; rig->group++) {
+		nodes_join_all(rig);
+		nodes_put_many(rig, 1, 30);
+	}
+	rig->group = 0;
+	nodes_run_for(rig, 40 * SECOND);
+	ill = some_follower(rig);
+	nodes_put_many(rig, 31, 3);
+	nodes_run_for(rig, SECOND / 2);
+	ill->store->vnodes[0].group.applied_index--;
+	ill->store->vnodes[0].group.failed = 1;
+	ill->store->vnodes[0].group.half_applied = 1;
+	rig->group = 1;
+	nodes_put_many(rig, 31, 1000);
+	nodes_kill(ill);
+	nodes_start(ill, 0);
+	store_group(ill->store, 0, &g);
+	cr_assert(g.here && !g.damaged);
+	rig->group = 0;
+	nodes_check_all(rig, 33);
 }
