@@ -123,10 +123,11 @@ refuse(struct store *s, struct vnode_put *req, int r)
 static int
 condition_holds(const struct vnode *v, struct vnode_put *req)
 {
-	const struct stream *st = vnode_find(v, req->bucket, req->stream);
+	const struct stream *st;
 
 	if (!req->has_expect)
 		return 1;
+	st = vnode_find(v, req->bucket, req->stream);
 	req->newest = st ? st->proposed : 0;
 	return req->newest == req->expect;
 }
