@@ -520,13 +520,6 @@ cluster_ring(const struct cluster *c)
 	return c->gossip.ring;
 }
 
-static int
-is_self(const struct cluster *c, uint16_t i)
-{
-	return memcmp(c->gossip.ring->members[i].id,
-		   c->config.identity->node_id, 16) == 0;
-}
-
 int
 cluster_is_up(const struct cluster *c, uint16_t i)
 {
@@ -536,7 +529,8 @@ cluster_is_up(const struct cluster *c, uint16_t i)
 int
 cluster_agrees(const struct cluster *c, uint16_t i)
 {
-	return is_self(c, i) || c->beats[i].agrees_at == c->gossip.ring->epoch;
+	return cluster_is_self(c, i) ||
+	       c->beats[i].agrees_at == c->gossip.ring->epoch;
 }
 
 int
@@ -556,7 +550,7 @@ cluster_claimant(const struct cluster *c)
 	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++) {
 		const struct beat *told = &c->beats[i].told;
 
-		if (is_self(c, i) &&
+		if (cluster_is_self(c, i) &&
 		    store_leads(*c->config.store, c->gossip.ring->q))
 			return i;
 		if (told->leads && told->root_term >= term &&

@@ -43,12 +43,6 @@ beats_of(const struct cluster *c, const struct ring *new)
 
 /* --- sending -------------------------------------------------------------- */
 
-static int
-is_self(const struct cluster *c, const uint8_t id[16])
-{
-	return memcmp(id, c->config.identity->node_id, 16) == 0;
-}
-
 static void
 say(struct cluster *c, const uint8_t node[16], const struct buf *b)
 {
@@ -92,7 +86,7 @@ send_beats(struct cluster *c)
 	beat_encode(&self, &more);
 	gossip_beat(&c->gossip, buf_slice(&more), &out);
 	for (uint16_t i = 0; i < r->n_members && !buf_error(&more); i++)
-		if (!is_self(c, r->members[i].id))
+		if (!cluster_is_self(c, i))
 			say(c, r->members[i].id, &out);
 	buf_deinit(&more);
 	buf_deinit(&out);
@@ -288,7 +282,7 @@ beats_tick(struct cluster *c)
 void
 cluster_told(const struct cluster *c, uint16_t i, struct beat *out)
 {
-	if (is_self(c, c->gossip.ring->members[i].id))
+	if (cluster_is_self(c, i))
 		look_at_self(c, out);
 	else
 		*out = c->beats[i].told;

@@ -38,7 +38,6 @@ end(struct cluster *c, int r, enum ring_refusal refusal)
 	ed->edit = NULL;
 	ed->made = ring_unref(ed->made);
 	ed->tries = 0;
-	ed->writing = 0;
 	ed->until_us = 0;
 	e->done(e, r, refusal, c->gossip.ring);
 	begin(c);
@@ -49,13 +48,11 @@ end(struct cluster *c, int r, enum ring_refusal refusal)
 static int
 is_known_to_all(const struct cluster *c, uint64_t epoch)
 {
-	const uint8_t *self = c->config.identity->node_id;
-
 	if (c->gossip.ring->epoch < epoch)
 		return 0;
 	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++)
-		if (memcmp(c->gossip.ring->members[i].id, self, 16) != 0 &&
-		    cluster_is_up(c, i) && c->beats[i].epoch < epoch)
+		if (!cluster_is_self(c, i) && cluster_is_up(c, i) &&
+		    c->beats[i].epoch < epoch)
 			return 0;
 	return 1;
 }
@@ -76,6 +73,10 @@ committed(struct cluster *c)
 	struct editing *ed = &c->editing;
 
 	cluster_publish(c, ed->made);
+	if (c->stopping) { /* nobody is waited for */
+		end(c, 0, RING_OK);
+		return;
+	}
 	ed->until_us = cluster_now(c) + c->config.timeout_us;
 	editing_tick(c);
 }
@@ -91,11 +92,11 @@ written(struct msg *m)
 
 	mem_free(call);
 	c->n_out--;
-	if (c->stopping || r == -ERR_NOMEM || r == -ERR_UNAVAILABLE ||
-	    r == -ERR_STOPPING || r == -ERR_NOSPC)
-		end(c, -ERR_UNAVAILABLE, RING_OK);
-	else if (r == 0)
+	if (r == 0)
 		committed(c);
+	else if (c->stopping || r == -ERR_NOMEM || r == -ERR_UNAVAILABLE ||
+		 r == -ERR_STOPPING || r == -ERR_NOSPC)
+		end(c, -ERR_UNAVAILABLE, RING_OK);
 	else
 		begin(c); /* faster ones, or it is not known */
 }

@@ -31,7 +31,6 @@ struct departed {
 struct editing {
 	struct cluster_edit *edit; /* NULL: none */
 	uint32_t tries;
-	int writing;
 	uint64_t seq;      /* of the ring that it was made of */
 	struct ring *made; /* proposed, or committed and not known to all */
 	uint64_t until_us; /* ... and not waited for any longer */
@@ -63,6 +62,13 @@ struct cluster {
 	struct token_put *token; /* under way */
 	uint32_t n_out;          /* messages of ours that will come back */
 };
+
+static inline int
+cluster_is_self(const struct cluster *c, uint16_t i)
+{
+	return memcmp(c->gossip.ring->members[i].id,
+		   c->config.identity->node_id, 16) == 0;
+}
 
 /* --- cluster.c ------------------------------------------------------------ */
 
