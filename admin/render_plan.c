@@ -102,19 +102,11 @@ add_tallies(struct buf *out, const char *title, const char *verb,
 	buf_add_byte(out, '\n');
 }
 
-static int
-add_transition(struct buf *out, const struct ring_plan *p, uint32_t i)
+/* MOVED: slots that change owner at once; LATER: those that move. */
+static void
+add_transition(struct buf *out, const struct ring_plan *p, uint32_t i,
+    const struct ring_tallies *moved, const struct ring_tallies *later)
 {
-	struct ring_tallies moved, later;
-	int r = ring_reassigned(p, i, &moved);
-
-	if (r)
-		return r;
-	r = ring_transfers(p->at[i], &later);
-	if (r) {
-		ring_tallies_deinit(&moved);
-		return r;
-	}
 	layout_rule(out, '#');
 	layout_fill(out, ' ', 25);
 	buf_printf(out, "After cluster transition %u/%u\n", i + 1, p->n);
@@ -125,11 +117,30 @@ add_transition(struct buf *out, const struct ring_plan *p, uint32_t i)
 	if (ring_claimants(p->at[i]) < p->at[i]->n_copies)
 		buf_add_str(out,
 		    "WARNING: Not all replicas will be on distinct nodes\n\n");
-	add_tallies(out, "Partitions reassigned", "reassigned", &moved);
-	add_tallies(out, "Transfers resulting", "transfers", &later);
-	ring_tallies_deinit(&later);
+	add_tallies(out, "Partitions reassigned", "reassigned", moved);
+	add_tallies(out, "Transfers resulting", "transfers", later);
+}
+
+typedef void (*add_transition_fn)(struct buf *out, const struct ring_plan *p,
+    uint32_t i, const struct ring_tallies *moved,
+    const struct ring_tallies *later);
+
+static int
+with_tallies(struct buf *out, const struct ring_plan *p, uint32_t i,
+    add_transition_fn add)
+{
+	struct ring_tallies moved, later;
+	int r = ring_reassigned(p, i, &moved);
+
+	if (r)
+		return r;
+	r = ring_transfers(p->at[i], &later);
+	if (r == 0) {
+		add(out, p, i, &moved, &later);
+		ring_tallies_deinit(&later);
+	}
 	ring_tallies_deinit(&moved);
-	return 0;
+	return r;
 }
 
 int
@@ -144,7 +155,7 @@ render_plan(
 	    "transition%s\n\n",
 	    p->n, p->n == 1 ? "" : "s");
 	for (uint32_t i = 0; r == 0 && i < p->n; i++)
-		r = add_transition(out, p, i);
+		r = with_tallies(out, p, i, add_transition);
 	return r;
 }
 
@@ -166,28 +177,16 @@ add_tallies_json(struct buf *out, const char *key, const struct ring_tallies *t)
 	buf_add_byte(out, ']');
 }
 
-static int
-add_transition_json(struct buf *out, const struct ring_plan *p, uint32_t i)
+static void
+add_transition_json(struct buf *out, const struct ring_plan *p, uint32_t i,
+    const struct ring_tallies *moved, const struct ring_tallies *later)
 {
-	struct ring_tallies moved, later;
-	int r = ring_reassigned(p, i, &moved);
-
-	if (r)
-		return r;
-	r = ring_transfers(p->at[i], &later);
-	if (r) {
-		ring_tallies_deinit(&moved);
-		return r;
-	}
 	buf_add_byte(out, '{');
 	layout_json_key(out, "members");
 	render_member_array(out, p->at[i], NULL);
-	add_tallies_json(out, "transfers", &later);
-	add_tallies_json(out, "reassigned", &moved);
+	add_tallies_json(out, "transfers", later);
+	add_tallies_json(out, "reassigned", moved);
 	buf_add_byte(out, '}');
-	ring_tallies_deinit(&later);
-	ring_tallies_deinit(&moved);
-	return 0;
 }
 
 static void
@@ -228,7 +227,7 @@ render_plan_json(
 	for (uint32_t i = 0; r == 0 && i < p->n; i++) {
 		if (i)
 			buf_add_byte(out, ',');
-		r = add_transition_json(out, p, i);
+		r = with_tallies(out, p, i, add_transition_json);
 	}
 	buf_add_str(out, "]}\n");
 	return r;
