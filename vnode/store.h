@@ -92,7 +92,7 @@ struct store_group {
 	int leads, ready;
 	int damaged; /* it neither votes nor counts: cluster.md 6.3 */
 	uint64_t generation, term, applied, commit, last;
-	uint64_t vote; /* generation it is for, in this term; 0: none */
+	uint64_t vote;      /* generation it is for, in this term; 0: none */
 	uint8_t leader[16]; /* zeros: not known */
 	struct entry_members members;
 };

@@ -32,11 +32,11 @@ struct wire_message {
 	uint16_t group;
 	raft_id from, to;
 	uint64_t term, index, log_term, commit, round;
-	uint32_t n; /* entries, of an append */
+	uint32_t n;    /* entries, of an append */
 	uint32_t wall; /* of an answer to one: the sender's, low bits of ms */
 	int reject, transfer;
 	uint64_t uncounted, heal; /* one of them, at most, is not 0 */
-	struct slice rest; /* behind the header: entries */
+	struct slice rest;        /* behind the header: entries */
 };
 
 /* Frame: header, then messages back to back. */

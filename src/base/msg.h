@@ -23,7 +23,7 @@ enum msg_kind {
 	MSG_JOURNAL_DONE,
 	MSG_CHECKPOINT,
 	MSG_STOP,
-	MSG_FRAME, /* struct net_frame of env.h: from another node */
+	MSG_FRAME,      /* struct net_frame of env.h: from another node */
 	MSG_FRAME_PART, /* the same, for groups of one worker */
 	MSG_KIND_COUNT,
 };

@@ -85,7 +85,7 @@ struct raft_msg {
 	 * the leader's; with reject, where to look on (log_term is its term).
 	 */
 	uint64_t index, log_term;
-	uint64_t commit;                  /* APPEND */
+	uint64_t commit; /* APPEND */
 	/* APPEND, and echoed: of reads.  VOTE, and echoed: the run that asks. */
 	uint64_t round;
 	uint32_t n;                       /* APPEND: entries index + 1 ... */

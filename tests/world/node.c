@@ -509,8 +509,8 @@ set_clock_right(struct node *n)
 {
 	n->skew_ms = 0;
 	if (n->state != NODE_DOWN)
-		simenv_set_wall(n->sim,
-		    (struct wall){WALL_MS + n->world->now_us / 1000});
+		simenv_set_wall(
+		    n->sim, (struct wall){WALL_MS + n->world->now_us / 1000});
 }
 
 void
