@@ -82,7 +82,7 @@ node_token_seen(void *arg, struct slice token)
 	memcpy(n->token, token.p, token.n);
 	log_write(n->log, LOG_INFO,
 	    "the administrator's token is that of the cluster now");
-	if (token_save(n->env, n->token))
+	if (token_save(n->env, &n->identity, n->token))
 		log_write(n->log, LOG_ERROR, "admin.token cannot be written");
 	for (uint32_t i = 0; i < n->n_workers; i++) {
 		struct token_call *call = mem_zalloc(sizeof(*call));

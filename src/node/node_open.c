@@ -357,7 +357,8 @@ node_open(
 	if (r == 0)
 		r = open_ring(n, why);
 	if (r == 0)
-		r = token_load(n->env, n->token, data, why, NODE_WHY_BYTES);
+		r = token_load(
+		    n->env, &n->identity, n->token, why, NODE_WHY_BYTES);
 	if (r == 0)
 		r = open_net(n, why);
 	if (r == 0)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* token - the file with the administrator's token. */
+/*
+ * token - the files with the administrator's token: 64 hex digits, a newline.
+ *
+ * `admin.token` in the root is for people.  The one in the directory of the
+ * cluster is that cluster's: a node that goes from one to another and back
+ * counts from its first request on the token that counts there.  Each is
+ * written aside, synced and renamed, so a crash leaves the old or the new.
+ */
 #include "src/node/token.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -14,94 +18,132 @@
 
 #define CHANCE_BYTES 32
 #define TOKEN_FILE   "admin.token"
-#define TOKEN_TMP    "admin.token.tmp"
+#define PATH_BYTES   96
+
+/* DIR is that of a cluster, or empty: the root. */
+static void
+path_in(const char *dir, const char *suffix, char out[PATH_BYTES])
+{
+	snprintf(out, PATH_BYTES, "%s%s%s%s", dir, dir[0] ? "/" : "",
+	    TOKEN_FILE, suffix);
+}
 
 static int
-make(const struct env *env, char token[TOKEN_TEXT_BYTES], const char *path)
+read_file(const struct env *env, const char *dir, char token[TOKEN_TEXT_BYTES])
+{
+	const struct env_disk *d = &env->disk;
+	char path[PATH_BYTES], line[TOKEN_TEXT_BYTES];
+	struct disk_file *file;
+	size_t got = 0;
+	int r;
+
+	path_in(dir, "", path);
+	r = d->open(d->ctx, path, DISK_READ, &file);
+	if (r)
+		return r;
+	r = d->pread(d->ctx, file, line, TOKEN_TEXT_BYTES - 1, 0, &got);
+	d->close(d->ctx, file);
+	if (r == 0 && got != TOKEN_TEXT_BYTES - 1)
+		r = -ERR_CORRUPT;
+	if (r == 0)
+		snprintf(token, TOKEN_TEXT_BYTES, "%.*s", TOKEN_TEXT_BYTES - 1,
+		    line);
+	return r;
+}
+
+static int
+write_file(
+    const struct env *env, const char *dir, const char token[TOKEN_TEXT_BYTES])
+{
+	const struct env_disk *d = &env->disk;
+	char path[PATH_BYTES], tmp[PATH_BYTES], line[TOKEN_TEXT_BYTES];
+	struct iovec iov = {line, TOKEN_TEXT_BYTES};
+	struct disk_file *file;
+	int r;
+
+	memcpy(line, token, TOKEN_TEXT_BYTES - 1);
+	line[TOKEN_TEXT_BYTES - 1] = '\n';
+	path_in(dir, "", path);
+	path_in(dir, ".tmp", tmp);
+	r = d->open(d->ctx, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
+	if (r)
+		return r;
+	r = d->pwritev(d->ctx, file, &iov, 1, 0);
+	if (r == 0)
+		r = d->sync(d->ctx, file);
+	d->close(d->ctx, file);
+	if (r == 0)
+		r = d->rename(d->ctx, tmp, path);
+	return r ? r : d->sync_dir(d->ctx, dir);
+}
+
+static void
+make(const struct env *env, char token[TOKEN_TEXT_BYTES])
 {
 	uint8_t chance[CHANCE_BYTES];
-	int fd, r = 0;
 
 	env->rng.bytes(env->rng.ctx, chance, sizeof(chance));
 	for (int i = 0; i < CHANCE_BYTES; i++)
 		snprintf(token + 2 * i, 3, "%02x", chance[i]);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_from_errno(errno);
-	if (write(fd, token, TOKEN_TEXT_BYTES - 1) != TOKEN_TEXT_BYTES - 1 ||
-	    write(fd, "\n", 1) != 1 || fsync(fd))
-		r = -ERR_IO;
-	close(fd);
-	return r;
 }
 
 int
-token_load(const struct env *env, char token[TOKEN_TEXT_BYTES],
-    const char *data, char *why, size_t why_bytes)
+token_load(const struct env *env, const struct identity *id,
+    char token[TOKEN_TEXT_BYTES], char *why, size_t why_bytes)
 {
-	char path[4200];
-	ssize_t got;
-	int fd, r;
+	char shown[TOKEN_TEXT_BYTES] = "";
+	int known = read_file(env, id->dir, token) == 0;
+	int r = read_file(env, "", shown);
 
-	snprintf(path, sizeof(path), "%s/%s", data, TOKEN_FILE);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0) {
-		r = make(env, token, path);
-		if (r)
-			snprintf(why, why_bytes, "%s: %s", path, err_text(r));
-		return r;
+	if (known && (r || strcmp(shown, token) != 0)) {
+		r = write_file(env, "", token);
+	} else if (!known) {
+		if (r == -ERR_NOTFOUND) {
+			make(env, shown);
+			r = write_file(env, "", shown);
+		}
+		memcpy(token, shown, TOKEN_TEXT_BYTES);
+		/* A founder's is the cluster's; else it is still to be seen. */
+		if (r == 0 && !id->joined)
+			r = write_file(env, id->dir, token);
 	}
-	got = read(fd, token, TOKEN_TEXT_BYTES - 1);
-	close(fd);
-	if (got == TOKEN_TEXT_BYTES - 1)
-		return 0;
-	snprintf(why, why_bytes, "%s is damaged: remove it to get a new token",
-	    path);
-	return -ERR_CORRUPT;
+	if (r)
+		snprintf(why, why_bytes, "%s in paths.data: %s%s", TOKEN_FILE,
+		    err_text(r),
+		    r == -ERR_CORRUPT ? ": remove it to get a new one" : "");
+	return r;
 }
 
-/* --- saving: a new file in the place of the old ------------------------------ */
+/* --- saving --------------------------------------------------------------- */
 
 struct saving {
 	struct env_job job;
 	const struct env *env;
-	char line[TOKEN_TEXT_BYTES];
+	const struct identity *id;
+	char token[TOKEN_TEXT_BYTES];
 };
 
 static void
 run(struct env_job *job)
 {
 	struct saving *s = CONTAINER_OF(job, struct saving, job);
-	const struct env_disk *d = &s->env->disk;
-	struct iovec iov = {s->line, TOKEN_TEXT_BYTES};
-	struct disk_file *file;
-	int r;
 
-	r = d->open(
-	    d->ctx, TOKEN_TMP, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
-	if (r == 0) {
-		r = d->pwritev(d->ctx, file, &iov, 1, 0);
-		if (r == 0)
-			r = d->sync(d->ctx, file);
-		d->close(d->ctx, file);
-	}
-	if (r == 0)
-		r = d->rename(d->ctx, TOKEN_TMP, TOKEN_FILE);
-	if (r == 0)
-		d->sync_dir(d->ctx, "");
+	if (write_file(s->env, s->id->dir, s->token) == 0)
+		write_file(s->env, "", s->token);
 	mem_free(s);
 }
 
 int
-token_save(const struct env *env, const char token[TOKEN_TEXT_BYTES])
+token_save(const struct env *env, const struct identity *id,
+    const char token[TOKEN_TEXT_BYTES])
 {
 	struct saving *s = mem_zalloc(sizeof(*s));
 
 	if (!s)
 		return -ERR_NOMEM;
 	s->env = env;
-	memcpy(s->line, token, TOKEN_TEXT_BYTES - 1);
-	s->line[TOKEN_TEXT_BYTES - 1] = '\n';
+	s->id = id;
+	memcpy(s->token, token, TOKEN_TEXT_BYTES);
 	s->job.run = run;
 	env->post.to_lane(env->post.ctx, LANE_FLUSH, &s->job);
 	return 0;
