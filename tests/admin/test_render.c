@@ -446,6 +446,7 @@ Test(render, cluster_status_is_a_box)
 	    "+------------------------+------+-------+-----+-------+\n"
 	    "| (C) iorio1@127.0.0.1   |valid |  up   | 34.4|  --   |\n"));
 	is(&b, "cluster_status.txt");
+	ring_unref(r);
 	/* Down as it should be, down and nobody said so, up and marked. */
 	r = grow_cluster(64, 3, 12);
 	v = (struct admin_view){.ring = r, .ready = 0};
