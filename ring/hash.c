@@ -12,6 +12,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/name.h"
 
 struct ring_hash {
 	EVP_MD_CTX *ctx;
@@ -55,12 +56,10 @@ ring_hash_key(struct ring_hash *h, struct slice bucket, struct slice stream,
     uint8_t out[RING_SHA1_BYTES])
 {
 	static const uint8_t tuple[3] = {0x83, 0x68, 0x02};
-	const struct slice suffix = SLICE_LIT("-$patch");
 	int ok;
 
-	if (stream.n >= suffix.n &&
-	    memcmp(stream.p + stream.n - suffix.n, suffix.p, suffix.n) == 0)
-		stream.n -= suffix.n;
+	if (name_is_of_patches(stream))
+		stream.n -= NAME_PATCH_BYTES;
 	ok = EVP_DigestInit_ex2(h->ctx, h->md, NULL);
 	EVP_DigestUpdate(h->ctx, tuple, sizeof(tuple));
 	add_binary(h, bucket);

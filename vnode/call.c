@@ -13,9 +13,9 @@
  *		16       body
  *
  *	put	u32 group, u32 events, u64 expected seqnum, u8 flags (1: expected
- *		counts), u8 bytes of bucket, u8 of stream, u8 0; per event u16 flags,
- *		u8 bytes of type, u8 0, u32 bytes of data; bucket, stream; types;
- *		data
+ *		counts, 2: a patch), u8 bytes of bucket, u8 of stream, u8 0; per event
+ *		u16 flags, u8 bytes of type, u8 0, u32 bytes of data; of a patch u64
+ *		incarnation; bucket, stream; types; data
  *	  answer  i32 result, [16] leader, u64 first, last, t, newest,
  *		u32 replicas
  *	read	u32 group, u8 op, u8 flags (1 descending, 2 any), u8 bytes of
@@ -38,6 +38,7 @@
 #include "src/base/err.h"
 #include "src/base/le.h"
 #include "src/base/mem.h"
+#include "src/base/name.h"
 #include "vnode/event.h"
 
 #define CALL_MAGIC  0x41434f49u /* "IOCA" */
@@ -47,7 +48,8 @@
 
 enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST };
 enum { ANSWER = 1, STALE = 2 };
-enum { PUT_EXPECT = 1, READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
+enum { PUT_EXPECT = 1, PUT_PATCH = 2 };
+enum { READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
 
 #define PUT_EVENT_BYTES 8
 #define ITEM_BYTES      41
@@ -169,7 +171,8 @@ put_request(struct call_out *out, const struct vnode_put *p)
 	add32(b, p->group);
 	add32(b, p->n_events);
 	add64s(b, 1, &p->expect);
-	add8(b, p->has_expect ? PUT_EXPECT : 0);
+	add8(b, (uint8_t)((p->has_expect ? PUT_EXPECT : 0) |
+			  (p->patch_of ? PUT_PATCH : 0)));
 	add8(b, (uint8_t)p->bucket.n);
 	add8(b, (uint8_t)p->stream.n);
 	add8(b, 0);
@@ -179,6 +182,8 @@ put_request(struct call_out *out, const struct vnode_put *p)
 		add8(b, 0);
 		add32(b, (uint32_t)p->events[i].data.n);
 	}
+	if (p->patch_of)
+		add64s(b, 1, &p->patch_of);
 	buf_add_slice(b, p->bucket);
 	buf_add_slice(b, p->stream);
 	for (uint32_t i = 0; i < p->n_events; i++)
@@ -399,6 +404,14 @@ call_open(struct slice bytes, struct call_in *out)
 	return 0;
 }
 
+/* What vnode_msg.h wants of one. */
+static int
+is_patch(const struct vnode_put *p, size_t stream_n)
+{
+	return p->patch_of && p->has_expect && p->expect && p->n_events > 1 &&
+	       stream_n + NAME_PATCH_BYTES <= NAME_MAX_BYTES;
+}
+
 static int
 take_put(struct cursor *c, struct msg **out)
 {
@@ -413,7 +426,7 @@ take_put(struct cursor *c, struct msg **out)
 
 	take(c, 1);
 	if (c->bad || n == 0 || n > c->in.n / PUT_EVENT_BYTES || !bucket_n ||
-	    !stream_n)
+	    !stream_n || flags > (PUT_EXPECT | PUT_PATCH))
 		return -ERR_CORRUPT;
 	p = mem_zalloc(sizeof(*p) + n * sizeof(*e));
 	if (!p)
@@ -437,6 +450,10 @@ take_put(struct cursor *c, struct msg **out)
 		    (e[i].flags & ~(EVENT_JSON | EVENT_NEWLINE)))
 			return -ERR_CORRUPT;
 	}
+	if (flags & PUT_PATCH)
+		p->patch_of = take_uint(c, 8);
+	if ((flags & PUT_PATCH) && !is_patch(p, stream_n))
+		return -ERR_CORRUPT;
 	p->bucket = take(c, bucket_n);
 	p->stream = take(c, stream_n);
 	for (uint32_t i = 0; i < n; i++)

@@ -12,6 +12,7 @@
 #include "src/base/crc32c.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/name.h"
 #include "vnode/entry.h"
 #include "vnode/group_impl.h"
 #include "vnode/mutants.h"
@@ -177,11 +178,11 @@ head_bytes(const struct vnode_put *req)
 }
 
 static uint32_t
-records_bytes(const struct vnode_put *req)
+records_bytes(const struct vnode_put *req, uint32_t first, uint32_t end)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < req->n_events; i++)
+	for (uint32_t i = first; i < end; i++)
 		n += (uint32_t)(EVENT_HEADER_BYTES + req->events[i].type.n +
 				req->events[i].data.n);
 	return n;
@@ -192,20 +193,22 @@ static int
 fits(const struct proposal *p, const struct vnode_put *req)
 {
 	return p->n_pieces + pieces_of(req) <= PIECES_MAX &&
-	       p->bytes + records_bytes(req) <= ENTRY_BYTES_MAX;
+	       p->bytes + records_bytes(req, 0, req->n_events) <=
+		   ENTRY_BYTES_MAX;
 }
 
+/* Events FIRST..END - 1 of REQ, to S. */
 static void
-add_append(struct proposal *p, struct stream *s, struct vnode_put *req)
+add_append(struct proposal *p, struct stream *s, const struct vnode_put *req,
+    uint32_t first, uint32_t end)
 {
 	uint32_t at = (uint32_t)p->head.n;
 
-	entry_add_append(&p->head, s->id, s->proposed + 1, req->n_events,
-	    records_bytes(req));
+	entry_add_append(&p->head, s->id, s->proposed + 1, end - first,
+	    records_bytes(req, first, end));
 	p->n_commands++;
 	add_head_piece(p, at);
-	req->first = s->proposed + 1;
-	for (uint32_t i = 0; i < req->n_events; i++) {
+	for (uint32_t i = first; i < end; i++) {
 		struct event e = {
 		    .seq = ++s->proposed,
 		    .t_ms = p->clock_ms,
@@ -218,39 +221,71 @@ add_append(struct proposal *p, struct stream *s, struct vnode_put *req)
 
 		add_event(p, s, &e, is_borrowed(req, &req->events[i]));
 	}
-	req->last = s->proposed;
-	req->t_ms = p->clock_ms;
 }
 
 static struct stream *
-create_stream(struct vnode *v, struct proposal *p, struct vnode_put *req)
+create_stream(
+    struct vnode *v, struct proposal *p, struct slice bucket, struct slice name)
 {
 	uint32_t at = (uint32_t)p->head.n;
-	struct stream *s = vnode_create(
-	    v, v->group.proposed_stream_id, req->bucket, req->stream);
+	struct stream *s =
+	    vnode_create(v, v->group.proposed_stream_id, bucket, name);
 
 	if (!s)
 		return NULL;
 	v->group.proposed_stream_id++;
-	entry_add_create(&p->head, s->id, req->bucket, req->stream);
+	entry_add_create(&p->head, s->id, bucket, name);
 	p->n_commands++;
 	add_head_piece(p, at);
 	return s;
 }
 
-/* All memory for REQ in P, and its stream; NULL: none of it.  What is encoded
- * later cannot be taken back. */
+/* At most one stream is made and two get events. */
+#define COMMANDS_BYTES (3 * (ENTRY_COMMAND_BYTES + 32) + 2 * NAME_MAX_BYTES)
+
+/* All memory for REQ in P, and the stream that may have to be made: that of the
+ * patch, or else its own; NULL: none of it.  What is encoded later cannot be
+ * taken back. */
 static struct stream *
-prepare(struct vnode *v, struct proposal *p, struct vnode_put *req)
+prepare(struct vnode *v, struct proposal *p, const struct vnode_put *req)
 {
+	uint8_t name[NAME_MAX_BYTES];
+	struct slice stream = req->stream;
 	struct stream *s;
 
 	if (reserve(p, req) ||
-	    !buf_reserve(&p->head,
-		2 * (ENTRY_COMMAND_BYTES + 32) + 2 * 255 + head_bytes(req)))
+	    !buf_reserve(&p->head, COMMANDS_BYTES + head_bytes(req)))
 		return NULL;
-	s = vnode_find(v, req->bucket, req->stream);
-	return s ? s : create_stream(v, p, req);
+	if (req->patch_of) {
+		ASSERT(stream.n + NAME_PATCH_BYTES <= sizeof(name));
+		memcpy(name, stream.p, stream.n);
+		memcpy(name + stream.n, NAME_PATCH_SUFFIX, NAME_PATCH_BYTES);
+		stream = SLICE(name, stream.n + NAME_PATCH_BYTES);
+	}
+	s = vnode_find(v, req->bucket, stream);
+	return s ? s : create_stream(v, p, req->bucket, stream);
+}
+
+/* All of REQ; OTHER is the stream of its patch, or its own. */
+static void
+add_request(struct vnode *v, struct proposal *p, struct vnode_put *req,
+    struct stream *other)
+{
+	uint32_t n = req->n_events;
+	struct stream *s = other;
+
+	if (req->patch_of) {
+		/* Its condition says that it is there. */
+		s = vnode_find(v, req->bucket, req->stream);
+		ASSERT(s && s->id == req->patch_of && n > 1);
+		n--;
+	}
+	req->first = s->proposed + 1;
+	add_append(p, s, req, 0, n);
+	req->last = s->proposed;
+	req->t_ms = p->clock_ms;
+	if (req->patch_of)
+		add_append(p, other, req, n, n + 1);
 }
 
 int
@@ -271,7 +306,7 @@ group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
 	}
 	if (!s)
 		return -ERR_NOMEM;
-	add_append(p, s, req);
+	add_request(v, p, req, s);
 	*p->last_req = &req->msg;
 	p->last_req = &req->msg.next;
 	req->msg.next = NULL;

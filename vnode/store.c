@@ -129,7 +129,8 @@ condition_holds(const struct vnode *v, struct vnode_put *req)
 		return 1;
 	st = vnode_find(v, req->bucket, req->stream);
 	req->newest = st ? st->proposed : 0;
-	return req->newest == req->expect;
+	return req->newest == req->expect &&
+	       (!req->patch_of || (st && st->id == req->patch_of));
 }
 
 static void

@@ -41,6 +41,13 @@ struct vnode_put {
 	/* Only if the newest event of the stream is EXPECT; 0: it has none. */
 	int has_expect;
 	uint64_t expect;
+	/*
+	 * Not 0: a patch.  The last of EVENTS, two at least, is for the stream
+	 * of patches (NAME_PATCH_SUFFIX), in the same log entry as the others:
+	 * both are there or neither.  There must be an EXPECT above 0, of the
+	 * stream with this incarnation.
+	 */
+	uint64_t patch_of;
 	/* answer */
 	int r;
 	uint8_t leader[16];   /* who has the group: -ERR_NOTLEADER */

@@ -35,9 +35,17 @@ name_check(struct slice name)
 	if (memchr(name.p, ':', name.n))
 		return NAME_E_COLON;
 	if (slice_equal(name, SLICE_LIT("*")) ||
-	    slice_equal(name, SLICE_LIT("-$patch")))
+	    slice_equal(name, SLICE_LIT(NAME_PATCH_SUFFIX)))
 		return NAME_E_RESERVED;
 	return NAME_OK;
+}
+
+int
+name_is_of_patches(struct slice name)
+{
+	return name.n >= NAME_PATCH_BYTES &&
+	       memcmp(name.p + name.n - NAME_PATCH_BYTES, NAME_PATCH_SUFFIX,
+		   NAME_PATCH_BYTES) == 0;
 }
 
 const char *

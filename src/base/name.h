@@ -15,6 +15,10 @@
 
 #define NAME_MAX_BYTES 255 /* inclusive */
 
+/* STREAM and this: the stream of the patches to it, in the same group. */
+#define NAME_PATCH_SUFFIX "-$patch"
+#define NAME_PATCH_BYTES  (sizeof(NAME_PATCH_SUFFIX) - 1)
+
 /* X(name, text): the text is fit for a person, without a final full stop. */
 #define NAME_COND_TABLE(X)                                                     \
 	X(EMPTY, "a name has at least one byte")                               \
@@ -34,6 +38,9 @@ enum name_cond {
 
 /* NAME_OK, or the first NAME_E_* that applies; NAME is decoded already. */
 int name_check(struct slice name);
+
+/* Whether NAME ends in NAME_PATCH_SUFFIX. */
+int name_is_of_patches(struct slice name);
 
 /* The text of a NAME_E_*; never NULL. */
 const char *name_text(int cond);

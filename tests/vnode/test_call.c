@@ -47,6 +47,19 @@ static const struct vnode_put put = {
     .expect = 41,
 };
 
+/* The second event is the patch. */
+static const struct vnode_put patch = {
+    .msg = {.kind = MSG_PUT},
+    .group = 7,
+    .bucket = {(const uint8_t *)"bucket", 6},
+    .stream = {(const uint8_t *)"stream", 6},
+    .n_events = 2,
+    .events = events,
+    .has_expect = 1,
+    .expect = 41,
+    .patch_of = 43,
+};
+
 static const struct vnode_read reading = {
     .msg = {.kind = MSG_READ},
     .group = 8,
@@ -167,6 +180,43 @@ Test(call, a_put_arrives_with_its_condition_and_all_events)
 	}
 	call_free_request(&p->msg);
 	block_unref(b);
+}
+
+Test(call, a_patch_arrives_as_one)
+{
+	struct block *b = encode(77, &patch.msg);
+	struct call_in in;
+	struct vnode_put *p =
+	    CONTAINER_OF(request_of(b, &in), struct vnode_put, msg);
+
+	golden("call_patch.bin", SLICE(b->p, b->n));
+	cr_expect_eq(p->patch_of, 43);
+	cr_expect(p->has_expect && p->expect == 41 && p->n_events == 2);
+	cr_expect(slice_equal(p->stream, patch.stream));
+	for (int i = 0; i < 2; i++)
+		cr_expect(slice_equal(p->events[i].data, events[i].data));
+	call_free_request(&p->msg);
+	block_unref(b);
+}
+
+Test(call, what_cannot_be_a_patch_is_refused)
+{
+	static const uint8_t name[249] = {'n'};
+	struct vnode_put bad[] = {patch, patch, patch, patch};
+	struct msg *m;
+
+	bad[0].has_expect = 0;
+	bad[1].expect = 0;
+	bad[2].n_events = 1;
+	bad[3].stream = SLICE(name, sizeof(name));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct block *b = encode(77, &bad[i].msg);
+		struct call_in in;
+
+		cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+		cr_expect_lt(call_request(&in, &m), 0, "%zu", i);
+		block_unref(b);
+	}
 }
 
 Test(call, reads_and_lists_arrive_as_they_were_asked)
