@@ -13,11 +13,12 @@
  *		16       body
  *
  *	put	u32 group, u32 events, u64 expected seqnum, u8 flags (1: expected
- *		counts, 2: a patch), u8 bytes of bucket, u8 of stream, u8 0; per event
- *		u16 flags, u8 bytes of type, u8 0, u32 bytes of data; of a patch u64
- *		incarnation; bucket, stream; types; data
+ *		counts, 2: a patch, 4: there is a key), u8 bytes of bucket, u8 of
+ *		stream, u8 0; with a key [16] its hash, [16] hash of the body; per
+ *		event u16 flags, u8 bytes of type, u8 0, u32 bytes of data; of a patch
+ *		u64 incarnation; bucket, stream; types; data
  *	  answer  i32 result, [16] leader, u64 first, last, t, newest,
- *		u32 replicas
+ *		u16 replicas, u8 flags (1: replayed), u8 0
  *	read	u32 group, u8 op, u8 flags (1 descending, 2 any), u8 bytes of
  *		bucket, u8 of stream, u64 from, to, last n, limit, t to seek,
  *		u32 bytes; bucket, stream
@@ -48,10 +49,11 @@
 
 enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST };
 enum { ANSWER = 1, STALE = 2 };
-enum { PUT_EXPECT = 1, PUT_PATCH = 2 };
+enum { PUT_EXPECT = 1, PUT_PATCH = 2, PUT_KEY = 4, PUT_REPLAYED = 1 };
 enum { READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
 
 #define PUT_EVENT_BYTES 8
+#define KEY_BYTES       32 /* its hash, and that of the body */
 #define ITEM_BYTES      41
 
 /* --- the fields that all requests have -------------------------------------- */
@@ -172,10 +174,15 @@ put_request(struct call_out *out, const struct vnode_put *p)
 	add32(b, p->n_events);
 	add64s(b, 1, &p->expect);
 	add8(b, (uint8_t)((p->has_expect ? PUT_EXPECT : 0) |
-			  (p->patch_of ? PUT_PATCH : 0)));
+			  (p->patch_of ? PUT_PATCH : 0) |
+			  (p->has_key ? PUT_KEY : 0)));
 	add8(b, (uint8_t)p->bucket.n);
 	add8(b, (uint8_t)p->stream.n);
 	add8(b, 0);
+	if (p->has_key) {
+		buf_add(b, p->key, sizeof(p->key));
+		buf_add(b, p->key_body, sizeof(p->key_body));
+	}
 	for (uint32_t i = 0; i < p->n_events; i++) {
 		add16(b, p->events[i].flags);
 		add8(b, (uint8_t)p->events[i].type.n);
@@ -236,7 +243,9 @@ put_answer(struct call_out *out, const struct vnode_put *p)
 {
 	add64s(
 	    &out->head, 4, (uint64_t[]){p->first, p->last, p->t_ms, p->newest});
-	add32(&out->head, p->n_replicas);
+	add16(&out->head, (uint16_t)p->n_replicas);
+	add8(&out->head, p->replayed ? PUT_REPLAYED : 0);
+	add8(&out->head, 0);
 	return room_for(out, 0);
 }
 
@@ -423,10 +432,12 @@ take_put(struct cursor *c, struct msg **out)
 	size_t stream_n = (size_t)take_uint(c, 1);
 	struct vnode_put_event *e;
 	struct vnode_put *p;
+	struct slice key;
 
 	take(c, 1);
+	key = take(c, flags & PUT_KEY ? KEY_BYTES : 0);
 	if (c->bad || n == 0 || n > c->in.n / PUT_EVENT_BYTES || !bucket_n ||
-	    !stream_n || flags > (PUT_EXPECT | PUT_PATCH))
+	    !stream_n || flags > (PUT_EXPECT | PUT_PATCH | PUT_KEY))
 		return -ERR_CORRUPT;
 	p = mem_zalloc(sizeof(*p) + n * sizeof(*e));
 	if (!p)
@@ -440,7 +451,13 @@ take_put(struct cursor *c, struct msg **out)
 	    .events = e,
 	    .has_expect = flags & PUT_EXPECT,
 	    .expect = expect,
+	    .has_key = (flags & PUT_KEY) != 0,
 	};
+	if (p->has_key) {
+		memcpy(p->key, key.p, sizeof(p->key));
+		memcpy(
+		    p->key_body, key.p + sizeof(p->key), sizeof(p->key_body));
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		e[i].flags = (uint16_t)take_uint(c, 2);
 		e[i].type.n = (size_t)take_uint(c, 2) & 0xff;
@@ -702,6 +719,7 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 	int result = (int)(int32_t)take_uint(&c, 4);
 	struct slice leader = take(&c, 16);
 	uint64_t v[4];
+	uint8_t flags;
 	uint32_t n;
 	int r = 0;
 
@@ -712,7 +730,9 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 	case MSG_PUT:
 		for (int i = 0; i < 4; i++)
 			v[i] = take_uint(&c, 8);
-		n = (uint32_t)take_uint(&c, 4);
+		n = (uint32_t)take_uint(&c, 2);
+		flags = (uint8_t)take_uint(&c, 1);
+		take(&c, 1);
 		if (c.bad)
 			return -ERR_CORRUPT;
 		OF(m, vnode_put)->first = v[0];
@@ -720,6 +740,7 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 		OF(m, vnode_put)->t_ms = v[2];
 		OF(m, vnode_put)->newest = v[3];
 		OF(m, vnode_put)->n_replicas = n;
+		OF(m, vnode_put)->replayed = (flags & PUT_REPLAYED) != 0;
 		break;
 	case MSG_READ:
 		r = answer_read(&c, block, OF(m, vnode_read));

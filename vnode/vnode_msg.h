@@ -14,6 +14,7 @@
  *          -ERR_NOSPC the same because of the disk (503), -ERR_STOPPING the
  *          same because the node stops (503), -ERR_UNKNOWN proposed, outcome
  *          unknown (504), -ERR_CONFLICT the condition does not hold (412),
+ *          -ERR_MISMATCH the key was used for another body (422),
  *          -ERR_CORRUPT these events are damaged (500), -ERR_NOMEM (503).
  */
 #ifndef VNODE_VNODE_MSG_H
@@ -48,9 +49,15 @@ struct vnode_put {
 	 * stream with this incarnation.
 	 */
 	uint64_t patch_of;
+	/* Once only under this idempotency key, which is asked for before the
+	 * condition: hash128_put of XXH3-128 of the key, and of all that must be
+	 * the same when the request comes again. */
+	int has_key;
+	uint8_t key[16], key_body[16];
 	/* answer */
 	int r;
-	uint8_t leader[16];   /* who has the group: -ERR_NOTLEADER */
+	uint8_t leader[16]; /* who has the group: -ERR_NOTLEADER */
+	int replayed;       /* what an earlier one got: nothing was appended */
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
 	uint32_t n_replicas; /* that had it on their disks then */

@@ -35,7 +35,8 @@
 	X(CANCELED, "canceled")                                                \
 	X(EOF, "unexpected end")                                               \
 	X(SYSTEM, "system call failed")                                        \
-	X(BUG, "internal error")
+	X(BUG, "internal error")                                               \
+	X(MISMATCH, "the idempotency key was used for another request")
 
 enum err {
 	ERR_NONE = 0,

@@ -60,6 +60,18 @@ static const struct vnode_put patch = {
     .patch_of = 43,
 };
 
+static const struct vnode_put keyed = {
+    .msg = {.kind = MSG_PUT},
+    .group = 7,
+    .bucket = {(const uint8_t *)"b", 1},
+    .stream = {(const uint8_t *)"s", 1},
+    .n_events = 1,
+    .events = events,
+    .has_key = 1,
+    .key = {1, 2, 3},
+    .key_body = {4, 5, 6},
+};
+
 static const struct vnode_read reading = {
     .msg = {.kind = MSG_READ},
     .group = 8,
@@ -217,6 +229,37 @@ Test(call, what_cannot_be_a_patch_is_refused)
 		cr_expect_lt(call_request(&in, &m), 0, "%zu", i);
 		block_unref(b);
 	}
+}
+
+Test(call, a_key_and_what_became_of_it_arrive)
+{
+	struct block *b = encode(77, &keyed.msg);
+	struct call_in in;
+	struct vnode_put *p =
+	    CONTAINER_OF(request_of(b, &in), struct vnode_put, msg);
+	struct vnode_put back = keyed;
+	struct buf all;
+
+	cr_expect(p->has_key == 1 && p->has_expect == 0 && p->n_events == 1);
+	cr_expect(memcmp(p->key, keyed.key, 16) == 0);
+	cr_expect(memcmp(p->key_body, keyed.key_body, 16) == 0);
+	cr_expect(slice_equal(p->events[0].data, events[0].data));
+	buf_init(&all, 4096);
+	buf_add(&all, b->p, b->n);
+	call_free_request(&p->msg);
+	block_unref(b);
+	back.msg.answer = 1;
+	back.replayed = 1;
+	back.n_replicas = 3;
+	b = encode(77, &back.msg);
+	back = keyed;
+	buf_add(&all, b->p, b->n);
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b, &back.msg), 0);
+	cr_expect(back.replayed == 1 && back.n_replicas == 3);
+	golden("call_key.bin", buf_slice(&all));
+	buf_deinit(&all);
+	block_unref(b);
 }
 
 Test(call, reads_and_lists_arrive_as_they_were_asked)
