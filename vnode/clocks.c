@@ -80,6 +80,23 @@ clocks_off(
 	return off > CLOCKS_OFF_MS || off < -CLOCKS_OFF_MS ? (int32_t)off : 0;
 }
 
+int32_t
+clocks_offset(const struct clocks *c)
+{
+	int32_t sorted[CLOCKS_MAX + 1] = {0}, middle;
+	uint32_t n = 1;
+
+	for (uint32_t i = 0; i < c->n; i++, n++) {
+		uint32_t at = n;
+
+		for (; at > 0 && sorted[at - 1] > c->at[i].ahead_ms; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = c->at[i].ahead_ms;
+	}
+	middle = sorted[n / 2];
+	return middle == INT32_MIN ? INT32_MAX : -middle;
+}
+
 raft_id
 clocks_heir(const struct clocks *c, const struct raft *r, raft_id self)
 {

@@ -39,6 +39,8 @@ void clocks_hear(struct clocks *c, const uint8_t node[16], int32_t ahead_ms);
  */
 int32_t clocks_off(
     const struct clocks *c, const struct raft *r, raft_id self, raft_id id);
+/* How far this node's clock is ahead of the median of all that are known. */
+int32_t clocks_offset(const struct clocks *c);
 /* A voter that has caught up and is not off; 0: none. */
 raft_id clocks_heir(const struct clocks *c, const struct raft *r, raft_id self);
 

@@ -151,6 +151,7 @@ fill_begin(struct store_worker *w, struct vnode *v, raft_id peer)
 		raft_fill_ended(v->group.raft, peer, &w->fx);
 		return;
 	}
+	metrics_add(w->metrics, METRICS_FILLS_BEGUN, 1);
 	f->peer = peer;
 	memcpy(f->node, node, 16);
 	rng->bytes(rng->ctx, &f->transfer, sizeof(f->transfer));

@@ -22,6 +22,7 @@
 
 #include "src/base/buf.h"
 #include "src/base/env.h"
+#include "src/base/metrics.h"
 #include "src/base/msg.h"
 
 struct journal; /* opaque */
@@ -101,6 +102,7 @@ struct journal_config {
 	uint64_t segment_bytes; /* a multiple of 4096 */
 	uint64_t max_bytes;     /* all segments, but while more must be held */
 	int sync;               /* enum journal_sync */
+	struct metrics_shard *metrics; /* of LANE_JOURNAL, or NULL */
 };
 
 enum journal_sync {

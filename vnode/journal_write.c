@@ -139,6 +139,7 @@ static int
 sync_all(struct journal *j, struct mono now, lsn_t last)
 {
 	const struct env_disk *d = &j->env->disk;
+	const struct env_clock *clock = &j->env->clock;
 	int r = VNODE_MUTANT(ACK_BEFORE_SYNC) ? 0 : d->sync(d->ctx, j->file);
 
 	if (r && VNODE_MUTANT(SYNC_TRIED_AGAIN))
@@ -146,6 +147,8 @@ sync_all(struct journal *j, struct mono now, lsn_t last)
 	if (r)
 		return r;
 	j->synced_at = now;
+	metrics_observe(j->config.metrics, METRICS_JOURNAL_SYNC,
+	    mono_diff_us(now, clock->mono(clock->ctx)));
 	atomic_store(&j->unsynced, 0);
 	atomic_store(&j->durable, last);
 	atomic_fetch_add(&j->n_syncs, 1);
@@ -280,6 +283,8 @@ run_batch(struct journal *j)
 	journal_unlock(j);
 	atomic_fetch_add(&j->n_records, b.n_records);
 	atomic_fetch_add(&j->n_bytes, b.bytes);
+	metrics_add(j->config.metrics, METRICS_JOURNAL_BYTES, b.bytes);
+	metrics_observe(j->config.metrics, METRICS_JOURNAL_BATCH, b.n_records);
 	take_waiting(j, b.end);
 	complete(j, b.first, b.end, 0);
 	if (j->offset > j->config.segment_bytes / 4)

@@ -385,12 +385,28 @@ settle_all(struct store_worker *w, struct vnode *v)
 }
 
 static void
+count_role(struct store_worker *w, const struct vnode *v, int leads)
+{
+	const struct raft *r = v->group.raft;
+	const struct place *before = &w->store->places[v->group.id];
+	uint64_t term = atomic_load(&before->term);
+
+	if (leads && !atomic_load(&before->leads))
+		metrics_add(w->metrics, METRICS_LEADERSHIPS, 1);
+	if (term && raft_term(r) > term)
+		metrics_add(w->metrics, METRICS_TERMS, raft_term(r) - term);
+	if ((leads || raft_role(r) == RAFT_CANDIDATE) && raft_term(r) > term)
+		metrics_add(w->metrics, METRICS_ELECTIONS, 1);
+}
+
+static void
 role_changed(struct store_worker *w, struct vnode *v)
 {
 	struct group *g = &v->group;
 	struct msg *m, *next;
 	int leads = raft_role(g->raft) == RAFT_LEADER;
 
+	count_role(w, v, leads);
 	atomic_store(&w->store->places[g->id].term, raft_term(g->raft));
 	atomic_store(&w->store->places[g->id].leads, leads);
 	if (leads)

@@ -176,6 +176,7 @@ store_put(struct store_worker *w, struct vnode_put *req)
 		req->t_ms = s->env->clock.mono(s->env->clock.ctx).us;
 		*w->last_parked = &req->msg;
 		w->last_parked = &req->msg.next;
+		w->n_parked++;
 	} else {
 		propose(w, req);
 	}
@@ -200,6 +201,7 @@ store_unpark(struct store_worker *w)
 			r = -ERR_UNAVAILABLE;
 		}
 		w->parked = req->msg.next;
+		w->n_parked--;
 		if (!w->parked)
 			w->last_parked = &w->parked;
 		if (r)
@@ -353,6 +355,20 @@ store_set_timeout(struct store *s, uint32_t worker, uint64_t us)
 	s->workers[worker].request_timeout_us = us;
 }
 
+static void
+add_groups(struct store_stats *out, const struct store_worker *w)
+{
+	int32_t off = atomic_load(&w->clock_offset_ms);
+
+	out->n_replicas += atomic_load(&w->n_replicas);
+	out->n_leads += atomic_load(&w->n_leads);
+	out->n_leaderless += atomic_load(&w->n_leaderless);
+	out->n_parked += atomic_load(&w->seen_parked);
+	out->n_in_flight += atomic_load(&w->seen_flying);
+	if (abs(off) > abs(out->clock_offset_ms))
+		out->clock_offset_ms = off;
+}
+
 void
 store_stats(const struct store *s, struct store_stats *out)
 {
@@ -365,9 +381,16 @@ store_stats(const struct store *s, struct store_stats *out)
 		out->bytes += atomic_load(&w->bytes);
 		out->dirty_bytes += atomic_load(&w->dirty_bytes);
 		out->clean_bytes += atomic_load(&w->clean_bytes);
+		add_groups(out, w);
 	}
 	out->n_checkpoints = atomic_load(&s->n_checkpoints);
 	out->free_bytes = atomic_load(&s->free_bytes);
 	out->writable = !atomic_load(&s->disk_full) && !atomic_load(&s->dead);
 	out->n_files = files_open(s->files);
+}
+
+void
+store_journal_stats(const struct store *s, struct journal_stats *out)
+{
+	journal_stats(s->journal, out);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "src/base/env.h"
+#include "src/base/metrics.h"
 #include "src/base/msg.h"
 #include "vnode/entry.h"
 #include "vnode/placement.h"
@@ -38,6 +39,8 @@ struct store_config {
 	uint64_t clean_max_bytes;  /* 0: the default */
 	uint32_t files_max;        /* 0: the default */
 	uint64_t checkpoint_bytes; /* of journal between two; 0: the default */
+	/* A shard for each worker and one behind them for the journal; or NULL. */
+	struct metrics *metrics;
 	/* Says something to the operator; WHAT is one line.  Any thread. */
 	void (*report)(void *arg, int is_error, const char *what);
 	/* Events were applied to group `watched`, or its replica was filled;
@@ -84,6 +87,12 @@ struct store_stats {
 	uint64_t free_bytes;
 	int writable; /* 0: writes are refused because of the disk */
 	uint32_t n_files;
+	/* Groups that have a replica here; led from here; without a leader. */
+	uint32_t n_replicas, n_leads, n_leaderless;
+	uint32_t n_parked;    /* appends that wait for memory or disk */
+	uint32_t n_in_flight; /* records that the journal was given */
+	/* This node's wall clock ahead of the median of all that it hears. */
+	int32_t clock_offset_ms;
 };
 
 /* What a node knows of a group; its worker. */
@@ -140,5 +149,7 @@ uint32_t store_fill_limit(const struct store *s);
 void store_count(struct store *s, uint32_t worker);
 /* A moment old; any thread. */
 void store_stats(const struct store *s, struct store_stats *out);
+struct journal_stats;
+void store_journal_stats(const struct store *s, struct journal_stats *out);
 
 #endif

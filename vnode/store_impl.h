@@ -50,6 +50,11 @@ struct store_worker {
 	uint32_t n_beats;
 	uint32_t next_fill; /* the group whose turn it is to offer one */
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
+	struct metrics_shard *metrics; /* or NULL */
+	/* store_stats, as of the last tick */
+	uint32_t n_parked;
+	atomic_uint n_replicas, n_leads, n_leaderless, seen_parked, seen_flying;
+	atomic_int clock_offset_ms;
 };
 
 /* The checkpoint that all workers take part in; worker 0 only. */

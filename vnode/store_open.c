@@ -99,6 +99,7 @@ make(struct store **out, const struct store_config *config)
 		w->store = s;
 		w->request_timeout_us = s->config.request_timeout_us;
 		w->id = w->next_fill = i;
+		w->metrics = metrics_shard(s->config.metrics, i);
 		w->last_parked = &w->parked;
 		tail_cache_init(
 		    &w->cache, s->config.clean_max_bytes / s->n_workers);

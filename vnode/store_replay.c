@@ -488,6 +488,7 @@ open_journal(struct store *s, char *why, size_t why_bytes)
 	    .max_bytes = s->config.journal_max_bytes,
 	    .sync = s->config.sync,
 	    .damaged = on_damage,
+	    .metrics = metrics_shard(s->config.metrics, s->n_workers),
 	};
 	struct replay rp = {s, why, why_bytes, NULL, 0};
 	struct journal_damage damage = {0};

@@ -34,6 +34,29 @@ check_space(struct store *s)
 	    (unsigned long long)free_bytes);
 }
 
+static void
+count_groups(struct store_worker *w)
+{
+	struct store *s = w->store;
+	uint32_t here = 0, leads = 0, leaderless = 0;
+
+	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
+		const struct group *at = &s->vnodes[g].group;
+
+		if (!at->raft)
+			continue;
+		here++;
+		leads += raft_role(at->raft) == RAFT_LEADER;
+		leaderless += at->failed || raft_leader(at->raft) == 0;
+	}
+	atomic_store(&w->n_replicas, here);
+	atomic_store(&w->n_leads, leads);
+	atomic_store(&w->n_leaderless, leaderless);
+	atomic_store(&w->seen_parked, w->n_parked);
+	atomic_store(&w->seen_flying, w->n_in_flight);
+	atomic_store(&w->clock_offset_ms, clocks_offset(&w->clocks));
+}
+
 void
 store_count(struct store *s, uint32_t worker)
 {
@@ -47,6 +70,7 @@ store_count(struct store *s, uint32_t worker)
 		events += s->vnodes[g].n_events;
 		bytes += s->vnodes[g].bytes;
 	}
+	count_groups(w);
 	atomic_store(&w->n_streams, streams);
 	atomic_store(&w->n_events, events);
 	atomic_store(&w->bytes, bytes);
