@@ -62,6 +62,9 @@ stored(struct msg *m)
 		respond_store_error(rq, put->r);
 		return;
 	}
+	rq->n_appended = put->n_events;
+	for (uint32_t i = 0; i < put->n_events; i++)
+		rq->appended_bytes += put->events[i].data.n;
 	buf_init(&extra, 4096);
 	buf_add_str(&extra, "Location: /streams/");
 	uri_escape(&extra, rq->bucket);

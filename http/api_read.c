@@ -285,6 +285,7 @@ use_page(struct request *rq)
 	if (rq->done) /* HEAD, 304 */
 		return;
 	r = render_page(rq, &rq->items, page, &n);
+	rq->n_read += n;
 	full = n < page_events(page);
 	advance(rq, n);
 	vnode_page_deinit(page);

@@ -6,6 +6,7 @@
 #ifndef HTTP_HTTP_IMPL_H
 #define HTTP_HTTP_IMPL_H
 
+#include "http/counts.h"
 #include "http/out.h"
 #include "http/parser.h"
 #include "http/server.h"
@@ -54,11 +55,14 @@ struct http_server {
 	char date[TIME_HTTP_BYTES];
 	uint64_t next_id;
 	int stopping;
+	struct counts *counts;
+	struct metrics_shard *metrics; /* or NULL */
 };
 
 enum permission {
 	PERM_NONE, /* open to everyone */
 	PERM_ADMIN,
+	PERM_METRICS, /* PERM_ADMIN, unless metrics.public */
 };
 
 typedef void (*handler_fn)(struct request *rq);
@@ -117,6 +121,8 @@ struct request {
 	struct vnode_put_event *events; /* of a batch; mem_alloc'd */
 	uint32_t n_events;
 
+	uint64_t n_appended, appended_bytes; /* acknowledged */
+
 	/* a read */
 	struct vnode_read read;
 	int ndjson, raw, desc, streaming, stage, download;
@@ -132,6 +138,7 @@ struct request {
 	uint64_t range_first, range_last, kept_first, newest;
 	uint64_t next, last, left; /* still to send: next..last, at most left */
 	struct out items;          /* rendered, not in the answer yet */
+	uint64_t n_read;           /* events */
 
 	/* a list */
 	struct list_call *list;
@@ -220,6 +227,8 @@ void server_give_block(struct http_server *s, struct block *b);
 /* --- requests: route.c ---------------------------------------------------- */
 
 enum request_class request_class(struct slice method, struct slice target);
+/* Of entry I of the table of routes; NULL: there are no more. */
+const char *route_pattern(uint32_t i);
 /* Finds the route and checks all that needs no body; may answer. */
 void request_route(struct request *rq);
 /* Only while check or handler of the route runs. */
@@ -306,6 +315,8 @@ void api_list_free(struct request *rq);
 void api_list_timed_out(struct request *rq);
 void api_ping(struct request *rq);
 void api_cluster(struct request *rq);
+void api_metrics(struct request *rq);
+void api_stats(struct request *rq);
 void api_live(struct request *rq);
 void api_ready(struct request *rq);
 

@@ -264,6 +264,15 @@ raw_missing(struct request *rq)
 	    rq, 410, "gone", NO_STORE, fields, "this event was evicted");
 }
 
+static void
+respond_event(struct request *rq, const char *type, const struct buf *extra,
+    const struct event *e)
+{
+	rq->n_read = 1;
+	respond_with(rq, 200, type, (const char *)extra->p, e->data,
+	    rq->read.page.parts[0].block);
+}
+
 void
 render_raw(struct request *rq)
 {
@@ -298,7 +307,6 @@ render_raw(struct request *rq)
 	else if (cache_has_it(rq, e.seq, e.seq))
 		respond(rq, 304, NULL, (char *)extra.p, SLICE(NULL, 0));
 	else
-		respond_with(rq, 200, type, (char *)extra.p, e.data,
-		    page->parts[0].block);
+		respond_event(rq, type, &extra, &e);
 	buf_deinit(&extra);
 }

@@ -15,6 +15,8 @@ static const struct route routes[] = {
     {"GET", "livez", PERM_NONE, 0, NULL, api_live},
     {"GET", "readyz", PERM_NONE, 0, NULL, api_ready},
     {"GET", "healthz", PERM_NONE, 0, NULL, api_ready},
+    {"GET", "metrics", PERM_METRICS, 0, NULL, api_metrics},
+    {"GET", "stats", PERM_ADMIN, 1, NULL, api_stats},
     {"GET", "cluster", PERM_ADMIN, 1, NULL, api_cluster},
     {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},
     {"GET", "streams/:b", PERM_ADMIN, 1, NULL, api_streams},
@@ -28,6 +30,12 @@ static const struct route routes[] = {
 #define ANSWER_GRACE_US 500000
 
 #define N_ROUTES (sizeof(routes) / sizeof(*routes))
+
+const char *
+route_pattern(uint32_t i)
+{
+	return i < N_ROUTES ? routes[i].pattern : NULL;
+}
 
 struct slice
 request_header(const struct request *rq, const char *name)
@@ -216,7 +224,9 @@ token_is_enough(struct request *rq)
 		refuse_token(rq, "the token is not valid");
 		return 0;
 	}
-	if (rq->route->permission == PERM_NONE)
+	if (rq->route->permission == PERM_NONE ||
+	    (rq->route->permission == PERM_METRICS &&
+		rq->server->config.metrics_public))
 		return 1;
 	refuse_token(rq, "a token is needed: send it as x-session or as "
 			 "Authorization: Bearer");
@@ -340,6 +350,28 @@ request_back(struct request *rq)
 	return 0;
 }
 
+static void
+count(const struct request *rq, uint64_t took_us)
+{
+	struct metrics_shard *m = rq->server->metrics;
+	uint32_t i = rq->route ? (uint32_t)(rq->route - routes) : N_ROUTES;
+
+	counts_add(rq->server->counts, i, rq->method, rq->status);
+	metrics_observe(m, METRICS_REQUEST_SECONDS, took_us);
+	metrics_add(m, METRICS_SENT_BYTES, rq->bytes_out);
+	metrics_add(m, METRICS_RECEIVED_BYTES, rq->body.n);
+	if (rq->n_appended) {
+		metrics_observe(m, METRICS_APPEND_SECONDS, took_us);
+		metrics_add(m, METRICS_APPEND_EVENTS, rq->n_appended);
+		metrics_add(m, METRICS_APPEND_BYTES, rq->appended_bytes);
+	}
+	if (rq->n_read && !rq->is_head) {
+		metrics_observe(m, METRICS_READ_SECONDS, took_us);
+		metrics_add(m, METRICS_READ_EVENTS, rq->n_read);
+		metrics_add(m, METRICS_READ_BYTES, rq->bytes_out);
+	}
+}
+
 void
 request_log(struct request *rq)
 {
@@ -354,7 +386,10 @@ request_log(struct request *rq)
 	    .request_id = rq->id,
 	};
 
-	if (c->access && rq->status)
+	if (!rq->status)
+		return;
+	count(rq, a.took_us);
+	if (c->access)
 		c->access(c->arg, &a);
 }
 

@@ -6,7 +6,8 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#define TICK_US 250000
+#define TICK_US     250000
+#define WORKERS_MAX 64
 
 struct mono
 server_now(const struct http_server *s)
@@ -120,7 +121,9 @@ http_server_new(
 	s->flush = (struct msg){.kind = MSG_CALL, .fn = on_flush};
 	s->hash = ring_hash_new();
 	s->json = json_checker_new();
-	r = s->hash && s->json ? 0 : -ERR_NOMEM;
+	s->metrics = metrics_shard(config->metrics, worker);
+	s->counts = counts_new(route_pattern);
+	r = s->hash && s->json && s->counts ? 0 : -ERR_NOMEM;
 	if (r == 0)
 		r = tcp_listen(config->os, worker, config->ip, config->port,
 		    &s->listener, conn_accept, s);
@@ -158,6 +161,17 @@ http_server_stop(struct http_server *s)
 }
 
 void
+http_server_expose(
+    struct http_server *const *servers, uint32_t n, struct expose *e)
+{
+	struct counts *all[WORKERS_MAX];
+
+	for (uint32_t i = 0; i < n; i++)
+		all[i] = servers[i]->counts;
+	counts_expose(all, n, e);
+}
+
+void
 http_server_set_timeout(struct http_server *s, uint64_t us)
 {
 	s->config.request_timeout_us = us;
@@ -182,5 +196,6 @@ http_server_free(struct http_server *s)
 		block_unref(s->spare[--s->n_spare]);
 	ring_hash_free(s->hash);
 	json_checker_free(s->json);
+	counts_free(s->counts);
 	return mem_free(s);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "src/base/env.h"
+#include "src/base/expose.h"
 #include "src/os/os.h"
 #include "vnode/vnode_msg.h"
 
@@ -26,11 +27,21 @@ struct http_access {
 	const char *request_id;
 };
 
-/* The cluster, as one JSON object. */
+enum http_view_kind {
+	HTTP_VIEW_CLUSTER,     /* one JSON object */
+	HTTP_VIEW_STATS,       /* one JSON object */
+	HTTP_VIEW_METRICS,     /* for Prometheus */
+	HTTP_VIEW_OPENMETRICS, /* the same, by a newer rule */
+	HTTP_VIEW_HEALTH,      /* lines; is_ready */
+};
+
+/* What the node shows of itself. */
 struct http_view {
 	/* The host posts it back to worker msg.from, msg.answer set. */
 	struct msg msg;
+	enum http_view_kind kind;
 	int r; /* 0 or -ERR_* */
+	int is_ready;
 	struct buf out;
 };
 
@@ -45,9 +56,10 @@ struct http_config {
 	uint64_t max_body, max_inflight;
 	uint32_t max_connections, max_batch;
 	uint64_t request_timeout_us;
-	/* Whether requests other than appends can be served; LINES gets one
-	 * `[+]name ok` line each. */
-	int (*ready)(void *arg, struct buf *lines);
+	struct metrics *metrics; /* a shard for each worker; or NULL */
+	int metrics_public;      /* /metrics needs no permission */
+	/* Whether requests other than appends can be served. */
+	int (*ready)(void *arg);
 	/* Takes V until it is posted back. */
 	void (*view)(void *arg, struct http_view *v);
 	void (*access)(void *arg, const struct http_access *a);
@@ -66,6 +78,9 @@ uint16_t http_server_port(const struct http_server *s);
 void *http_server_arg(const struct http_server *s);
 /* No new connections; idle ones are closed, busy ones after their answer. */
 void http_server_stop(struct http_server *s);
+/* What the N servers, one for each worker, have counted; any thread. */
+void http_server_expose(
+    struct http_server *const *servers, uint32_t n, struct expose *e);
 /* request_timeout_us of what is asked from now on. */
 void http_server_set_timeout(struct http_server *s, uint64_t us);
 /* Connections still there: 0 once all answers are out. */

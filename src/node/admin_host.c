@@ -6,6 +6,7 @@
 #include "http/server.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
+#include "src/base/expose.h"
 #include "src/base/mem.h"
 #include "ring/plan.h"
 #include "src/node/core.h"
@@ -432,6 +433,7 @@ status(void *ctx, struct buf *out, int json)
 {
 	struct node_admin *a = ctx;
 	struct store_stats st;
+	struct expose e;
 
 	store_stats(core_store(a->config.core), &st);
 	const struct {
@@ -455,6 +457,11 @@ status(void *ctx, struct buf *out, int json)
 		    : i   ? ","
 			  : "{",
 		    rows[i].name, (unsigned long long)rows[i].value);
+	if (json)
+		buf_add_str(out, ",\"metrics\":");
+	expose_begin(&e, out, json ? EXPOSE_JSON : EXPOSE_LINES);
+	a->config.expose(a->config.arg, &e);
+	expose_end(&e);
 	if (json)
 		buf_add_str(out, "}\n");
 }

@@ -15,6 +15,7 @@ struct node_admin; /* opaque */
 struct http_view;
 struct core;
 struct reload;
+struct expose;
 
 struct node_admin_config {
 	const struct env *env;
@@ -25,6 +26,8 @@ struct node_admin_config {
 	/* This node was let into the cluster of RING: it goes on there.  Once
 	 * whoever asked was told. */
 	void (*joined)(void *arg, struct ring *ring);
+	/* Writes all metrics; worker 0. */
+	void (*expose)(void *arg, struct expose *e);
 	void *arg;
 };
 

@@ -51,6 +51,13 @@ struct node {
 	struct ring *to;         /* MOVE_JOIN */
 	uint32_t transfer_limit; /* of the configuration */
 	atomic_int removed;      /* by force: it serves nothing any more */
+	struct metrics *metrics; /* workers, then the journal */
+	struct wall started;
+};
+
+/* What the kernel says of this process; 0: it does not. */
+struct process {
+	uint64_t cpu_us, resident_bytes, virtual_bytes, open_fds, threads;
 };
 
 /* --- node.c --------------------------------------------------------------- */
@@ -61,6 +68,15 @@ void node_signal(void *arg, int signo);
 void node_stop(struct node *n);
 /* The keys that were read again. */
 void node_apply_conf(void *arg, uint32_t worker, const struct conf *c);
+
+/* --- node_view.c, node_metrics.c, node_process.c -------------------------- */
+
+/* Of http_config. */
+int node_is_ready(void *arg);
+void node_view(void *arg, struct http_view *v);
+/* All that the node measures; worker 0. */
+void node_expose(void *arg, struct expose *e);
+void node_process(const struct node *n, struct process *out);
 
 /* --- node_open.c ---------------------------------------------------------- */
 

@@ -43,26 +43,6 @@ on_twin(void *arg)
 	    "copied; keep one of the two");
 }
 
-static int
-is_ready(void *arg, struct buf *lines)
-{
-	struct node *n = arg;
-	struct store_stats st;
-	int up =
-	    atomic_load(&n->up) && !n->stopping && !atomic_load(&n->removed);
-
-	store_stats(core_store(n->core), &st);
-	buf_printf(lines,
-	    "[+]ring loaded\n[%s]vnodes open\n[%s]disk writable\n"
-	    "[%s]not stopping\n",
-	    atomic_load(&n->up) ? "+" : "-", st.writable ? "+" : "-",
-	    n->stopping ? "-" : "+");
-	buf_printf(lines, "free bytes %llu\n%s",
-	    (unsigned long long)st.free_bytes,
-	    up && st.writable ? "ok" : "not ready");
-	return up && st.writable;
-}
-
 static void
 on_access(void *arg, const struct http_access *a)
 {
@@ -75,14 +55,6 @@ on_access(void *arg, const struct http_access *a)
 		    (int)a->target.n, (const char *)a->target.p, a->status,
 		    (unsigned long long)a->bytes,
 		    (unsigned long long)a->took_us, a->request_id);
-}
-
-static void
-on_view(void *arg, struct http_view *v)
-{
-	struct node *n = arg;
-
-	node_admin_view(n->admin, v);
 }
 
 /* --- start ---------------------------------------------------------------- */
@@ -163,6 +135,7 @@ open_core(struct node *n, char *why)
 		    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
 		    .request_timeout_us = conf_num(c, CONF_request_timeout),
 		    .files_max = n->limits.files_max,
+		    .metrics = n->metrics,
 		    .report = on_report,
 		    .fatal = on_fatal,
 		    .arg = n,
@@ -257,8 +230,10 @@ listen_all(struct node *n, char *why)
 	    .max_connections = n->limits.connections_max,
 	    .max_batch = (uint32_t)conf_num(c, CONF_http_max_batch),
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
-	    .ready = is_ready,
-	    .view = on_view,
+	    .metrics = n->metrics,
+	    .metrics_public = (int)conf_num(c, CONF_metrics_public),
+	    .ready = node_is_ready,
+	    .view = node_view,
 	    .access = on_access,
 	    .arg = n,
 	    .inflight_bytes = &n->inflight_bytes,
@@ -292,6 +267,7 @@ open_control(struct node *n, char *why)
 	    .reload = n->reload,
 	    .core = n->core,
 	    .joined = node_joined,
+	    .expose = node_expose,
 	    .arg = n,
 	    .self = conf_str(n->conf, CONF_nodename),
 	};
@@ -346,8 +322,13 @@ node_open(
 		return -ERR_INVAL;
 	}
 	r = share_descriptors(n, why);
+	n->metrics = r ? NULL : metrics_new(n->n_workers + 1);
+	if (r == 0 && !n->metrics)
+		r = -ERR_NOMEM;
 	if (r == 0)
 		r = open_os(n, data, why);
+	if (r == 0)
+		n->started = n->env->clock.wall(n->env->clock.ctx);
 	if (r == 0)
 		r = open_reload(n, o);
 	if (r == 0)
@@ -391,6 +372,7 @@ node_close(struct node *n)
 	mem_free(n->servers);
 	mem_free(n->tokens);
 	mem_free(n->stop_timers);
+	metrics_free(n->metrics);
 	log_close(n->log);
 	mem_free(n);
 }
