@@ -139,6 +139,7 @@ new_request(struct conn *c)
 		if (rq->accept.p == rq->storage)
 			rq->store += rq->accept.n;
 	}
+	rq->origin = request_header(rq, "origin");
 	rq->problem = accept_problem(rq->accept);
 	respond_choose_id(rq, request_header(rq, "x-request-id"));
 	list_add_tail(&c->requests, &rq->link);

@@ -6,6 +6,7 @@
 #ifndef HTTP_HTTP_IMPL_H
 #define HTTP_HTTP_IMPL_H
 
+#include "http/cors.h"
 #include "http/counts.h"
 #include "http/out.h"
 #include "http/parser.h"
@@ -55,6 +56,7 @@ struct http_server {
 	char date[TIME_HTTP_BYTES];
 	uint64_t next_id;
 	int stopping;
+	uint64_t user_rps, anonymous_rps; /* 0: no limit */
 	struct counts *counts;
 	struct metrics_shard *metrics; /* or NULL */
 };
@@ -100,7 +102,12 @@ struct request {
 	struct slice method, target, body;
 	struct uri uri;
 	struct slice bucket, stream; /* of the route's pattern */
+	struct slice user;           /* who asks; empty: nobody that is known */
 	struct slice accept;
+	struct slice origin; /* in the head's block */
+	/* How it stands with the limit; 0: there is none. */
+	uint64_t limit_rps, limit_left, limit_reset_s;
+	int limit_user;   /* not of an address */
 	uint64_t charged; /* of http.max_inflight */
 	uint32_t group;
 	int is_head, keep_alive, http10, problem;
@@ -284,6 +291,14 @@ void respond_store_error(struct request *rq, int r);
 const char *status_text(int status);
 /* The request gets an id, the client's if that is sane. */
 void respond_choose_id(struct request *rq, struct slice from_client);
+
+/* --- limits: limit.c ------------------------------------------------------ */
+
+/* Takes a token of USER, or of the peer's address when that is empty.  1: there
+ * was none, and RQ was answered. */
+int request_limit(struct request *rq, struct slice user);
+/* Adds the lines that tell how it stands. */
+void limit_add(struct request *rq);
 
 /* --- negotiation: accept.c ------------------------------------------------ */
 

@@ -38,6 +38,7 @@ status_text(int status)
 	    {415, "Unsupported Media Type"},
 	    {417, "Expectation Failed"},
 	    {428, "Precondition Required"},
+	    {429, "Too Many Requests"},
 	    {431, "Request Header Fields Too Large"},
 	    {500, "Internal Server Error"},
 	    {501, "Not Implemented"},
@@ -155,6 +156,8 @@ send_head(struct request *rq, int status, const char *type, const char *extra,
 	respond_bytes(rq, "\r\n", 2);
 	if (extra)
 		respond_bytes(rq, extra, strlen(extra));
+	cors_add(rq);
+	limit_add(rq);
 	respond_bytes(rq, last, strlen(last));
 }
 

@@ -174,6 +174,8 @@ good_token(const struct request *rq, struct slice token)
 static void
 refuse_token(struct request *rq, const char *why)
 {
+	if (request_limit(rq, SLICE(NULL, 0)))
+		return;
 	respond_error(
 	    rq, 401, "no-perm", "WWW-Authenticate: jwt\r\n", NULL, "%s", why);
 }
@@ -219,8 +221,10 @@ token_is_enough(struct request *rq)
 	struct slice token;
 
 	if (find_token(rq, &token)) {
-		if (good_token(rq, token))
+		if (good_token(rq, token)) {
+			rq->user = SLICE_LIT("admin");
 			return 1;
+		}
 		refuse_token(rq, "the token is not valid");
 		return 0;
 	}
@@ -238,7 +242,7 @@ check(struct request *rq)
 {
 	const struct route *r = rq->route;
 
-	if (!token_is_enough(rq))
+	if (!token_is_enough(rq) || request_limit(rq, rq->user))
 		return;
 	if (take_names(rq))
 		respond_error(rq, 400, "illegal-name", NULL, NULL,
@@ -284,6 +288,8 @@ request_route(struct request *rq)
 		    rq, 501, "bad-request", NULL, NULL, "unknown method");
 		return;
 	}
+	if (slice_equal(method, SLICE_LIT("OPTIONS")) && cors_preflight(rq))
+		return;
 	allow_line(&rq->uri, allow);
 	if (!everything && (rq->uri.empty_segment || !allow[0])) {
 		respond_error(rq, 404, "not-found", NULL, NULL,

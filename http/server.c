@@ -177,6 +177,14 @@ http_server_set_timeout(struct http_server *s, uint64_t us)
 	s->config.request_timeout_us = us;
 }
 
+void
+http_server_set_limits(
+    struct http_server *s, uint64_t user_rps, uint64_t anonymous_rps)
+{
+	s->user_rps = user_rps;
+	s->anonymous_rps = anonymous_rps;
+}
+
 uint32_t
 http_server_connections(const struct http_server *s)
 {

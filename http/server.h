@@ -17,6 +17,8 @@
 #include "vnode/vnode_msg.h"
 
 struct http_server; /* opaque */
+struct cors;
+struct ratelimit;
 
 /* One line for every answered request.  TARGET has no token in it. */
 struct http_access {
@@ -58,6 +60,8 @@ struct http_config {
 	uint64_t request_timeout_us;
 	struct metrics *metrics; /* a shard for each worker; or NULL */
 	int metrics_public;      /* /metrics needs no permission */
+	const struct cors *cors; /* NULL: pages of other origins may nothing */
+	struct ratelimit *ratelimit; /* of all workers */
 	/* Whether requests other than appends can be served. */
 	int (*ready)(void *arg);
 	/* Takes V until it is posted back. */
@@ -83,6 +87,9 @@ void http_server_expose(
     struct http_server *const *servers, uint32_t n, struct expose *e);
 /* request_timeout_us of what is asked from now on. */
 void http_server_set_timeout(struct http_server *s, uint64_t us);
+/* Requests a second of a user, and of an address; 0: no limit. */
+void http_server_set_limits(
+    struct http_server *s, uint64_t user_rps, uint64_t anonymous_rps);
 /* Connections still there: 0 once all answers are out. */
 uint32_t http_server_connections(const struct http_server *s);
 /* Closes what is left.  Takes NULL, returns NULL. */

@@ -156,6 +156,14 @@ take_transfer_limit(struct node *n, const struct conf *c)
 	n->transfer_limit = limit;
 }
 
+void
+node_set_limits(struct node *n, uint32_t worker, const struct conf *c)
+{
+	http_server_set_limits(n->servers[worker],
+	    conf_num(c, CONF_limits_user_rps),
+	    conf_num(c, CONF_limits_anonymous_rps));
+}
+
 /* The keys that can be reloaded and have an effect yet. */
 void
 node_apply_conf(void *arg, uint32_t worker, const struct conf *c)
@@ -168,6 +176,7 @@ node_apply_conf(void *arg, uint32_t worker, const struct conf *c)
 		take_transfer_limit(n, c);
 	}
 	http_server_set_timeout(n->servers[worker], timeout);
+	node_set_limits(n, worker, c);
 	store_set_timeout(core_store(n->core), worker, timeout);
 	router_set_timeout(core_router(n->core), worker, timeout);
 }

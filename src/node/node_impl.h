@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "admin/control.h"
+#include "http/cors.h"
 #include "http/server.h"
 #include "ring/identity.h"
 #include "src/node/admin_host.h"
@@ -53,6 +54,8 @@ struct node {
 	atomic_int removed;      /* by force: it serves nothing any more */
 	struct metrics *metrics; /* workers, then the journal */
 	struct wall started;
+	struct cors *cors;
+	struct ratelimit *ratelimit;
 };
 
 /* What the kernel says of this process; 0: it does not. */
@@ -66,6 +69,8 @@ void node_dispatch(void *arg, uint32_t worker, struct msg *m);
 void node_turn(void *arg, uint32_t worker);
 void node_signal(void *arg, int signo);
 void node_stop(struct node *n);
+/* limits.*, of CONF, for WORKER. */
+void node_set_limits(struct node *n, uint32_t worker, const struct conf *conf);
 /* The keys that were read again. */
 void node_apply_conf(void *arg, uint32_t worker, const struct conf *c);
 

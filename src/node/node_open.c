@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "http/ratelimit.h"
 #include "ring/ring_file.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -216,6 +217,33 @@ open_net(struct node *n, char *why)
 }
 
 static int
+open_cors(struct node *n, char *why)
+{
+	const struct conf *c = n->conf;
+	int r;
+
+	if (!conf_num(c, CONF_http_cors_enabled))
+		return 0;
+	r = cors_new(&n->cors, conf_str(c, CONF_http_cors_origins),
+	    conf_str(c, CONF_http_cors_headers),
+	    conf_num(c, CONF_http_cors_maxage) / 1000000);
+	if (r)
+		snprintf(why, NODE_WHY_BYTES,
+		    "http.cors.origins, http.cors.headers: %s", err_text(r));
+	return r;
+}
+
+static int
+open_ratelimit(struct node *n)
+{
+	uint64_t seed;
+
+	n->env->rng.bytes(n->env->rng.ctx, &seed, sizeof(seed));
+	n->ratelimit = ratelimit_new(seed);
+	return n->ratelimit ? 0 : -ERR_NOMEM;
+}
+
+static int
 listen_all(struct node *n, char *why)
 {
 	const struct conf *c = n->conf;
@@ -232,6 +260,8 @@ listen_all(struct node *n, char *why)
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
 	    .metrics = n->metrics,
 	    .metrics_public = (int)conf_num(c, CONF_metrics_public),
+	    .cors = n->cors,
+	    .ratelimit = n->ratelimit,
 	    .ready = node_is_ready,
 	    .view = node_view,
 	    .access = on_access,
@@ -254,6 +284,7 @@ listen_all(struct node *n, char *why)
 			    hc.ip, hc.port, err_text(r));
 			return r;
 		}
+		node_set_limits(n, i, c);
 	}
 	return 0;
 }
@@ -345,6 +376,10 @@ node_open(
 	if (r == 0)
 		r = open_core(n, why);
 	if (r == 0)
+		r = open_cors(n, why);
+	if (r == 0)
+		r = open_ratelimit(n);
+	if (r == 0)
 		r = listen_all(n, why);
 	if (r == 0)
 		r = open_control(n, why);
@@ -373,6 +408,8 @@ node_close(struct node *n)
 	mem_free(n->tokens);
 	mem_free(n->stop_timers);
 	metrics_free(n->metrics);
+	cors_free(n->cors);
+	ratelimit_free(n->ratelimit);
 	log_close(n->log);
 	mem_free(n);
 }

@@ -34,6 +34,8 @@ struct tcp {
 	struct tcp_events events;
 	void *arg;
 	char peer[TCP_PEER_BYTES];
+	uint8_t key[8];
+	uint8_t key_bytes;
 };
 
 struct tcp_listener {
@@ -129,6 +131,15 @@ on_pause_over(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+name_v6(struct tcp *c, const struct in6_addr *a)
+{
+	int is_v4 = IN6_IS_ADDR_V4MAPPED(a);
+
+	c->key_bytes = is_v4 ? 4 : 8;
+	memcpy(c->key, a->s6_addr + (is_v4 ? 12 : 0), c->key_bytes);
+}
+
+static void
 name_peer(struct tcp *c, const union address *a)
 {
 	char ip[INET6_ADDRSTRLEN] = "?";
@@ -139,9 +150,12 @@ name_peer(struct tcp *c, const union address *a)
 		return;
 	}
 	if (a->sa.sa_family == AF_INET) {
+		c->key_bytes = 4;
+		memcpy(c->key, &a->v4.sin_addr, 4);
 		inet_ntop(AF_INET, &a->v4.sin_addr, ip, sizeof(ip));
 		port = ntohs(a->v4.sin_port);
 	} else if (a->sa.sa_family == AF_INET6) {
+		name_v6(c, &a->v6.sin6_addr);
 		inet_ntop(AF_INET6, &a->v6.sin6_addr, ip, sizeof(ip));
 		port = ntohs(a->v6.sin6_port);
 	}
@@ -419,6 +433,12 @@ const char *
 tcp_peer(const struct tcp *c)
 {
 	return c->peer;
+}
+
+struct slice
+tcp_peer_key(const struct tcp *c)
+{
+	return SLICE(c->key, c->key_bytes);
 }
 
 void

@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "src/base/buf.h"
+
 struct os;
 struct tcp;
 struct tcp_listener;
@@ -73,6 +75,9 @@ int tcp_writev(struct tcp *c, const struct iovec *iov, int n, size_t *put);
 void tcp_shutdown_write(struct tcp *c);
 /* "ip:port" of the peer, or "local". */
 const char *tcp_peer(const struct tcp *c);
+/* The peer's address as bytes, to tell peers apart by: of IPv6 the network, 64
+ * bits; empty: local. */
+struct slice tcp_peer_key(const struct tcp *c);
 void tcp_close(struct tcp *c);
 /* The same, but the peer gets an error instead of an end. */
 void tcp_reset(struct tcp *c);

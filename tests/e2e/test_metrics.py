@@ -140,7 +140,6 @@ def test_who_may_scrape():
     assert status == 401 and json.loads(data)["type"] == "no-perm"
     assert n.request("GET", "/metrics", token="x.y.z")[0] == 401
     with Node(IORIOD, {"metrics.public": "yes"}) as public:
-        public.start()
         scrape(public, token=None)
         assert public.request("GET", "/metrics", token="x.y.z")[0] == 401
         assert public.request("GET", "/stats", token=None)[0] == 401
@@ -148,7 +147,6 @@ def test_who_may_scrape():
 
 def test_workers_are_summed():
     with Node(IORIOD, {"workers": 3}) as n:
-        n.start()
         for i in range(40):
             assert n.post(f"w/s{i}", b"1")[0] == 201
         assert prometheus.value(
