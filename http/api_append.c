@@ -3,22 +3,9 @@
  * 4.1). */
 #include "http/batch.h"
 #include "http/condition.h"
-#include "http/parser_impl.h"
+#include "http/media.h"
 #include "http/text.h"
 #include "src/base/err.h"
-
-static int
-is_type(struct slice type, const char *want)
-{
-	size_t n = strlen(want);
-
-	if (type.n < n)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		if ((type.p[i] | 0x20) != (uint8_t)want[i])
-			return 0;
-	return type.n == n || type.p[n] == ';' || type.p[n] == ' ';
-}
 
 /* The body of the answer; as long as TEXT at most. */
 static struct slice
@@ -116,44 +103,6 @@ take_json(struct request *rq)
 	return 1;
 }
 
-static size_t
-token_bytes(struct slice s)
-{
-	size_t n = 0;
-
-	while (n < s.n && is_class(s.p[n], CLASS_TOKEN))
-		n++;
-	return n;
-}
-
-/* RFC 9110 section 8.3.1: type/subtype, then parameters, which are taken as
- * they come: printable, so that it can be a header and a JSON string again. */
-static int
-good_type(struct slice type)
-{
-	size_t major = token_bytes(type), n = major + 1;
-
-	if (type.n > EVENT_TYPE_MAX || major == 0 || n >= type.n ||
-	    type.p[major] != '/')
-		return 0;
-	n += token_bytes(SLICE(type.p + n, type.n - n));
-	if (n == major + 1 ||
-	    (n < type.n && type.p[n] != ';' && type.p[n] != ' '))
-		return 0;
-	for (; n < type.n; n++)
-		if (type.p[n] < 0x20 || type.p[n] >= 0x7f)
-			return 0;
-	return 1;
-}
-
-static int
-is_encoded(struct request *rq)
-{
-	struct slice coding = request_header(rq, "content-encoding");
-
-	return coding.n && !slice_equal(coding, SLICE_LIT("identity"));
-}
-
 void
 api_append_check(struct request *rq)
 {
@@ -161,9 +110,9 @@ api_append_check(struct request *rq)
 
 	if (unsupported(rq))
 		return;
-	if (type.n == 0 || is_encoded(rq))
+	if (type.n == 0 || media_is_encoded(rq))
 		respond_error(rq, 415, "", NULL, NULL, "-");
-	else if (!good_type(type) ||
+	else if (!media_is_good(type) ||
 		 request_header_count(rq, "content-type") > 1)
 		respond_error(rq, 400, "bad-request", NULL, NULL,
 		    "the content type is malformed, given twice or longer than "
@@ -171,9 +120,9 @@ api_append_check(struct request *rq)
 		    EVENT_TYPE_MAX);
 	else if (!condition_take(rq))
 		return;
-	else if (is_type(type, "application/json"))
+	else if (media_is(type, "application/json"))
 		rq->event.flags = EVENT_JSON;
-	else if (is_type(type, "application/x-ndjson"))
+	else if (media_is(type, "application/x-ndjson"))
 		rq->batch = 1;
 	else
 		rq->event.type = type;

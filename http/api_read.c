@@ -226,18 +226,6 @@ advance(struct request *rq, uint64_t n)
 		rq->last = rq->read.page.last - n;
 }
 
-static void
-damaged(struct request *rq)
-{
-	char fields[96];
-
-	snprintf(fields, sizeof(fields), ",\"first\":%llu,\"last\":%llu",
-	    (unsigned long long)rq->read.damaged_first,
-	    (unsigned long long)rq->read.damaged_last);
-	respond_error(rq, 500, "damaged", NULL, fields,
-	    "these events cannot be read here and now");
-}
-
 /* Is it first, and is there room?  Then the next page; or later. */
 static void
 go_on(struct request *rq)
@@ -309,7 +297,7 @@ fail(struct request *rq, int r)
 	if (rq->streaming)
 		respond_abort(rq);
 	else if (r == -ERR_CORRUPT)
-		damaged(rq);
+		respond_damaged(rq);
 	else
 		respond_store_error(rq, r);
 }

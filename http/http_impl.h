@@ -44,8 +44,9 @@ struct http_server {
 	uint32_t n_conns, n_surplus;
 	struct list waits[WAIT_COUNT]; /* connections */
 	struct list asked;             /* requests, by deadline */
-	struct list dirty; /* connections whose requests have answered */
-	struct msg flush;  /* runs them, behind the answers of this turn */
+	struct list dirty;    /* connections whose requests have answered */
+	struct list patching; /* patch_calls, one a stream */
+	struct msg flush;     /* runs them, behind the answers of this turn */
 	int flush_posted;
 	struct block *spare[SPARE_BLOCKS];
 	uint32_t n_spare;
@@ -147,8 +148,8 @@ struct request {
 	struct out items;          /* rendered, not in the answer yet */
 	uint64_t n_read;           /* events */
 
-	/* a list */
 	struct list_call *list;
+	struct patch_call *patch;
 	struct vnode_ping ping;
 	struct http_view view;
 
@@ -286,6 +287,8 @@ void respond_abort(struct request *rq);
 void respond_error(struct request *rq, int status, const char *type,
     const char *extra, const char *fields, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+/* Events that a read wanted are damaged. */
+void respond_damaged(struct request *rq);
 /* What the store answered, as an error. */
 void respond_store_error(struct request *rq, int r);
 const char *status_text(int status);
@@ -320,6 +323,15 @@ void api_append_check(struct request *rq);
 void api_append(struct request *rq);
 /* Of PUT: only what may be repeated passes. */
 void api_append_put(struct request *rq);
+#define API_PATCH_ACCEPT                                                       \
+	"Accept-Patch: application/json-patch+json, "                          \
+	"application/merge-patch+json\r\n"
+void api_patch_check(struct request *rq);
+void api_patch(struct request *rq);
+/* RQ is given up: others may patch its stream; then that nothing is under way.
+ */
+void api_patch_leave(struct request *rq);
+void api_patch_free(struct request *rq);
 void api_read(struct request *rq);
 void api_read_raw(struct request *rq);
 /* First, and the output has drained. */

@@ -325,6 +325,18 @@ respond_error(struct request *rq, int status, const char *type,
 }
 
 void
+respond_damaged(struct request *rq)
+{
+	char fields[96];
+
+	snprintf(fields, sizeof(fields), ",\"first\":%llu,\"last\":%llu",
+	    (unsigned long long)rq->read.damaged_first,
+	    (unsigned long long)rq->read.damaged_last);
+	respond_error(rq, 500, "damaged", NULL, fields,
+	    "these events cannot be read here and now");
+}
+
+void
 respond_store_error(struct request *rq, int r)
 {
 	switch (r) {

@@ -23,6 +23,7 @@ static const struct route routes[] = {
     {"GET", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_read},
     {"POST", "streams/:b/:s", PERM_ADMIN, 1, api_append_check, api_append},
     {"PUT", "streams/:b/:s", PERM_ADMIN, 1, api_append_put, api_append},
+    {"PATCH", "streams/:b/:s", PERM_ADMIN, 1, api_patch_check, api_patch},
     {"GET", "streams/:b/:s/:n", PERM_ADMIN, 0, NULL, api_read_raw},
 };
 
@@ -258,9 +259,13 @@ check(struct request *rq)
 static void
 options(struct request *rq, const char *allow)
 {
-	respond(rq, 200, NULL,
-	    allow[0] ? allow : "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n",
-	    SLICE(NULL, 0));
+	char extra[256];
+
+	snprintf(extra, sizeof(extra), "%s%s",
+	    allow[0] ? allow
+		     : "Allow: GET, HEAD, POST, PUT, PATCH, OPTIONS\r\n",
+	    strstr(allow, "PATCH") ? API_PATCH_ACCEPT : "");
+	respond(rq, 200, NULL, extra, SLICE(NULL, 0));
 }
 
 void
@@ -405,12 +410,16 @@ request_free(struct request *rq)
 	list_del(&rq->asked);
 	if (rq->list)
 		api_list_free(rq);
+	if (rq->patch)
+		api_patch_leave(rq);
 	if (rq->in_store)
 		return; /* freed when the store's answer is back */
 	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);
 	vnode_page_deinit(&rq->read.page);
 	buf_deinit(&rq->view.out);
 	mem_free(rq->events);
+	if (rq->patch)
+		api_patch_free(rq);
 	out_deinit(&rq->items);
 	out_deinit(&rq->out);
 	block_unref(rq->in);

@@ -116,6 +116,7 @@ http_server_new(
 	list_init(&s->conns);
 	list_init(&s->asked);
 	list_init(&s->dirty);
+	list_init(&s->patching);
 	for (int kind = 0; kind < WAIT_COUNT; kind++)
 		list_init(&s->waits[kind]);
 	s->flush = (struct msg){.kind = MSG_CALL, .fn = on_flush};
