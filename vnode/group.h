@@ -75,6 +75,10 @@ struct group {
 	uint64_t removed;  /* generation of the last one that has retired */
 	raft_id leader_id; /* whose appends came last, and from where */
 	uint8_t leader_node[16];
+	struct answered { /* the last append: who was told what */
+		raft_id to;
+		uint64_t term, index, round;
+	} answered;
 	struct msg *waiting, **last_waiting; /* until it is known who leads */
 	struct mono waiting_since;
 	struct msg *asked, **last_asked; /* reads that the core has */

@@ -24,6 +24,7 @@ struct out_frame {
 	uint32_t n_pieces, cap_pieces;
 	uint32_t n_bodies, cap_bodies;
 	uint64_t bytes;
+	int is_urgent; /* not only what can wait for the beat */
 };
 
 void
@@ -43,6 +44,7 @@ empty(struct outbox *o, struct out_frame *f)
 	}
 	f->n_bodies = f->n_pieces = 0;
 	f->bytes = 0;
+	f->is_urgent = 0;
 	buf_reset(&f->heads);
 }
 
@@ -108,8 +110,15 @@ void
 outbox_flush(struct outbox *o)
 {
 	for (uint32_t i = 0; i < o->n_frames; i++)
-		if (o->frames[i].n_pieces)
+		if (o->frames[i].n_pieces && o->frames[i].is_urgent)
 			flush(o, &o->frames[i]);
+}
+
+void
+outbox_beat(struct outbox *o)
+{
+	for (uint32_t i = 0; i < o->n_frames; i++)
+		o->frames[i].is_urgent = 1;
 }
 
 /* --- adding: all memory first, so that a message is whole or not there ------ */
@@ -206,7 +215,7 @@ begin(struct outbox *o, const uint8_t node[16], uint32_t pieces,
 void
 outbox_add(struct outbox *o, const uint8_t node[16],
     const struct wire_message *m, const uint64_t *terms,
-    struct body *const *bodies)
+    struct body *const *bodies, int can_wait)
 {
 	uint32_t bytes = WIRE_MESSAGE_BYTES, pieces = 1;
 	struct out_frame *f;
@@ -223,6 +232,7 @@ outbox_add(struct outbox *o, const uint8_t node[16],
 		return;
 	wire_put_message(f->heads.p + f->heads.n, m, bytes);
 	add_head(f, WIRE_MESSAGE_BYTES);
+	f->is_urgent |= !can_wait;
 	for (uint32_t i = 0; i < m->n; i++)
 		add_body(f, terms[i], bodies[i]);
 	if (f->bytes > FRAME_BYTES)
@@ -245,6 +255,7 @@ outbox_add_bytes(struct outbox *o, const uint8_t node[16],
 		memcpy(f->heads.p + f->heads.n + WIRE_MESSAGE_BYTES, rest.p,
 		    rest.n);
 	add_head(f, WIRE_MESSAGE_BYTES + n);
+	f->is_urgent = 1;
 	if (f->bytes > FRAME_BYTES)
 		flush(o, f);
 }

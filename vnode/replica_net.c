@@ -59,6 +59,20 @@ wall_bits(const struct store_worker *w)
 	return (uint32_t)c->wall(c->ctx).ms;
 }
 
+/* A heartbeat's answer that says what the one before it said. */
+static int
+says_nothing_new(struct group *g, const struct raft_msg *m)
+{
+	struct answered now = {m->to, m->term, m->index, m->round};
+	int same = m->type == RAFT_APPEND_ANSWER && !m->reject &&
+		   !m->uncounted &&
+		   memcmp(&g->answered, &now, sizeof(now)) == 0;
+
+	if (m->type == RAFT_APPEND_ANSWER)
+		g->answered = now;
+	return same;
+}
+
 static void
 put_out(struct store_worker *w, struct vnode *v, const struct raft_msg *m,
     const uint64_t *terms, struct body *const *bodies)
@@ -73,7 +87,8 @@ put_out(struct store_worker *w, struct vnode *v, const struct raft_msg *m,
 	fill_in(&out, v, m);
 	if (m->type == RAFT_APPEND_ANSWER)
 		out.wall = wall_bits(w);
-	outbox_add(&w->outbox, node, &out, terms, bodies);
+	outbox_add(&w->outbox, node, &out, terms, bodies,
+	    says_nothing_new(&v->group, m));
 }
 
 /* A message that waits, and the job that reads what it needs. */

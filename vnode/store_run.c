@@ -109,6 +109,7 @@ on_beat(void *arg)
 	}
 	if (w->id == 0)
 		journal_beat(s->journal);
+	outbox_beat(&w->outbox);
 	if (++w->n_beats % BEATS_PER_TICK == 0)
 		tick(w);
 	if (atomic_load(&s->dead))

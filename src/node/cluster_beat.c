@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * cluster_beat - what members tell each other ten times a second, and what the
- * claimant makes of it.
+ * cluster_beat - what members tell each other as soon as it changes, and four
+ * times a second, and what the claimant makes of it.
  *
  * A beat is one frame: the gossip of the ring (ring/gossip.c) with what beat.c
  * adds.  The other frames are gossip's pulls and bodies.  A ring that comes this
@@ -15,8 +15,10 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#define PULL_US 300000 /* between pulls, whomever they are sent to */
-#define TELL_US 500000 /* who has left is sent the ring so often */
+/* Consensus speaks more often, and counts as being heard too. */
+#define REPEAT_US 250000
+#define PULL_US   300000 /* between pulls, whomever they are sent to */
+#define TELL_US   500000 /* who has left is sent the ring so often */
 
 int
 cluster_is_frame(struct slice bytes)
@@ -72,24 +74,49 @@ look_at_self(const struct cluster *c, struct beat *b)
 }
 
 static void
-send_beats(struct cluster *c)
+say_to_all(struct cluster *c, struct slice more)
 {
 	const struct ring *r = c->gossip.ring;
-	struct buf more, out;
-	struct beat self;
+	struct buf out;
 
-	if (r->n_members == 1 || c->gone)
+	buf_init(&out, GOSSIP_HEADER_BYTES + BEAT_MAX);
+	gossip_beat(&c->gossip, more, &out);
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (!cluster_is_self(c, i))
+			say(c, r->members[i].id, &out);
+	buf_deinit(&out);
+}
+
+/* Nothing new, and it was said a moment ago. */
+static int
+was_said(struct cluster *c, struct slice more)
+{
+	struct hash128 hash = hash128(more.p, more.n);
+	uint64_t now = cluster_now(c), epoch = c->gossip.ring->epoch;
+
+	if (c->said.epoch == epoch && now < c->said.at_us + REPEAT_US &&
+	    hash128_equal(c->said.hash, hash))
+		return 1;
+	c->said.at_us = now;
+	c->said.epoch = epoch;
+	c->said.hash = hash;
+	return 0;
+}
+
+static void
+send_beats(struct cluster *c)
+{
+	struct beat self;
+	struct buf more;
+
+	if (c->gossip.ring->n_members == 1 || c->gone)
 		return;
 	look_at_self(c, &self);
 	buf_init(&more, BEAT_MAX);
-	buf_init(&out, GOSSIP_HEADER_BYTES + BEAT_MAX);
 	beat_encode(&self, &more);
-	gossip_beat(&c->gossip, buf_slice(&more), &out);
-	for (uint16_t i = 0; i < r->n_members && !buf_error(&more); i++)
-		if (!cluster_is_self(c, i))
-			say(c, r->members[i].id, &out);
+	if (!buf_error(&more) && !was_said(c, buf_slice(&more)))
+		say_to_all(c, buf_slice(&more));
 	buf_deinit(&more);
-	buf_deinit(&out);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ring/gossip.h"
+#include "src/base/hash.h"
 #include "src/node/beat.h"
 #include "src/node/cluster.h"
 
@@ -46,6 +47,10 @@ struct cluster {
 	uint64_t targets_since;    /* epoch since when owners-to-be are these */
 	struct member_beat *beats; /* by place in the ring's members */
 	struct departed departed[CLUSTER_DEPARTED_MAX];
+	struct { /* the last beat that was sent */
+		uint64_t at_us, epoch;
+		struct hash128 hash;
+	} said;
 	uint64_t told_us;   /* they were, last */
 	uint64_t pulled_us; /* somebody was asked for a newer ring, last */
 	uint64_t forked_at; /* the epoch of a fork that was told of */

@@ -25,6 +25,8 @@
 
 struct env_timer {
 	struct event *ev;
+	const struct env_clock *clock;
+	uint64_t period_us;
 	env_timer_fn fn;
 	void *arg;
 };
@@ -226,6 +228,24 @@ loop_deinit(struct os_worker *w)
 		close(w->wake_fd);
 }
 
+/*
+ * Timers of one period run at the same moments, whoever started them and when,
+ * also in other nodes of this machine: so an idle node wakes up seldom.
+ */
+static int
+arm(struct env_timer *t)
+{
+	uint64_t now = t->clock->mono(t->clock->ctx).us;
+	uint64_t left = t->period_us - now % t->period_us;
+	struct timeval tv;
+
+	if (left < t->period_us / 8) /* a little early: that one is now */
+		left += t->period_us;
+	tv = (struct timeval){
+	    (time_t)(left / 1000000), (suseconds_t)(left % 1000000)};
+	return event_add(t->ev, &tv);
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -233,7 +253,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	t->fn(t->arg);
+	arm(t);
+	t->fn(t->arg); /* may stop T */
 }
 
 struct env_timer *
@@ -242,16 +263,15 @@ loop_timer_start(
 {
 	struct os *os = ctx;
 	struct env_timer *t = mem_zalloc(sizeof(*t));
-	struct timeval tv = {
-	    (time_t)(period_us / 1000000), (suseconds_t)(period_us % 1000000)};
 
 	if (!t)
 		return NULL;
 	t->fn = fn;
 	t->arg = arg;
-	t->ev =
-	    event_new(os->workers[worker].base, -1, EV_PERSIST, on_timer, t);
-	if (!t->ev || event_add(t->ev, &tv)) {
+	t->period_us = period_us;
+	t->clock = &os->env.clock;
+	t->ev = event_new(os->workers[worker].base, -1, 0, on_timer, t);
+	if (!t->ev || arm(t)) {
 		if (t->ev)
 			event_free(t->ev);
 		return mem_free(t);
