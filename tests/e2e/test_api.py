@@ -15,7 +15,7 @@ READ = "GET, HEAD, OPTIONS"
 ROUTES = {
     "/ping": READ, "/livez": READ, "/readyz": READ, "/healthz": READ,
     "/buckets": READ, "/streams/b": READ, "/streams/b/s/1": READ,
-    "/streams/b/s": "GET, HEAD, POST, PUT, OPTIONS",
+    "/streams/b/s": "GET, HEAD, POST, PUT, PATCH, OPTIONS",
 }
 PROBLEM = "application/problem+json"
 node = None
@@ -43,6 +43,12 @@ def one(line, *headers, body=b"", token=True, version="1.1"):
 def post(*headers, body=b"1", path="/streams/b/s", **more):
     return one("POST " + path, *headers, f"Content-Length: {len(body)}",
                body=body, **more)
+
+
+def patch(stream, body, *headers):
+    return one("PATCH /streams/" + stream, *headers,
+               "Content-Type: application/json-patch+json",
+               f"Content-Length: {len(body)}", body=body)
 
 
 JSON = "Content-Type: application/json"
@@ -87,6 +93,9 @@ ERRORS = [
     (428, "precondition-required", None,
      lambda *h: one("PUT /streams/b/s", JSON, "Content-Length: 1", *h,
                     body=b"1")),
+    (400, "invalid-body", None, lambda *h: patch("b/s", b"{}", *h)),
+    (400, "illegal-name", None, lambda *h: patch("b/s-$patch", b"[]", *h)),
+    (404, "not-found", None, lambda *h: patch("b/none", b"[]", *h)),
     (501, "bad-request", None, lambda *h: one("BREW /ping", *h)),
 ]
 # What is wrong with the head itself: no header of it counts.
@@ -169,7 +178,8 @@ def test_every_method_on_every_route():
                     assert parse(body)["type"] == "method-not-allowed"
                 else:
                     assert "allow" not in head
-                    want = {"POST": 415, "PUT": 428}.get(method, 200)
+                    want = {"POST": 415, "PUT": 428,
+                            "PATCH": 415}.get(method, 200)
                     assert status == want, (method, p, status)
     assert one("OPTIONS *", token=False)[0] == 200
     assert one("OPTIONS /streams/b/s", token=False)[0] == 200
