@@ -50,7 +50,18 @@ fill_decode(struct slice in, struct fill_message *out)
 	return 0;
 }
 
-/* Pages go by the bulk channel, so that no heartbeat waits behind one. */
+/*
+ * Pages, and what asks for them, go by the bulk channel, so that no heartbeat
+ * waits behind one.  It is the receiver that begins: its first question opens the
+ * connection to the sender, over which the answers come.
+ */
+static int
+goes_bulk(const struct fill_message *m)
+{
+	return m->op == FILL_GET_MANIFEST || m->op == FILL_MANIFEST ||
+	       m->op == FILL_GET_CHUNK || m->op == FILL_CHUNK;
+}
+
 static void
 say_bulk(struct store_worker *w, const uint8_t node[16],
     const struct wire_message *m, const struct fill_message *fm)
@@ -85,7 +96,7 @@ fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
 	};
 	uint8_t head[FILL_HEADER_BYTES];
 
-	if (m->bytes.n) {
+	if (goes_bulk(m)) {
 		say_bulk(w, node, &out, m);
 		return;
 	}

@@ -26,7 +26,7 @@
 	X(STR, cluster_cookie, "cluster.cookie", "iorio", 1, 255, CONF_SECRET) \
 	X(STR, cluster_runtime_dir, "cluster.runtime_dir", "", 0, 255, 0)      \
 	X(STR, handoff_ip, "handoff.ip", "127.0.0.1", 1, 64, 0)                \
-	X(INT, handoff_port, "handoff.port", "8019", 1, 65535, 0)              \
+	X(INT, handoff_port, "handoff.port", "8019", 0, 65535, 0)              \
 	X(SIZE, handoff_rate, "handoff.rate", "0", 0, 1024 * GB, CONF_RELOAD)  \
 	X(TIME, handoff_grace, "handoff.grace", "10m", 0, 365 * DAY, 0)        \
 	X(INT, transfer_limit, "transfer_limit", "2", 0, 1000, CONF_RELOAD)    \

@@ -185,15 +185,36 @@ runtime_dir(const struct node *n, char *out, size_t bytes)
 	snprintf(out, bytes, "%s/iorio-%u", base, (unsigned)getuid());
 }
 
+/* Peers learn the port from us; the host is that of our name. */
+static void
+check_handoff(const struct node *n, const struct os_net_config *nc)
+{
+	uint16_t port = os_net_line_port(n->os);
+
+	if (nc->line_port && port != nc->line_port)
+		log_write(n->log, LOG_WARN,
+		    "handoff.port %u is in use: this node takes %u until it "
+		    "stops",
+		    nc->line_port, port);
+	if (!is_loopback(nc->ip) && is_loopback(nc->line_ip))
+		log_write(n->log, LOG_WARN,
+		    "handoff.ip %s is a loopback address, cluster.ip is not: "
+		    "other machines can not fill replicas from here",
+		    nc->line_ip);
+}
+
 static int
 open_net(struct node *n, char *why)
 {
 	const struct conf *c = n->conf;
-	char dir[4096];
+	char dir[4096], where[CONF_WHERE_BYTES];
+	int r;
 	struct os_net_config nc = {
 	    .name = conf_str(c, CONF_nodename),
 	    .ip = conf_str(c, CONF_cluster_ip),
 	    .port = (uint16_t)conf_num(c, CONF_cluster_port),
+	    .line_ip = conf_str(c, CONF_handoff_ip),
+	    .line_port = (uint16_t)conf_num(c, CONF_handoff_port),
 	    .cookie = conf_str(c, CONF_cluster_cookie),
 	    .runtime_dir = dir,
 	    .report = on_report,
@@ -213,7 +234,12 @@ open_net(struct node *n, char *why)
 	memcpy(nc.cluster_id, n->identity.cluster_id, 16);
 	memcpy(nc.node_id, n->identity.node_id, 16);
 	memcpy(nc.boot, n->identity.boot, 16);
-	return os_net_open(n->os, &nc, why, NODE_WHY_BYTES);
+	conf_where(c, CONF_handoff_port, where);
+	nc.any_line_port = strcmp(where, "handoff.port:") == 0; /* not set */
+	r = os_net_open(n->os, &nc, why, NODE_WHY_BYTES);
+	if (r == 0)
+		check_handoff(n, &nc);
+	return r;
 }
 
 static int

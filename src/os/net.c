@@ -125,6 +125,7 @@ tend(struct net *net)
 		if (peer_at(net, i) == p) /* else another took its place */
 			i++;
 	}
+	net_tend_lines(net, now);
 }
 
 /* What to wait for: *N descriptors, and how long. */
@@ -132,30 +133,31 @@ static int
 prepare(struct net *net, struct pollfd *fds, nfds_t *n)
 {
 	struct mono now = net_now(net);
-	uint64_t due = now.us + SLEEP_MS * 1000, ms;
+	uint64_t due = now.us + SLEEP_MS * 1000, ms, lines;
 	struct net_peer *p;
 
 	fds[0] = (struct pollfd){net->in.fd, POLLIN, 0};
 	fds[1] = (struct pollfd){net->wake_fd, POLLIN, 0};
 	*n = 2;
 	for (uint32_t i = 0; (p = peer_at(net, i)); i++) {
-		int wanted[NET_CHANNEL_COUNT] = {0};
-		uint64_t a = net_session_due_us(p, now, &wanted[NET_CONTROL]);
+		int wanted = 0;
+		uint64_t a = net_session_due_us(p, now, &wanted);
 		uint64_t b;
 
 		pthread_mutex_lock(&net->lock);
 		b = net_ways_due_us(p);
-		for (int c = 0; c < NET_CHANNEL_COUNT; c++)
-			if (p->ways[c].fd >= 0 &&
-			    (wanted[c] || p->outboxes[c].first))
-				fds[(*n)++] =
-				    (struct pollfd){p->ways[c].fd, POLLIN, 0};
+		if (p->way.fd >= 0 &&
+		    (wanted || p->outboxes[NET_CONTROL].first))
+			fds[(*n)++] = (struct pollfd){p->way.fd, POLLIN, 0};
 		pthread_mutex_unlock(&net->lock);
 		due = a < due ? a : due;
 		due = b < due ? b : due;
 		if (p->tells && p->tells->until.us < due)
 			due = p->tells->until.us;
 	}
+	net_poll_lines(net, fds, n);
+	lines = net_lines_due_us(net, now);
+	due = lines < due ? lines : due;
 	ms = due > now.us ? (due - now.us + 999) / 1000 : 0;
 	return (int)ms;
 }
@@ -179,7 +181,7 @@ run(void *arg)
 {
 	struct net *net = arg;
 	struct pollfd *fds =
-	    mem_calloc(2 + NET_PEERS_MAX * NET_CHANNEL_COUNT, sizeof(*fds));
+	    mem_calloc(3 + NET_PEERS_MAX + NET_LINES_MAX, sizeof(*fds));
 	sigset_t all;
 	uint64_t ignored;
 
@@ -197,6 +199,7 @@ run(void *arg)
 				ASSERT_UNREACHED();
 			if (fds[0].revents)
 				receive(net);
+			net_serve_lines(net, fds);
 		}
 		tend(net);
 	}
@@ -232,6 +235,7 @@ net_close(struct net *net)
 
 	if (!net)
 		return NULL;
+	net_close_lines(net);
 	while (net->n_peers)
 		net_remove(net, net->peers[0]);
 	mem_free(net->book);
@@ -342,7 +346,7 @@ new_net(struct os *os, const struct os_net_config *config)
 	snprintf(net->name, sizeof(net->name), "%s", config->name);
 	net->config.name = net->name;
 	net->config.ip = NULL;
-	net->in.socket = net->in.fd = -1;
+	net->in.socket = net->in.fd = net->line_fd = -1;
 	net->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	net->last_asked = &net->asked;
 	net->budget.max = NET_PIECES_MAX;
@@ -367,6 +371,8 @@ os_net_open(struct os *os, const struct os_net_config *config, char *why,
 		snprintf(why, why_bytes, "%s", err_text(r));
 	else
 		r = bind_port(net, config, why, why_bytes);
+	if (r == 0)
+		r = net_listen_lines(net, config, why, why_bytes);
 	if (r == 0)
 		r = announce(net, why, why_bytes);
 	if (r) {
@@ -400,6 +406,12 @@ os_net_set_peers(struct os *os, const struct os_net_peer *peers, uint32_t n)
 	mem_free(old);
 	net_wake(net);
 	return 0;
+}
+
+uint16_t
+os_net_line_port(const struct os *os)
+{
+	return os->net->line_port;
 }
 
 uint16_t

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * net - frames between the nodes of a cluster, sealed, over nanomsg
- * (cluster.md sections 2.2 to 2.5): env.net of the real machine.
+ * net - frames between the nodes of a cluster, sealed: control over nanomsg,
+ * bulk over lines, TCP connections to handoff.port (cluster.md sections 2.2 to
+ * 2.5 and 7.2): env.net of the real machine.
  *
- * Owns:    one thread, one bound port, two connections to each peer (control
- *          and bulk), what waits for them, and the file in the runtime
- *          directory.
+ * Owns:    one thread, two bound ports, a connection to each peer for control
+ *          frames and lines for bulk ones, what waits for them, and the file in
+ *          the runtime directory.
  * Shape:   best effort, as env.h says.  A frame reaches only the start of a
  *          node for which it was sealed, and at most once.
  * Bounds:  OS_NET_MEMBERS_MAX members, OS_NET_STRANGERS_MAX strangers; what
@@ -38,6 +39,9 @@ struct os_net_config {
 	const char *name;        /* own, name@host[:port]; may not be reached */
 	const char *ip;          /* bound */
 	uint16_t port;           /* 0: some free one */
+	const char *line_ip;     /* bound for bulk frames, and so is */
+	uint16_t line_port;      /* 0: some free one */
+	int any_line_port;       /* and if that one is taken, too */
 	const char *cookie;      /* of all nodes of a cluster */
 	const char *runtime_dir; /* absolute; made 0700 when missing */
 	/* On the thread of the transport; a kind of line at most every 10 s. */
@@ -84,6 +88,7 @@ int os_net_tell_back(
     struct os *os, const uint8_t node[16], const struct iovec *iov, int n);
 
 uint16_t os_net_port(const struct os *os);
+uint16_t os_net_line_port(const struct os *os);
 
 /* X(name, what it counts).  Those of frames count messages, so each piece of a
  * long one. */
@@ -103,7 +108,9 @@ uint16_t os_net_port(const struct os *os);
 	X(refused_stranger, "messages of nodes that are no members")           \
 	X(refused_malformed, "messages that are none")                         \
 	X(refused_long, "frames that are too long")                            \
-	X(dials, "connections begun")
+	X(dials, "connections begun")                                          \
+	X(lines, "lines begun, for bulk frames")                               \
+	X(refused_lines, "lines that were refused, here or there")
 
 struct os_net_stats {
 #define OS_NET_STAT_FIELD(name, text) uint64_t name;

@@ -12,6 +12,7 @@
  *	 32  u8   1: a node of the receiver's id runs as another boot too
  *	 33  u8   bytes of the address, then host:port where the sender listens
  *	  +  u8   bytes of the name, then the sender's name
+ *	  +  u16  port where the sender takes lines (net_line.c)
  *
  *	A                                B
  *	|  challenge a                   |
@@ -39,6 +40,7 @@
  * one has a copy of the other's data directory, and is told so.
  */
 #include "src/base/assert.h"
+#include "src/base/le.h"
 #include "src/base/mem.h"
 #include "src/os/net_impl.h"
 
@@ -50,7 +52,7 @@
 #define ASK_US         100000 /* between hellos to a confirmed peer */
 #define REDIAL_US      500000 /* between dials that a hello leads to */
 #define CUT_OFF_US     200000 /* without an answer */
-#define BODY_MIN       35
+#define BODY_MIN       37
 
 static const uint8_t none[16];
 
@@ -107,6 +109,7 @@ say_hello(struct net *net, struct net_peer *p, struct mono now)
 	body[32] = p->is_twin && memcmp(h.receiver_boot, p->boot, 16) == 0;
 	end = put_text(body + 33, net->own_address);
 	end = put_text(end, net->name);
+	end = le_put16(end, net->line_port);
 	iov.iov_len = (size_t)(end - body);
 	m = net_seal(net, net_own_key(net), &h, &iov, 1, &bytes);
 	if (!m)
@@ -119,7 +122,7 @@ say_hello(struct net *net, struct net_peer *p, struct mono now)
 		 : p->n_hellos > 4 ? HELLO_MOST_US
 				   : HELLO_FIRST_US << (p->n_hellos - 1));
 	pthread_mutex_lock(&net->lock);
-	if (way_send(&p->ways[NET_CONTROL], m))
+	if (way_send(&p->way, m))
 		way_message_free(m); /* it is asked for again */
 	else
 		net_count(net, NET_frames_sent, 1);
@@ -145,6 +148,7 @@ wants_hello(const struct net_peer *p, struct mono now)
 void
 net_forget_boot(struct net *net, struct net_peer *p)
 {
+	net_hang_up(net, p);
 	pthread_mutex_lock(&net->lock);
 	p->is_known = 0;
 	net_drop_outboxes(net, p);
@@ -217,7 +221,7 @@ net_tend_session(struct net *net, struct net_peer *p, struct mono now)
 	} else if (p->is_known && silent >= SILENT_US) {
 		p->wants_hello = 1;
 	}
-	if (wants_hello(p, now) && way_has_room(&p->ways[NET_CONTROL]))
+	if (wants_hello(p, now) && way_has_room(&p->way))
 		say_hello(net, p, now);
 }
 
@@ -249,6 +253,7 @@ net_session_due_us(const struct net_peer *p, struct mono now, int *room_wanted)
 struct hello {
 	const uint8_t *challenge, *echo;
 	int twin;
+	uint16_t line_port;
 	char address[256], name[256];
 };
 
@@ -279,7 +284,10 @@ read_hello(struct slice body, struct hello *out)
 	out->twin = body.p[32] & 1;
 	p = get_text(body.p + 33, end, out->address);
 	p = get_text(p, end, out->name);
-	return p != NULL;
+	if (!p || end - p < 2)
+		return 0;
+	out->line_port = le_get16(p);
+	return 1;
 }
 
 /* Whom we asked by name; the one whose challenge ECHO is. */
@@ -353,8 +361,7 @@ is_cut_off(const struct net_peer *p, struct mono now)
 
 	if (!p->dialed_at.us || mono_diff_us(p->dialed_at, now) < REDIAL_US)
 		return 0;
-	return !way_has_room(&p->ways[NET_CONTROL]) ||
-	       (!p->is_known && p->n_hellos >= 2) ||
+	return !way_has_room(&p->way) || (!p->is_known && p->n_hellos >= 2) ||
 	       (since && mono_diff_us((struct mono){since}, now) >= CUT_OFF_US);
 }
 
@@ -371,8 +378,10 @@ heard(struct net *net, const struct seal_head *h, const struct hello *hello)
 		net_say_twin(net);
 	if (is_mine && p->has_challenge &&
 	    memcmp(p->challenge, hello->echo, 16) == 0 &&
-	    mono_diff_us(p->challenge_at, now) < CHALLENGE_US)
+	    mono_diff_us(p->challenge_at, now) < CHALLENGE_US) {
+		p->line_port = hello->line_port;
 		confirm(net, p, h->sender_boot, h->counter);
+	}
 	if (is_none(hello->challenge))
 		return;
 	p->owes_echo = 1;

@@ -12,27 +12,31 @@
 #ifndef SRC_OS_NET_IMPL_H
 #define SRC_OS_NET_IMPL_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "src/base/env.h"
 #include "src/os/address.h"
+#include "src/os/lookup.h"
 #include "src/os/net.h"
 #include "src/os/os_impl.h"
 #include "src/os/pieces.h"
 #include "src/os/seal.h"
 #include "src/os/way.h"
 
-#define NET_PEERS_MAX   (OS_NET_MEMBERS_MAX + OS_NET_STRANGERS_MAX)
-#define NET_BODY_MAX    (WAY_MESSAGE_MAX - SEAL_BYTES)
-#define NET_OUTBOX_MAX  (4u << 20)
-#define NET_STUCK_US    2000000  /* nothing of what waits goes out */
-#define NET_OUT_MAX_US  10000000 /* that anything waits */
-#define NET_TELLS_MAX   16       /* that wait for one peer */
-#define NET_PIECES_MAX  (64u << 20)
-#define NET_MAIL_MAX    (64u << 20) /* that one worker has not come to */
-#define NET_RETIRED_MAX 8
-#define NET_NEVER       UINT64_MAX
+#define NET_PEERS_MAX    (OS_NET_MEMBERS_MAX + OS_NET_STRANGERS_MAX)
+#define NET_BODY_MAX     (WAY_MESSAGE_MAX - SEAL_BYTES)
+#define NET_OUTBOX_MAX   (4u << 20)
+#define NET_STUCK_US     2000000  /* nothing of what waits goes out */
+#define NET_OUT_MAX_US   10000000 /* that anything waits */
+#define NET_TELLS_MAX    16       /* that wait for one peer */
+#define NET_PIECES_MAX   (64u << 20)
+#define NET_MAIL_MAX     (64u << 20) /* that one worker has not come to */
+#define NET_RETIRED_MAX  8
+#define NET_NEVER        UINT64_MAX
+#define NET_GREETING_MAX 32 /* lines that are not greeted yet */
+#define NET_LINES_MAX    (2 * OS_NET_MEMBERS_MAX + NET_GREETING_MAX)
 
 enum net_stat {
 #define NET_STAT_ENUM(name, text) NET_##name,
@@ -90,7 +94,10 @@ struct net_peer {
 	uint8_t retired[NET_RETIRED_MAX][16];
 	int is_twin; /* (T) a retired boot came back: there are two */
 
-	struct way ways[NET_CHANNEL_COUNT];            /* (LT) */
+	struct way way;         /* (LT) */
+	uint16_t line_port;     /* (T) where it takes lines; 0: nowhere */
+	struct mono line_at;    /* (T) a line is not begun before */
+	uint64_t line_pause_us; /* (T) since the last that failed; 0: none */
 	struct net_outbox outboxes[NET_CHANNEL_COUNT]; /* (L) */
 	char dialed[ADDRESS_BYTES];                    /* (T) */
 	struct mono dialed_at, looked_at;              /* (T) */
@@ -125,6 +132,36 @@ struct net_mail {
 	atomic_int is_out;      /* the mark is on its way */
 };
 
+/*
+ * A line: one TCP connection to handoff.port, dialed by whoever has something to
+ * say.  (T) but for its outbox, which is its peer's.
+ */
+enum line_state {
+	LINE_LOOKUP, /* of the host: no fd yet */
+	LINE_CONNECTING,
+	LINE_GREETING, /* until the other side has shown who it is */
+	LINE_OPEN,
+	LINE_DEAD,
+};
+
+struct net_line {
+	struct net_line *next;
+	enum line_state state;
+	int fd;
+	int is_ours;   /* we dialed it */
+	uint64_t peer; /* serial; 0: not greeted yet */
+	char address[ADDRESS_BYTES];
+	struct lookup *lookup;
+	struct mono begun, moved, used; /* moved: bytes went, either way */
+	uint32_t poll_at;               /* 0: not asked for */
+	uint8_t head[4];
+	uint8_t *in; /* the message that comes, once its head is here */
+	size_t in_n, in_got;
+	void *out; /* the message that goes, and its head */
+	size_t out_n, out_put;
+	uint8_t out_head[4];
+};
+
 struct net {
 	struct os *os;
 	struct os_net_config config; /* its texts are ours */
@@ -132,6 +169,11 @@ struct net {
 	uint16_t port;
 	int is_announced;
 	struct way in;
+	int line_fd; /* listens for lines */
+	uint16_t line_port;
+	struct net_line *lines;         /* (T) */
+	uint32_t n_lines, line_poll_at; /* (T) */
+	struct mono line_reported;      /* (T) */
 	int wake_fd;
 	pthread_t thread;
 	int started;
@@ -209,6 +251,41 @@ void net_tend_ways(struct net *net, struct net_peer *p, struct mono now);
  * held. */
 uint64_t net_ways_due_us(const struct net_peer *p);
 
+/* The next of what waits for P on its lines, or NULL. */
+void *net_take_bulk(struct net *net, struct net_peer *p, size_t *bytes);
+
+/* --- net_line.c: one line for bulk frames ---------------------------------- */
+
+/* NULL: no memory. */
+struct net_line *net_line_new(struct net *net, int fd, int is_ours);
+/* It is of no use any more; freed by net_sweep_lines. */
+void net_line_end(struct net_line *l);
+/* The same, and says WHAT; one that we dialed is not dialed again at once. */
+void net_line_fail(struct net *net, struct net_line *l, const char *what);
+/* The greeting for P goes next. */
+int net_line_greet(
+    struct net *net, struct net_line *l, const struct net_peer *p);
+void net_line_receive(struct net *net, struct net_line *l);
+void net_line_send(struct net *net, struct net_line *l);
+int net_line_has_out(struct net *net, struct net_line *l);
+void net_sweep_lines(struct net *net);
+void net_close_lines(struct net *net);
+/* The lines to P end. */
+void net_hang_up(struct net *net, struct net_peer *p);
+
+/* --- net_lines.c: all of them --------------------------------------------- */
+
+/* Listens for lines; WHY as for os_net_open. */
+int net_listen_lines(struct net *net, const struct os_net_config *c, char *why,
+    size_t why_bytes);
+/* Adds what the lines wait for to FDS, which has room. */
+void net_poll_lines(struct net *net, struct pollfd *fds, nfds_t *n);
+/* FDS has been polled. */
+void net_serve_lines(struct net *net, const struct pollfd *fds);
+/* Dials, and ends what is over. */
+void net_tend_lines(struct net *net, struct mono now);
+uint64_t net_lines_due_us(struct net *net, struct mono now);
+
 /* --- net_hello.c: whose boot is which ------------------------------------- */
 
 void net_on_hello(
@@ -225,6 +302,10 @@ uint64_t net_session_due_us(
 
 /* Handles one message. */
 void net_on_message(struct net *net, struct slice message);
+/* One of a line: a greeting, or what follows it.  0: taken, and from H's
+ * sender. */
+int net_on_line_message(
+    struct net *net, struct slice message, int greets, struct seal_head *h);
 void net_free_keys(struct net *net, struct net_peer *p);
 
 /* --- net_send.c ----------------------------------------------------------- */

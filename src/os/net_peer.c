@@ -61,10 +61,9 @@ new_peer(const uint8_t *id, const char *name, const char *address)
 		memcpy(p->id, id, 16);
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	snprintf(p->address, sizeof(p->address), "%s", address);
-	for (int c = 0; c < NET_CHANNEL_COUNT; c++) {
-		p->ways[c].socket = p->ways[c].fd = -1;
+	p->way.socket = p->way.fd = -1;
+	for (int c = 0; c < NET_CHANNEL_COUNT; c++)
 		p->outboxes[c].last = &p->outboxes[c].first;
-	}
 	p->last_tell = &p->tells;
 	return p;
 }
@@ -105,6 +104,7 @@ net_drop_outboxes(struct net *net, struct net_peer *p)
 void
 net_remove(struct net *net, struct net_peer *p)
 {
+	net_hang_up(net, p);
 	pthread_mutex_lock(&net->lock);
 	for (uint32_t i = 0; i < net->n_peers; i++)
 		if (net->peers[i] == p)
@@ -113,8 +113,7 @@ net_remove(struct net *net, struct net_peer *p)
 	pthread_mutex_unlock(&net->lock);
 	net_free_keys(net, p);
 	net_free_tells(net, p);
-	for (int c = 0; c < NET_CHANNEL_COUNT; c++)
-		way_close(&p->ways[c]);
+	way_close(&p->way);
 	mem_free(p);
 }
 
@@ -237,6 +236,23 @@ net_is_full(const struct net_peer *p, enum env_channel channel)
 	return p->outboxes[channel].bytes >= NET_OUTBOX_MAX;
 }
 
+void *
+net_take_bulk(struct net *net, struct net_peer *p, size_t *bytes)
+{
+	struct net_outbox *o = &p->outboxes[NET_BULK];
+	void *m = NULL;
+
+	pthread_mutex_lock(&net->lock);
+	if (o->first) {
+		m = o->first->message;
+		*bytes = o->first->bytes;
+		drop_first(o);
+		o->moved = net_now(net);
+	}
+	pthread_mutex_unlock(&net->lock);
+	return m;
+}
+
 static int
 wait_in_outbox(struct net *net, struct net_outbox *o, void *m, size_t bytes)
 {
@@ -271,9 +287,11 @@ net_put(struct net *net, struct net_peer *p, enum env_channel channel, void *m,
 {
 	struct net_outbox *o = &p->outboxes[channel];
 
+	if (channel == NET_BULK) /* the thread has the lines */
+		return wait_in_outbox(net, o, m, bytes);
 	if (atomic_load(&p->unanswered_us) == 0)
 		atomic_store(&p->unanswered_us, net_now(net).us);
-	if (o->first || way_send(&p->ways[channel], m))
+	if (o->first || way_send(&p->way, m))
 		return wait_in_outbox(net, o, m, bytes);
 	count_sent(net, bytes);
 	return 0;
@@ -296,10 +314,11 @@ flush(struct net *net, struct net_peer *p, struct mono now)
 	for (int c = 0; c < NET_CHANNEL_COUNT; c++) {
 		struct net_outbox *o = &p->outboxes[c];
 
-		for (int i = 0; o->first && i < FLUSH_PER_TURN; i++) {
+		for (int i = 0;
+		     c == NET_CONTROL && o->first && i < FLUSH_PER_TURN; i++) {
 			size_t bytes = o->first->bytes;
 
-			if (way_send(&p->ways[c], o->first->message))
+			if (way_send(&p->way, o->first->message))
 				break;
 			drop_first(o);
 			o->moved = now;
@@ -325,29 +344,24 @@ locate(struct net *net, const struct net_peer *p, char out[ADDRESS_BYTES])
 void
 net_dial(struct net *net, struct net_peer *p)
 {
-	struct way old[NET_CHANNEL_COUNT], fresh[NET_CHANNEL_COUNT];
+	struct way old, fresh = {-1, -1};
 
 	locate(net, p, p->dialed);
 	p->is_moved = 0;
 	p->dialed_at = p->looked_at = net_now(net);
 	p->n_hellos = 0;
 	p->hello_at = p->dialed_at;
-	for (int c = 0; c < NET_CHANNEL_COUNT; c++) {
-		fresh[c] = (struct way){-1, -1};
-		/* Strangers have one way: there may be many. */
-		if (!p->dialed[0] || (c == NET_BULK && !p->is_member))
-			continue;
+	if (p->dialed[0]) {
 		net_count(net, NET_dials, 1);
-		if (way_out(&fresh[c], p->dialed))
-			fresh[c] = (struct way){-1, -1};
+		if (way_out(&fresh, p->dialed))
+			fresh = (struct way){-1, -1};
 	}
 	pthread_mutex_lock(&net->lock);
-	memcpy(old, p->ways, sizeof(old));
-	memcpy(p->ways, fresh, sizeof(fresh));
+	old = p->way;
+	p->way = fresh;
 	pthread_mutex_unlock(&net->lock);
-	/* No worker knows them any more; closing takes a while. */
-	for (int c = 0; c < NET_CHANNEL_COUNT; c++)
-		way_close(&old[c]);
+	/* No worker knows it any more; closing takes a while. */
+	way_close(&old);
 }
 
 /* Whether P should be dialed anew: it is elsewhere, or does not answer. */

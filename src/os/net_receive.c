@@ -154,26 +154,29 @@ open_frame(struct net *net, struct net_key *k, const struct seal_head *h,
 	seal_window_add(&k->window, h->counter);
 	net_count(net, NET_frames_received, 1);
 	net_count(net, NET_bytes_received, frame.n);
-	if (h->kind == SEAL_PIECE)
+	if (h->kind == SEAL_GREETING)
+		block_unref(b);
+	else if (h->kind == SEAL_PIECE)
 		add_piece(net, k, h, b);
 	else
 		deliver(net, h, b);
 	return 0;
 }
 
-static void
+static int
 from_peer(struct net *net, struct net_peer *p, const struct seal_head *h,
     struct slice frame)
 {
 	struct net_key *k = find_key(p, h->number), *fresh = NULL;
+	int r = -ERR_CORRUPT;
 
 	if (!k && !(k = fresh = new_key(net, p, h))) {
 		net_count(net, NET_dropped_memory, 1);
-		return;
+		return -ERR_NOMEM;
 	}
 	if (!seal_window_is_new(&k->window, h->counter)) {
 		net_refuse(net, NET_refused_replay, h);
-	} else if (open_frame(net, k, h, frame) == 0) {
+	} else if ((r = open_frame(net, k, h, frame)) == 0) {
 		p->used = net_now(net);
 		if (atomic_load_explicit(
 			&p->unanswered_us, memory_order_relaxed))
@@ -189,9 +192,10 @@ from_peer(struct net *net, struct net_peer *p, const struct seal_head *h,
 		pieces_drop(&fresh->pieces, &net->budget);
 		free_key(fresh);
 	}
+	return r;
 }
 
-static void
+static int
 on_frame(struct net *net, const struct seal_head *h, struct slice frame)
 {
 	int is_stranger = memcmp(h->cluster, none, 16) == 0;
@@ -199,20 +203,32 @@ on_frame(struct net *net, const struct seal_head *h, struct slice frame)
 
 	if (!is_stranger && memcmp(h->cluster, net->config.cluster_id, 16)) {
 		net_refuse(net, NET_refused_cluster, h);
-		return;
+		return -ERR_IDENTITY;
 	}
 	if (!is_stranger && !(p && p->is_member)) {
 		net_refuse(net, NET_refused_stranger, h);
-		return;
+		return -ERR_IDENTITY;
 	}
 	if (!p || !p->is_known || memcmp(p->boot, h->sender_boot, 16) != 0 ||
 	    memcmp(net->config.boot, h->receiver_boot, 16) != 0) {
 		net_refuse(net, NET_refused_stale, h);
 		if (p)
 			net_want_hello(p);
-		return;
+		return -ERR_IDENTITY;
 	}
-	from_peer(net, p, h, frame);
+	return from_peer(net, p, h, frame);
+}
+
+static int
+read_head(struct net *net, struct slice message, struct seal_head *h)
+{
+	if (seal_read_head(message, h) == 0 &&
+	    memcmp(h->sender, none, 16) != 0 &&
+	    (memcmp(h->receiver, net->config.node_id, 16) == 0 ||
+		(h->kind == SEAL_HELLO && memcmp(h->receiver, none, 16) == 0)))
+		return 0;
+	net_refuse(net, NET_refused_malformed, NULL);
+	return -ERR_CORRUPT;
 }
 
 void
@@ -220,14 +236,28 @@ net_on_message(struct net *net, struct slice message)
 {
 	struct seal_head h;
 
-	if (seal_read_head(message, &h) || memcmp(h.sender, none, 16) == 0 ||
-	    (memcmp(h.receiver, net->config.node_id, 16) != 0 &&
-		!(h.kind == SEAL_HELLO && memcmp(h.receiver, none, 16) == 0))) {
-		net_refuse(net, NET_refused_malformed, NULL);
+	if (read_head(net, message, &h))
 		return;
-	}
 	if (h.kind == SEAL_HELLO)
 		net_on_hello(net, &h, message);
+	else if (h.kind == SEAL_GREETING)
+		net_refuse(net, NET_refused_malformed, NULL);
 	else
 		on_frame(net, &h, message);
+}
+
+int
+net_on_line_message(
+    struct net *net, struct slice message, int greets, struct seal_head *h)
+{
+	int r = read_head(net, message, h);
+
+	if (r)
+		return r;
+	if (h->kind == SEAL_HELLO || (h->kind == SEAL_GREETING) != greets ||
+	    memcmp(h->cluster, none, 16) == 0) {
+		net_refuse(net, NET_refused_malformed, NULL);
+		return -ERR_CORRUPT;
+	}
+	return on_frame(net, h, message);
 }

@@ -21,8 +21,9 @@ struct iovec;
 
 enum seal_kind {
 	SEAL_HELLO = 1,
-	SEAL_FRAME, /* the body is one frame */
-	SEAL_PIECE, /* the body is a part of one: pieces.h */
+	SEAL_FRAME,    /* the body is one frame */
+	SEAL_PIECE,    /* the body is a part of one: pieces.h */
+	SEAL_GREETING, /* the first on a line, without a body: net_line.c */
 	SEAL_KIND_COUNT,
 };
 

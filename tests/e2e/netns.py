@@ -94,6 +94,7 @@ class Hosts(Cluster):
         node = NetnsNode(self.ioriod, {
             "nodename": f"iorio{k}@10.77.0.{k}",
             "cluster.ip": f"10.77.0.{k}", "cluster.port": 8099,
+            "handoff.ip": f"10.77.0.{k}", "handoff.port": 8019,
             "cluster.cookie": "of the test", **self.options, **options})
         node.name = node.options["nodename"]
         node.netns = name

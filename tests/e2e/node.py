@@ -72,6 +72,7 @@ class Node:
         os.chmod(f"{self.root}/bin/iorio", 0o755)
         self.port = free_port()
         self.options = {"http.port": self.port, "cluster.port": 0,
+                        "handoff.port": 0,
                         "cluster.runtime_dir": f"{self.root}/run",
                         "journal.segment": "32MB",
                         "disk.reserve": "16MB", **(options or {})}

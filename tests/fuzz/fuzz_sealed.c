@@ -100,7 +100,7 @@ new_net(struct world *w)
 	memcpy(net->config.node_id, own, 16);
 	memcpy(net->config.boot, own_boot, 16);
 	net->config.cookie = mem_strdup(COOKIE);
-	net->in.socket = net->in.fd = net->wake_fd = -1;
+	net->in.socket = net->in.fd = net->wake_fd = net->line_fd = -1;
 	net->last_asked = &net->asked;
 	net->budget.max = NET_PIECES_MAX;
 	net->mails = mem_calloc(1, sizeof(*net->mails));

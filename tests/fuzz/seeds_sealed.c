@@ -33,7 +33,7 @@ add_hello(struct buf *b, uint8_t op, uint8_t challenge, uint8_t echo)
 {
 	static const char texts[] = "\0\x0b"
 				    "127.0.0.1:1\x0b"
-				    "m@127.0.0.1";
+				    "m@127.0.0.1\x53\x1f";
 	uint8_t body[32 + sizeof(texts) - 1];
 
 	memset(body, challenge, 16);

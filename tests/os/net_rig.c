@@ -61,6 +61,7 @@ node_start(struct node *n)
 	    .name = n->own_name,
 	    .ip = "127.0.0.1",
 	    .port = n->port,
+	    .line_ip = "127.0.0.1",
 	    .cookie = n->cookie ? n->cookie : "a cookie",
 	    .report = report,
 	    .twin = twin,

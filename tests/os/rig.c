@@ -232,7 +232,8 @@ int
 main(int argc, char **argv)
 {
 	const struct test *suites[] = {loop_tests, lane_tests, tcp_tests,
-	    disk_tests, net_tests, net_peers_tests, net_hostile_tests};
+	    disk_tests, net_tests, net_peers_tests, net_hostile_tests,
+	    net_lines_tests};
 	const size_t n_suites = sizeof(suites) / sizeof(suites[0]);
 	int n = 0, total = 0;
 

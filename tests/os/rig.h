@@ -51,7 +51,7 @@ struct test {
 };
 
 extern const struct test loop_tests[], lane_tests[], tcp_tests[], disk_tests[],
-    net_tests[], net_peers_tests[], net_hostile_tests[];
+    net_tests[], net_peers_tests[], net_hostile_tests[], net_lines_tests[];
 
 struct rig {
 	struct os *os;

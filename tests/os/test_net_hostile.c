@@ -363,7 +363,7 @@ forge_hello(struct relay *r, uint32_t number)
 {
 	struct seal_head h = {.kind = SEAL_HELLO, .counter = 1};
 	uint8_t body[64] = {0}, out[64 + SEAL_BYTES];
-	struct iovec iov = {body, 34 + 11 + 1};
+	struct iovec iov = {body, 34 + 11 + 1 + 2};
 	struct seal_key *k;
 
 	le_put32(h.sender, number);
