@@ -17,7 +17,7 @@
  *   2. queued = the bytes they have put aside
  *   3. an empty connection without a request holds no block
  */
-#include "http/http_impl.h"
+#include "http/listen.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -178,6 +178,30 @@ resume(struct conn *c)
 	return 1;
 }
 
+/* The request that listens, or NULL. */
+static struct request *
+listening(const struct conn *c)
+{
+	struct request *rq = first_request(c);
+
+	return rq && rq->listener && !rq->done ? rq : NULL;
+}
+
+/* What has come for a listener goes out.  1: it has ended. */
+static int
+listen_on(struct conn *c)
+{
+	struct request *rq = listening(c);
+
+	if (!rq)
+		return 0;
+	if (c->eof) /* nobody is there any more */
+		c->broken = 1;
+	else
+		listener_flush(rq);
+	return rq->done;
+}
+
 static void
 send_out(struct conn *c)
 {
@@ -196,6 +220,8 @@ send_out(struct conn *c)
 static enum wait
 what_for(const struct conn *c)
 {
+	if (listening(c)) /* may take its time: it costs so much and no more */
+		return WAIT_NONE;
 	if (c->out.bytes)
 		return WAIT_WRITE;
 	switch (c->state) {
@@ -217,8 +243,8 @@ what_for(const struct conn *c)
 static void
 give_blocks(struct conn *c)
 {
-	if (c->n_requests || c->out.bytes || conn_input(c).n ||
-	    c->state == CONN_BODY)
+	if ((c->n_requests && !listening(c)) || c->out.bytes ||
+	    conn_input(c).n || c->state == CONN_BODY)
 		return;
 	server_give_block(c->server, c->in);
 	server_give_block(c->server, c->out.text);
@@ -251,8 +277,11 @@ conn_run(struct conn *c)
 			moved = 1;
 		if (c->eof)
 			conn_input_ended(c);
+		moved |= listen_on(c);
 		moved |= retire(c);
 		send_out(c);
+		if (listening(c))
+			listener_pump(listening(c)->listener);
 		if (!resume(c) && !moved)
 			break;
 	}
@@ -328,6 +357,10 @@ conn_expired(struct conn *c)
 void
 conn_stop(struct conn *c)
 {
+	if (listening(c)) {
+		listener_stop(listening(c));
+		return;
+	}
 	if (c->state == CONN_HEAD && !c->n_requests && !conn_input(c).n &&
 	    !c->out.bytes)
 		conn_free(c);

@@ -22,6 +22,7 @@
 #define SPARE_BLOCKS 64
 
 struct conn;
+struct listener;
 struct request;
 
 /* What a connection waits for.  Each kind has one length, so a list that is
@@ -51,6 +52,7 @@ struct http_server {
 	struct block *spare[SPARE_BLOCKS];
 	uint32_t n_spare;
 	struct env_timer *tick;
+	struct listen_server *listen;
 	struct ring_hash *hash;
 	struct json_checker *json;
 	uint64_t date_s; /* of DATE */
@@ -148,6 +150,7 @@ struct request {
 	struct out items;          /* rendered, not in the answer yet */
 	uint64_t n_read;           /* events */
 
+	struct listener *listener; /* it listens: listen.h */
 	struct list_call *list;
 	struct patch_call *patch;
 	struct vnode_ping ping;
@@ -340,6 +343,7 @@ void api_streams(struct request *rq);
 void api_buckets(struct request *rq);
 void api_list_free(struct request *rq);
 void api_list_timed_out(struct request *rq);
+void api_listen(struct request *rq);
 void api_ping(struct request *rq);
 void api_cluster(struct request *rq);
 void api_metrics(struct request *rq);

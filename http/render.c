@@ -7,6 +7,7 @@
  */
 #include "http/render.h"
 
+#include "http/base64.h"
 #include "http/cache.h"
 #include "http/read.h"
 #include "http/text.h"
@@ -19,29 +20,10 @@
 static void
 add_base64(struct buf *b, struct slice s)
 {
-	static const char digits[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t i;
+	uint8_t *at = buf_reserve(b, BASE64_BYTES(s.n));
 
-	for (i = 0; i + 2 < s.n; i += 3) {
-		uint32_t v = (uint32_t)s.p[i] << 16 |
-			     (uint32_t)s.p[i + 1] << 8 | s.p[i + 2];
-		uint8_t out[4] = {(uint8_t)digits[v >> 18],
-		    (uint8_t)digits[v >> 12 & 63], (uint8_t)digits[v >> 6 & 63],
-		    (uint8_t)digits[v & 63]};
-
-		buf_add(b, out, 4);
-	}
-	if (i < s.n) {
-		uint32_t v = (uint32_t)s.p[i] << 16 |
-			     (i + 1 < s.n ? (uint32_t)s.p[i + 1] << 8 : 0);
-
-		buf_add_byte(b, (uint8_t)digits[v >> 18]);
-		buf_add_byte(b, (uint8_t)digits[v >> 12 & 63]);
-		buf_add_byte(
-		    b, i + 1 < s.n ? (uint8_t)digits[v >> 6 & 63] : '=');
-		buf_add_byte(b, '=');
-	}
+	if (at)
+		b->n += (size_t)(base64_put((char *)at, s) - (char *)at);
 }
 
 static void

@@ -5,7 +5,7 @@
  */
 #include <openssl/crypto.h>
 
-#include "http/http_impl.h"
+#include "http/listen.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/name.h"
@@ -18,6 +18,7 @@ static const struct route routes[] = {
     {"GET", "metrics", PERM_METRICS, 0, NULL, api_metrics},
     {"GET", "stats", PERM_ADMIN, 1, NULL, api_stats},
     {"GET", "cluster", PERM_ADMIN, 1, NULL, api_cluster},
+    {"GET", "listen", PERM_ADMIN, 0, NULL, api_listen},
     {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},
     {"GET", "streams/:b", PERM_ADMIN, 1, NULL, api_streams},
     {"GET", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_read},
@@ -100,9 +101,13 @@ known_method(struct slice m)
 enum request_class
 request_class(struct slice method, struct slice target)
 {
+	static const char listen[] = "/listen";
 	static const char prefix[] = "/streams/";
 	size_t n = sizeof(prefix) - 1;
 
+	if (target.n >= sizeof(listen) - 1 &&
+	    memcmp(target.p, listen, sizeof(listen) - 1) == 0)
+		return CLASS_ALONE; /* it may last */
 	if (slice_equal(method, SLICE_LIT("GET")) ||
 	    slice_equal(method, SLICE_LIT("HEAD")))
 		return CLASS_SAFE;
@@ -126,7 +131,9 @@ allow_line(const struct uri *u, char out[128])
 			continue;
 		n += (size_t)snprintf(out + n, 128 - n, "%s%s%s",
 		    n ? ", " : "Allow: ", m,
-		    strcmp(m, "GET") == 0 ? ", HEAD" : "");
+		    strcmp(m, "GET") == 0 && routes[i].handler != api_listen
+			? ", HEAD"
+			: "");
 	}
 	if (n)
 		snprintf(out + n, 128 - n, ", OPTIONS\r\n");
@@ -412,6 +419,7 @@ request_free(struct request *rq)
 		api_list_free(rq);
 	if (rq->patch)
 		api_patch_leave(rq);
+	rq->listener = listener_free(rq->listener);
 	if (rq->in_store)
 		return; /* freed when the store's answer is back */
 	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);

@@ -2,7 +2,7 @@
 /* server - the HTTP edge of one worker. */
 #include "http/server.h"
 
-#include "http/http_impl.h"
+#include "http/listen.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -95,6 +95,7 @@ on_tick(void *arg)
 	struct mono now = server_now(s);
 
 	expire_requests(s, now);
+	listen_server_tick(s, now);
 	for (int kind = WAIT_NONE + 1; kind < WAIT_COUNT; kind++)
 		expire_conns(&s->waits[kind], now);
 }
@@ -107,6 +108,7 @@ http_server_new(
 {
 	struct http_server *s = mem_zalloc(sizeof(*s));
 	const struct env_timers *t = &config->env->timers;
+	uint64_t seed;
 	int r;
 
 	if (!s)
@@ -120,11 +122,13 @@ http_server_new(
 	for (int kind = 0; kind < WAIT_COUNT; kind++)
 		list_init(&s->waits[kind]);
 	s->flush = (struct msg){.kind = MSG_CALL, .fn = on_flush};
+	config->env->rng.bytes(config->env->rng.ctx, &seed, sizeof(seed));
+	s->listen = listen_server_new(seed);
 	s->hash = ring_hash_new();
 	s->json = json_checker_new();
 	s->metrics = metrics_shard(config->metrics, worker);
 	s->counts = counts_new(route_pattern);
-	r = s->hash && s->json && s->counts ? 0 : -ERR_NOMEM;
+	r = s->listen && s->hash && s->json && s->counts ? 0 : -ERR_NOMEM;
 	if (r == 0)
 		r = tcp_listen(config->os, worker, config->ip, config->port,
 		    &s->listener, conn_accept, s);
@@ -199,6 +203,7 @@ http_server_free(struct http_server *s)
 		return NULL;
 	LIST_FOREACH_SAFE (node, tmp, &s->conns)
 		conn_free(LIST_ENTRY(node, struct conn, link));
+	listen_server_free(s->listen);
 	tcp_listener_close(s->listener);
 	s->config.env->timers.stop(s->config.env->timers.ctx, s->tick);
 	while (s->n_spare)

@@ -58,6 +58,8 @@ struct http_config {
 	uint64_t max_body, max_inflight;
 	uint32_t max_connections, max_batch;
 	uint64_t request_timeout_us;
+	uint64_t listen_comet_timeout_us, listen_max_queue;
+	uint32_t listen_max_subscriptions;
 	struct metrics *metrics; /* a shard for each worker; or NULL */
 	int metrics_public;      /* /metrics needs no permission */
 	const struct cors *cors; /* NULL: pages of other origins may nothing */

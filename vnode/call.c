@@ -21,7 +21,8 @@
  *		u16 replicas, u8 flags (1: replayed), u8 0
  *	read	u32 group, u8 op, u8 flags (1 descending, 2 any), u8 bytes of
  *		bucket, u8 of stream, u64 from, to, last n, limit, t to seek,
- *		u32 bytes; bucket, stream
+ *		u32 bytes; bucket, stream.  Op 2, to wait: the incarnation
+ *		for last n, milliseconds for t to seek
  *	  answer  i32 result, [16] leader, u64 incarnation, kept first, newest,
  *		range first, range last, seek, damaged first, damaged last, page
  *		first, page last, u32 parts; per part u32 bytes; event records
@@ -41,6 +42,7 @@
 #include "src/base/mem.h"
 #include "src/base/name.h"
 #include "vnode/event.h"
+#include "vnode/watch.h"
 
 #define CALL_MAGIC  0x41434f49u /* "IOCA" */
 #define CALL_FORMAT 1
@@ -204,6 +206,7 @@ static int
 read_request(struct call_out *out, const struct vnode_read *p)
 {
 	struct buf *b = &out->head;
+	int waits = p->op == VNODE_READ_WAIT;
 
 	add32(b, p->group);
 	add8(b, (uint8_t)p->op);
@@ -211,7 +214,8 @@ read_request(struct call_out *out, const struct vnode_read *p)
 	add8(b, (uint8_t)p->bucket.n);
 	add8(b, (uint8_t)p->stream.n);
 	add64s(b, 5,
-	    (uint64_t[]){p->from, p->to, p->last_n, p->limit, p->seek_ms});
+	    (uint64_t[]){p->from, p->to, waits ? p->known : p->last_n, p->limit,
+		waits ? p->wait_ms : p->seek_ms});
 	add32(b, p->max_bytes);
 	buf_add_slice(b, p->bucket);
 	buf_add_slice(b, p->stream);
@@ -506,8 +510,15 @@ take_read(struct cursor *c, struct msg **out)
 	p->any = (flags & READ_ANY) != 0;
 	p->bucket = take(c, bucket_n);
 	p->stream = take(c, stream_n);
-	if (p->op > VNODE_READ_SEEK || p->max_bytes > NET_FRAME_MAX / 2)
+	if (p->op > VNODE_READ_WAIT || p->max_bytes > NET_FRAME_MAX / 2)
 		return -ERR_CORRUPT;
+	if (p->op == VNODE_READ_WAIT) {
+		if (p->seek_ms > WATCH_WAIT_MAX_MS)
+			return -ERR_CORRUPT;
+		p->known = p->last_n;
+		p->wait_ms = (uint32_t)p->seek_ms;
+		p->last_n = p->seek_ms = 0;
+	}
 	return 0;
 }
 

@@ -87,6 +87,7 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
 	v->bytes += data_bytes;
 	if (list_empty(&s->unsaved))
 		list_add_tail(&v->unsaved, &s->unsaved);
+	watch_touch(v, s);
 	return 0;
 }
 

@@ -371,6 +371,7 @@ apply(struct store_worker *w, struct vnode *v, const struct raft_effect *fx)
 		}
 	}
 	request_applied(w, v);
+	watch_wake(w, v);
 	store_changed(w->store, g->id);
 }
 
@@ -412,6 +413,7 @@ role_changed(struct store_worker *w, struct vnode *v)
 	if (leads)
 		return;
 	fill_send_end_all(w, v);
+	watch_refuse_all(w, v, -ERR_NOTLEADER);
 	for (m = group_give_up(v); m; m = next) {
 		next = m->next;
 		request_take(w, v, m);

@@ -234,6 +234,13 @@ change(struct store_worker *w, struct vnode *v, struct vnode_change *req)
 	replica_effects(w, v);
 }
 
+static int
+is_wait(const struct msg *m)
+{
+	return m->kind == MSG_READ &&
+	       CONTAINER_OF(m, struct vnode_read, msg)->op == VNODE_READ_WAIT;
+}
+
 static void
 serve(struct store_worker *w, struct vnode *v, struct msg *m)
 {
@@ -245,7 +252,12 @@ serve(struct store_worker *w, struct vnode *v, struct msg *m)
 		change(w, v, CONTAINER_OF(m, struct vnode_change, msg));
 		break;
 	default:
-		read_fresh(w, v, m);
+		/* Who waits for more does not ask what the newest is: what it
+		 * is told is committed, and the asker knows its place. */
+		if (is_wait(m))
+			read_now(w, v, m);
+		else
+			read_fresh(w, v, m);
 	}
 }
 
@@ -360,6 +372,7 @@ request_fail_all(struct store_worker *w, struct vnode *v, int r)
 		next = m->next;
 		request_refuse(w, v, m, r);
 	}
+	watch_refuse_all(w, v, r);
 	g->asked = g->reads = NULL;
 	g->last_asked = &g->asked;
 	g->last_reads = &g->reads;

@@ -25,6 +25,7 @@ struct store_worker {
 	uint32_t id;
 	struct tail_cache cache;
 	struct dirty dirty;
+	struct watch_times watching;       /* requests that wait for events */
 	struct list open;                  /* groups with an open entry */
 	struct msg *parked, **last_parked; /* puts that wait for room */
 	int unparking;

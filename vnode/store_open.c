@@ -105,6 +105,7 @@ make(struct store **out, const struct store_config *config)
 		    &w->cache, s->config.clean_max_bytes / s->n_workers);
 		dirty_init(&w->dirty);
 		list_init(&w->open);
+		list_init(&w->watching.waiters);
 		list_init(&w->removals);
 		replica_worker_init(w);
 	}

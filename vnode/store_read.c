@@ -153,12 +153,33 @@ seek(struct store *s, const struct stream *st, struct vnode_read *req)
 	read_chunk(s, st, req, from, to);
 }
 
+/* Whether there is nothing yet of what REQ waits for. */
+static int
+must_wait(const struct stream *st, const struct vnode_read *req)
+{
+	uint64_t id = st && st->last ? st->id : 0;
+
+	if (req->op != VNODE_READ_WAIT || req->wait_ms == 0)
+		return 0;
+	if (req->known && req->known != id)
+		return 0;
+	return id == 0 || req->from > st->last;
+}
+
+static void
+wait_for_more(struct store *s, struct store_worker *w, struct vnode_read *req)
+{
+	int r = watch_wait(w, &s->vnodes[req->group], req);
+
+	if (r)
+		answer(s, req, r);
+}
+
 void
 store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
 {
 	struct stream *st;
 
-	(void)w;
 	ASSERT(req->group < s->config.n_groups);
 	st = vnode_find(&s->vnodes[req->group], req->bucket, req->stream);
 	req->page = (struct vnode_page){0};
@@ -166,6 +187,10 @@ store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
 	req->range_first = 1;
 	req->range_last = 0;
 	req->seek = 1;
+	if (must_wait(st, req)) {
+		wait_for_more(s, w, req);
+		return;
+	}
 	if (!st || st->last == 0) {
 		answer(s, req, 0);
 		return;
@@ -173,6 +198,10 @@ store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
 	req->incarnation = st->id;
 	req->newest = st->last;
 	req->kept_first = st->first <= st->last ? st->first : 0;
+	if (req->op == VNODE_READ_WAIT && req->known && req->known != st->id) {
+		answer(s, req, 0);
+		return;
+	}
 	clamp(st, req);
 	if (req->op == VNODE_READ_SEEK)
 		seek(s, st, req);

@@ -110,6 +110,7 @@ on_beat(void *arg)
 	if (w->id == 0)
 		journal_beat(s->journal);
 	outbox_beat(&w->outbox);
+	watch_tick(w);
 	if (++w->n_beats % BEATS_PER_TICK == 0)
 		tick(w);
 	if (atomic_load(&s->dead))
@@ -171,8 +172,10 @@ begin_stop(struct msg *m)
 	w->stop = st;
 	store_unpark(w);
 	store_turn(s, w->id);
-	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
+	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
+		watch_refuse_all(w, &s->vnodes[g], -ERR_STOPPING);
 		replica_hand_over(w, &s->vnodes[g]);
+	}
 }
 
 static int

@@ -66,6 +66,7 @@ vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
 	list_init(&v->unsaved);
 	table_init(&v->streams, seed, stream_is);
 	table_init(&v->buckets, seed, bucket_is);
+	watch_init(&v->watches, seed);
 }
 
 void
@@ -93,6 +94,7 @@ void
 vnode_deinit(struct vnode *v, struct tail_cache *cache)
 {
 	group_deinit(&v->group);
+	watch_deinit(&v->watches);
 	vnode_clear(v, cache);
 }
 

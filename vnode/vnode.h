@@ -16,6 +16,7 @@
 #include "vnode/manifest.h"
 #include "vnode/stream.h"
 #include "vnode/vnode_msg.h"
+#include "vnode/watch.h"
 
 #define VNODE_DIR_BYTES 112
 
@@ -51,6 +52,7 @@ struct vnode {
 	struct stream **by_id;     /* ascending ids; no holes */
 	uint32_t n_by_id, cap_by_id;
 	struct list unsaved; /* streams that the manifest is behind on */
+	struct watches watches;
 	struct vnode_manifest manifest;
 	struct recovered *recovered; /* while the store opens */
 	uint64_t seed;

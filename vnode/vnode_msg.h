@@ -82,6 +82,9 @@ void vnode_page_deinit(struct vnode_page *page);
 enum vnode_read_op {
 	VNODE_READ_PAGE,
 	VNODE_READ_SEEK, /* only answers `seek`: no page */
+	/* A page once there is an event from FROM on, nothing after WAIT_MS; at
+	 * once when the stream is not KNOWN.  Not asked of a majority. */
+	VNODE_READ_WAIT,
 };
 
 struct vnode_read {
@@ -97,6 +100,8 @@ struct vnode_read {
 	int desc;           /* the page ends at `to` and goes on below it */
 	int any;            /* what this replica has, however old */
 	uint64_t seek_ms;
+	uint64_t known;   /* WAIT: the incarnation to be read; 0: any */
+	uint32_t wait_ms; /* WAIT: at most WATCH_WAIT_MAX_MS */
 	/* answer */
 	int r; /* 0; -ERR_CORRUPT: damaged_first..damaged_last unreadable */
 	uint8_t leader[16];

@@ -284,6 +284,10 @@ listen_all(struct node *n, char *why)
 	    .max_connections = n->limits.connections_max,
 	    .max_batch = (uint32_t)conf_num(c, CONF_http_max_batch),
 	    .request_timeout_us = conf_num(c, CONF_request_timeout),
+	    .listen_comet_timeout_us = conf_num(c, CONF_listen_comet_timeout),
+	    .listen_max_queue = conf_num(c, CONF_listen_max_queue),
+	    .listen_max_subscriptions =
+		(uint32_t)conf_num(c, CONF_listen_max_subscriptions),
 	    .metrics = n->metrics,
 	    .metrics_public = (int)conf_num(c, CONF_metrics_public),
 	    .cors = n->cors,

@@ -249,6 +249,15 @@ is_held(struct router_worker *w)
 	return 1;
 }
 
+/* What M waits for by itself is not the fault of who has it. */
+static uint64_t
+wait_us(const struct msg *m)
+{
+	return m->kind == MSG_READ
+		   ? CONTAINER_OF(m, struct vnode_read, msg)->wait_ms * 1000ull
+		   : 0;
+}
+
 void
 router_send(void *ctx, uint32_t group, struct msg *m)
 {
@@ -264,7 +273,7 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 	m->then = m->fn;
 	m->via = r;
 	m->tries = 0;
-	m->deadline_us = router_now(r) + w->timeout_us;
+	m->deadline_us = router_now(r) + w->timeout_us + wait_us(m);
 	if (is_write(r, m) && is_held(w)) {
 		m->fn = refused;
 		m->answer = 1;

@@ -411,3 +411,29 @@ Test(call, the_bytes_are_what_they_have_always_been)
 	golden("call.bin", buf_slice(&all));
 	buf_deinit(&all);
 }
+
+Test(call, a_read_that_waits_says_what_it_knows_and_how_long)
+{
+	struct vnode_read wait = reading;
+	struct call_in in;
+	struct block *b;
+	struct msg *m;
+	const struct vnode_read *r;
+
+	wait.op = VNODE_READ_WAIT;
+	wait.last_n = wait.seek_ms = 0;
+	wait.known = 21;
+	wait.wait_ms = 10000;
+	b = encode(78, &wait.msg);
+	golden("call_wait.bin", SLICE(b->p, b->n));
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_request(&in, &m), 0);
+	r = CONTAINER_OF(m, struct vnode_read, msg);
+	cr_expect_eq(r->op, VNODE_READ_WAIT);
+	cr_expect_eq(r->known, 21);
+	cr_expect_eq(r->wait_ms, 10000);
+	cr_expect_eq(r->last_n, 0);
+	cr_expect_eq(r->seek_ms, 0);
+	call_free_request(m);
+	block_unref(b);
+}

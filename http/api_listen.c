@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * api_listen - GET /listen (http-api.md section 6): what is asked for, by which
+ * transport, and from where on.
+ */
+#include "http/listen.h"
+#include "http/param.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/name.h"
+
+#define WAIT_MAX_S 3600
+
+/* One `s=bucket:stream[:seqnum]`. */
+struct wanted {
+	struct slice bucket, stream;
+	uint64_t next; /* 0: from now on */
+};
+
+/* What a listener says about where it stood. */
+struct resume {
+	int has_cursor;
+	struct cursor cursor;
+	int has_id; /* of the one stream it listens to */
+	uint64_t incarnation, seq;
+};
+
+static void
+refuse_field(
+    struct request *rq, const char *field, struct slice value, const char *why)
+{
+	struct buf b;
+
+	buf_init(&b, 128u << 10);
+	buf_printf(&b, ",\"field\":\"%s\",\"value\":", field);
+	buf_add_json_string(&b, value);
+	buf_add_byte(&b, '\0');
+	respond_error(rq, 400, "invalid-field", NULL,
+	    buf_error(&b) ? NULL : (char *)b.p, "%s", why);
+	buf_deinit(&b);
+}
+
+/* --- s= ------------------------------------------------------------------- */
+
+static int
+digits(struct slice s, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (s.n == 0 || s.n > 19)
+		return -ERR_INVAL;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return -ERR_INVAL;
+		v = v * 10 + (uint64_t)(s.p[i] - '0');
+	}
+	*out = v;
+	return 0;
+}
+
+/* Up to the next colon, which is taken out of *S. */
+static struct slice
+word(struct slice *s)
+{
+	const uint8_t *p = s->n ? memchr(s->p, ':', s->n) : NULL;
+	struct slice w = SLICE(s->p, p ? (size_t)(p - s->p) : s->n);
+	size_t used = p ? w.n + 1 : w.n;
+
+	*s = SLICE(s->p + used, s->n - used);
+	return w;
+}
+
+static int
+take_wanted(struct slice value, struct wanted *out)
+{
+	struct slice rest = value;
+	int colons = 0;
+
+	for (size_t i = 0; i < value.n; i++)
+		colons += value.p[i] == ':';
+	*out = (struct wanted){.bucket = word(&rest), .stream = word(&rest)};
+	if (colons < 1 || colons > 2 || name_check(out->bucket) ||
+	    name_check(out->stream))
+		return -ERR_INVAL;
+	if (colons == 1)
+		return 0;
+	if (digits(rest, &out->next))
+		return -ERR_INVAL;
+	if (out->next == 0)
+		out->next = 1;
+	return 0;
+}
+
+static int
+add_wanted(struct listener *l, const struct wanted *w)
+{
+	struct sub *s = listener_find(l, w->bucket, w->stream);
+	struct listen_names *names;
+
+	if (s) { /* named twice: what both of them want */
+		if (w->next && (s->next == 0 || w->next < s->next))
+			s->next = w->next;
+		return 0;
+	}
+	if (l->n_subs == l->server->config.listen_max_subscriptions)
+		return -ERR_LIMIT;
+	names = listen_names_new(l->server, w->bucket, w->stream);
+	s = names ? listener_add(l, names, 0, w->next) : NULL;
+	listen_names_unref(names);
+	return s ? 0 : -ERR_NOMEM;
+}
+
+/* One `s`; else it has been answered. */
+static int
+add_one(struct request *rq, struct listener *l, struct slice value)
+{
+	struct wanted w;
+	int r = take_wanted(value, &w);
+
+	if (r)
+		refuse_field(rq, "s", value,
+		    "s is bucket:stream or bucket:stream:seqnum");
+	else
+		r = add_wanted(l, &w);
+	if (r == -ERR_LIMIT)
+		refuse_field(rq, "s", value, "too many subscriptions");
+	else if (r == -ERR_NOMEM)
+		respond_store_error(rq, r);
+	return r;
+}
+
+static int
+add_all(struct request *rq, struct listener *l)
+{
+	struct slice query = rq->uri.query, name, value;
+	uint8_t *store = mem_alloc(query.n + 1);
+	int r = 0;
+
+	if (!store) {
+		respond_store_error(rq, -ERR_NOMEM);
+		return -ERR_NOMEM;
+	}
+	while (r == 0 && uri_query_next(&query, store, &name, &value) == 1)
+		if (slice_equal(name, SLICE_LIT("s")))
+			r = add_one(rq, l, value);
+	mem_free(store);
+	if (r || l->n_subs || l->kind == LISTEN_SOCKET)
+		return r;
+	refuse_field(rq, "s", SLICE(NULL, 0), "nothing to listen to");
+	return -ERR_INVAL;
+}
+
+/* --- where it stood ------------------------------------------------------- */
+
+/* `incarnation-seqnum`, or a bare seqnum. */
+static int
+take_id(struct slice text, struct resume *out)
+{
+	const uint8_t *dash = memchr(text.p, '-', text.n);
+	struct slice seq = text;
+
+	if (dash) {
+		size_t n = (size_t)(dash - text.p);
+
+		if (digits(SLICE(text.p, n), &out->incarnation))
+			return -ERR_INVAL;
+		seq = SLICE(dash + 1, text.n - n - 1);
+	}
+	if (digits(seq, &out->seq))
+		return -ERR_INVAL;
+	out->has_id = 1;
+	return 0;
+}
+
+static int
+find_resume(struct request *rq, const struct listener *l, struct resume *out)
+{
+	struct slice text = request_header(rq, "last-event-id");
+	int r;
+
+	if (l->kind != LISTEN_SSE)
+		text = SLICE(NULL, 0);
+	if (text.n && l->n_subs == 1 && take_id(text, out) == 0)
+		return 0;
+	if (text.n == 0 && !request_param(rq, "cursor", &text))
+		return 0;
+	r = cursor_decode(&out->cursor, rq->server->config.cluster_id, text);
+	if (r == 0) {
+		out->has_cursor = 1;
+		return 0;
+	}
+	if (r == -ERR_NOMEM)
+		respond_store_error(rq, r);
+	else
+		respond_error(rq, 400, "bad-cursor", NULL, NULL,
+		    "this is no cursor of this cluster");
+	return r;
+}
+
+static void
+apply_resume(struct listener *l, const struct resume *r)
+{
+	LIST_FOREACH (node, &l->subs) {
+		struct sub *s = LIST_ENTRY(node, struct sub, link);
+		const struct cursor_stream *at =
+		    r->has_cursor ? cursor_find(&r->cursor, s->names->bucket,
+					s->names->stream)
+				  : NULL;
+
+		if (r->has_id) {
+			s->incarnation = r->incarnation;
+			s->next = r->seq + 1;
+		} else if (at && (at->next >= s->next || at->incarnation)) {
+			s->incarnation = at->incarnation;
+			s->next = at->next > s->next ? at->next : s->next;
+		}
+	}
+}
+
+/* --- transports ----------------------------------------------------------- */
+
+static uint64_t
+wait_us(struct request *rq)
+{
+	struct slice text;
+	int64_t s;
+
+	if (!request_param(rq, "wait", &text) || param_int(text, &s) || s < 0)
+		return rq->server->config.listen_comet_timeout_us;
+	return (uint64_t)(s < WAIT_MAX_S ? s : WAIT_MAX_S) * 1000000u;
+}
+
+/* What the head says is not needed any more: a listener holds no input. */
+static void
+let_go_of_head(struct request *rq)
+{
+	rq->base = NULL;
+	rq->method = SLICE_LIT("GET");
+	rq->uri.path = SLICE_LIT("/listen");
+	rq->uri.query = SLICE(NULL, 0);
+	rq->uri.n_segments = 0;
+	rq->target = rq->accept = SLICE(NULL, 0);
+	rq->in = block_unref(rq->in);
+}
+
+static void
+start(struct request *rq, struct listener *l)
+{
+	uint64_t wait = wait_us(rq);
+
+	let_go_of_head(rq);
+	rq->listener = l;
+	if (l->kind == LISTEN_SSE)
+		sse_start(l);
+	else
+		comet_start(l, wait);
+}
+
+void
+api_listen(struct request *rq)
+{
+	int sse = accept_q_by_name(rq->accept, "text/event-stream") > 0;
+	struct resume resume = {0};
+	struct listener *l;
+
+	if (rq->is_head) {
+		respond_error(rq, 405, "method-not-allowed",
+		    "Allow: GET, OPTIONS\r\n", NULL, "only GET can listen");
+		return;
+	}
+	if (!sse && !rq->problem &&
+	    accept_q(rq->accept, "application/json") == 0) {
+		respond_error(rq, 406, "not-acceptable", NULL, NULL,
+		    "there is application/json and text/event-stream");
+		return;
+	}
+	l = listener_new(rq, sse ? LISTEN_SSE : LISTEN_COMET,
+	    sse ? &listen_sse : &listen_comet);
+	if (!l) {
+		respond_store_error(rq, -ERR_NOMEM);
+		return;
+	}
+	if (add_all(rq, l) || find_resume(rq, l, &resume)) {
+		listener_free(l);
+		return;
+	}
+	apply_resume(l, &resume);
+	cursor_deinit(&resume.cursor);
+	start(rq, l);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * comet - listeners that get one answer: all that is there once there is
+ * something, or nothing after a while.
+ */
+#include "http/listen.h"
+#include "src/base/err.h"
+
+#define EVENTS_MAX 1000
+#define BYTES_MAX  (1u << 20)
+
+static void
+add(struct listener *l, struct slice s)
+{
+	uint8_t *at = out_reserve(&l->out, s.n, 64);
+
+	if (at)
+		memcpy(at, s.p, s.n);
+}
+
+static void
+begin_item(struct listener *l)
+{
+	add(l, l->out.bytes ? SLICE_LIT(",") : SLICE_LIT("["));
+}
+
+static uint64_t
+page(struct sub *s, const struct listen_page *p, uint64_t from)
+{
+	struct listener *l = s->listener;
+	uint32_t most = EVENTS_MAX - l->n_events;
+	uint64_t room =
+	    BYTES_MAX > l->out.bytes + 2 ? BYTES_MAX - l->out.bytes - 2 : 0;
+	uint32_t n = listen_fit(p, from, most, room);
+
+	if (n == 0 && l->n_events == 0)
+		n = 1;
+	if (n == 0) {
+		l->n_events = EVENTS_MAX; /* full */
+		return from;
+	}
+	begin_item(l);
+	n = listen_encode(&l->out, LISTEN_ITEMS, p, from, n);
+	l->n_events += n;
+	return from + n;
+}
+
+static void
+notice(struct sub *s, struct slice text)
+{
+	begin_item(s->listener);
+	add(s->listener, text);
+}
+
+static int
+has_room(const struct listener *l)
+{
+	return l->n_events < EVENTS_MAX;
+}
+
+/* Whether every subscription knows where it stands. */
+static int
+stands(const struct listener *l)
+{
+	LIST_FOREACH (node, &l->subs)
+		if (LIST_ENTRY(node, struct sub, link)->next == 0)
+			return 0;
+	return 1;
+}
+
+static void
+answer(struct listener *l)
+{
+	struct request *rq = l->rq;
+	struct buf head;
+
+	l->ended = 1;
+	if (l->out.bytes == 0 && !stands(l)) {
+		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
+		    NULL, "it is not known where the streams end now");
+		return;
+	}
+	buf_init(&head, 2 * CURSOR_TEXT_MAX);
+	buf_add_str(&head, "Cache-Control: no-store\r\nIorio-Cursor: ");
+	listener_cursor(l, &head);
+	buf_add_str(&head, "\r\n");
+	buf_add(&head, "", 1);
+	if (buf_error(&head))
+		respond_store_error(rq, -ERR_NOMEM);
+	else if (l->out.bytes == 0)
+		respond(rq, 204, NULL, (char *)head.p, SLICE(NULL, 0));
+	else {
+		add(l, SLICE_LIT("]"));
+		respond_out(
+		    rq, 200, "application/json", (char *)head.p, &l->out);
+	}
+	buf_deinit(&head);
+}
+
+static void
+flush(struct listener *l)
+{
+	if (l->ended)
+		return;
+	if ((l->out.bytes || l->overdue) &&
+	    (listener_is_live(l) || !has_room(l)))
+		answer(l);
+}
+
+/* What is asked already may still come; its answer ends this too. */
+static void
+tick(struct listener *l, struct mono now)
+{
+	(void)now;
+	l->overdue = 1;
+	conn_kick(l->rq->conn);
+}
+
+static void
+stop(struct listener *l)
+{
+	l->rq->keep_alive = 0;
+	if (!l->ended)
+		answer(l);
+}
+
+static void
+fail(struct listener *l, int r)
+{
+	if (l->ended)
+		return;
+	if (l->out.bytes) { /* the next one will hear of it */
+		answer(l);
+		return;
+	}
+	l->ended = 1;
+	respond_error(l->rq, r == -ERR_CORRUPT ? 500 : 503,
+	    r == -ERR_CORRUPT ? "damaged" : "unavailable", NULL, NULL,
+	    "these events cannot be read here and now");
+}
+
+const struct listen_transport listen_comet = {
+    page, notice, has_room, flush, tick, stop, fail};
+
+void
+comet_start(struct listener *l, uint64_t wait_us)
+{
+	listener_set_due(l, mono_add_us(server_now(l->server), wait_us));
+}

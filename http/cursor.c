@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * cursor - codec.
+ *
+ * Format 1: base64url (RFC 4648 section 5) without padding, of
+ *
+ *	u8	format = 1
+ *	[16]	cluster id
+ *	num	streams; for each
+ *		u64 XXH3-64 of u8 bytes of bucket, bucket, stream
+ *		num incarnation (0: there is no such stream), num next seqnum
+ *	num	groups, ascending; for each
+ *		num group, num log index, num ordinal, num t of that event
+ *	u32	CRC32C of all that stands before
+ *
+ * Integers of fixed size are little endian; num is LEB128 of 64 bits, in the
+ * shortest form.  t says where to begin to look for the log index.  The CRC
+ * guards against a text that was cut or mixed up; a forged cursor shows nothing
+ * that its owner may not read anyway.
+ */
+#include "http/cursor.h"
+
+#include <string.h>
+
+#include "src/base/crc32c.h"
+#include "src/base/err.h"
+#include "src/base/hash.h"
+#include "src/base/le.h"
+#include "src/base/mem.h"
+
+#define FORMAT     1
+#define HEAD_BYTES 17
+
+uint64_t
+cursor_names(struct slice bucket, struct slice stream)
+{
+	uint8_t names[1 + 255 + 255];
+
+	names[0] = (uint8_t)bucket.n;
+	memcpy(names + 1, bucket.p, bucket.n);
+	memcpy(names + 1 + bucket.n, stream.p, stream.n);
+	return hash64(names, 1 + bucket.n + stream.n, 0);
+}
+
+/* --- writing -------------------------------------------------------------- */
+
+static void
+add_num(struct buf *b, uint64_t v)
+{
+	while (v >= 0x80) {
+		buf_add_byte(b, (uint8_t)(v | 0x80));
+		v >>= 7;
+	}
+	buf_add_byte(b, (uint8_t)v);
+}
+
+static const char digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void
+add_text(struct buf *text, struct slice s)
+{
+	uint32_t v = 0, bits = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		v = v << 8 | s.p[i];
+		bits += 8;
+		while (bits >= 6) {
+			bits -= 6;
+			buf_add_byte(text, (uint8_t)digits[v >> bits & 63]);
+		}
+	}
+	if (bits)
+		buf_add_byte(text, (uint8_t)digits[v << (6 - bits) & 63]);
+}
+
+void
+cursor_encode(
+    struct buf *text, const uint8_t cluster_id[16], const struct cursor *c)
+{
+	struct buf b;
+	uint8_t fixed[8];
+
+	buf_init(&b, CURSOR_TEXT_MAX);
+	buf_add_byte(&b, FORMAT);
+	buf_add(&b, cluster_id, 16);
+	add_num(&b, c->n_streams);
+	for (uint32_t i = 0; i < c->n_streams; i++) {
+		le_put64(fixed, c->streams[i].names);
+		buf_add(&b, fixed, 8);
+		add_num(&b, c->streams[i].incarnation);
+		add_num(&b, c->streams[i].next);
+	}
+	add_num(&b, c->n_groups);
+	for (uint32_t i = 0; i < c->n_groups; i++) {
+		add_num(&b, c->groups[i].group);
+		add_num(&b, c->groups[i].index);
+		add_num(&b, c->groups[i].ordinal);
+		add_num(&b, c->groups[i].t_ms);
+	}
+	if (!buf_error(&b)) {
+		le_put32(fixed, crc32c(0, b.p, b.n));
+		buf_add(&b, fixed, 4);
+	}
+	if (buf_error(&b))
+		text->error = buf_error(&b);
+	else
+		add_text(text, buf_slice(&b));
+	buf_deinit(&b);
+}
+
+/* --- reading -------------------------------------------------------------- */
+
+static int
+digit(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* The bytes of TEXT, in the one form that add_text gives them. */
+static int
+take_text(struct slice text, uint8_t *out, size_t *n)
+{
+	uint32_t v = 0, bits = 0;
+
+	*n = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		int d = digit(text.p[i]);
+
+		if (d < 0)
+			return -ERR_INVAL;
+		v = (v << 6 | (uint32_t)d) & 0xffffff;
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			out[(*n)++] = (uint8_t)(v >> bits);
+		}
+	}
+	return bits >= 6 || (v & ((1u << bits) - 1)) ? -ERR_INVAL : 0;
+}
+
+struct reader {
+	struct slice in;
+	int bad;
+};
+
+static uint64_t
+take_num(struct reader *r)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; r->in.n && shift < 64; shift += 7) {
+		uint8_t c = *r->in.p;
+
+		r->in = SLICE(r->in.p + 1, r->in.n - 1);
+		if ((shift == 63 && c > 1) || (shift && c == 0))
+			break;
+		v |= (uint64_t)(c & 0x7f) << shift;
+		if (!(c & 0x80))
+			return v;
+	}
+	r->bad = 1;
+	return 0;
+}
+
+static uint32_t
+take_num32(struct reader *r)
+{
+	uint64_t v = take_num(r);
+
+	if (v > UINT32_MAX)
+		r->bad = 1;
+	return (uint32_t)v;
+}
+
+static uint64_t
+take_u64(struct reader *r)
+{
+	uint64_t v;
+
+	if (r->in.n < 8) {
+		r->bad = 1;
+		return 0;
+	}
+	v = le_get64(r->in.p);
+	r->in = SLICE(r->in.p + 8, r->in.n - 8);
+	return v;
+}
+
+static int
+take_streams(struct reader *r, struct cursor *c)
+{
+	uint32_t n = take_num32(r);
+
+	if (r->bad || n > r->in.n / 10 || n > CURSOR_ENTRIES_MAX)
+		return -ERR_INVAL;
+	c->streams = mem_calloc(n + 1u, sizeof(*c->streams));
+	if (!c->streams)
+		return -ERR_NOMEM;
+	c->n_streams = n;
+	for (uint32_t i = 0; i < n; i++) {
+		c->streams[i].names = take_u64(r);
+		c->streams[i].incarnation = take_num(r);
+		c->streams[i].next = take_num(r);
+		if (c->streams[i].next == 0)
+			r->bad = 1;
+	}
+	return r->bad ? -ERR_INVAL : 0;
+}
+
+static int
+take_groups(struct reader *r, struct cursor *c)
+{
+	uint32_t n = take_num32(r);
+
+	if (r->bad || n > r->in.n / 4 || n > CURSOR_ENTRIES_MAX)
+		return -ERR_INVAL;
+	c->groups = mem_calloc(n + 1u, sizeof(*c->groups));
+	if (!c->groups)
+		return -ERR_NOMEM;
+	c->n_groups = n;
+	for (uint32_t i = 0; i < n; i++) {
+		c->groups[i].group = take_num32(r);
+		c->groups[i].index = take_num(r);
+		c->groups[i].ordinal = take_num32(r);
+		c->groups[i].t_ms = take_num(r);
+		if (i && c->groups[i].group <= c->groups[i - 1].group)
+			r->bad = 1;
+	}
+	return r->bad || r->in.n ? -ERR_INVAL : 0;
+}
+
+static int
+decode(struct cursor *c, const uint8_t cluster_id[16], struct slice all)
+{
+	struct reader reader;
+	int r;
+
+	if (all.n < HEAD_BYTES + 6 || all.p[0] != FORMAT ||
+	    memcmp(all.p + 1, cluster_id, 16) != 0 ||
+	    le_get32(all.p + all.n - 4) != crc32c(0, all.p, all.n - 4))
+		return -ERR_INVAL;
+	reader = (struct reader){
+	    .in = SLICE(all.p + HEAD_BYTES, all.n - HEAD_BYTES - 4)};
+	r = take_streams(&reader, c);
+	return r ? r : take_groups(&reader, c);
+}
+
+int
+cursor_decode(
+    struct cursor *out, const uint8_t cluster_id[16], struct slice text)
+{
+	struct cursor c = {0};
+	uint8_t *bytes;
+	size_t n;
+	int r;
+
+	if (text.n > 2 * CURSOR_TEXT_MAX)
+		return -ERR_INVAL;
+	bytes = mem_alloc(text.n + 1);
+	if (!bytes)
+		return -ERR_NOMEM;
+	r = take_text(text, bytes, &n);
+	if (r == 0)
+		r = decode(&c, cluster_id, SLICE(bytes, n));
+	mem_free(bytes);
+	if (r)
+		cursor_deinit(&c);
+	else
+		*out = c;
+	return r;
+}
+
+void
+cursor_deinit(struct cursor *c)
+{
+	c->streams = mem_free(c->streams);
+	c->groups = mem_free(c->groups);
+	c->n_streams = c->n_groups = 0;
+}
+
+const struct cursor_stream *
+cursor_find(const struct cursor *c, struct slice bucket, struct slice stream)
+{
+	uint64_t names = cursor_names(bucket, stream);
+
+	for (uint32_t i = 0; i < c->n_streams; i++)
+		if (c->streams[i].names == names)
+			return &c->streams[i];
+	return NULL;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * sse - listeners that read text/event-stream (WHATWG HTML, section 9.2).
+ *
+ * All that comes for a listener in a turn leaves as one chunk.
+ */
+#include "http/listen.h"
+#include "http/text.h"
+#include "src/base/err.h"
+
+#define QUIET_US 15000000ull
+
+static void
+add_text(struct listener *l, const char *s)
+{
+	size_t n = strlen(s);
+	uint8_t *at = out_reserve(&l->out, n, 512);
+
+	if (at)
+		memcpy(at, s, n);
+}
+
+static void
+add_slice(struct listener *l, struct slice s)
+{
+	uint8_t *at = out_reserve(&l->out, s.n, 512);
+
+	if (at)
+		memcpy(at, s.p, s.n);
+}
+
+static int
+is_single(const struct listener *l)
+{
+	return l->n_subs == 1;
+}
+
+/* Where the listener stands. */
+static void
+add_id(struct listener *l)
+{
+	const struct sub *s = LIST_ENTRY(l->subs.next, struct sub, link);
+	char text[64], *at = text;
+	struct buf cursor;
+
+	add_text(l, "id: ");
+	if (is_single(l)) {
+		at = text_add_u64(at, s->incarnation);
+		at = text_add(at, "-");
+		at = text_add_u64(at, s->next ? s->next - 1 : 0);
+		add_slice(l, SLICE(text, (size_t)(at - text)));
+	} else {
+		buf_init(&cursor, 2 * CURSOR_TEXT_MAX);
+		listener_cursor(l, &cursor);
+		if (buf_error(&cursor))
+			l->out.error = -ERR_NOMEM;
+		else
+			add_slice(l, buf_slice(&cursor));
+		buf_deinit(&cursor);
+	}
+	add_text(l, "\ndata: [");
+}
+
+static void
+renew(struct listener *l)
+{
+	listener_set_due(l, mono_add_us(server_now(l->server), QUIET_US));
+}
+
+static uint64_t
+page(struct sub *s, const struct listen_page *p, uint64_t from)
+{
+	struct listener *l = s->listener;
+
+	renew(l);
+	if (is_single(l))
+		return from + listen_encode(&l->out, LISTEN_STREAMED, p, from,
+				  UINT32_MAX);
+	s->next = from + 1;
+	add_id(l);
+	listen_encode(&l->out, LISTEN_ITEMS, p, from, 1);
+	add_text(l, "]\n\n");
+	return l->out.error ? from : from + 1;
+}
+
+static void
+notice(struct sub *s, struct slice text)
+{
+	struct listener *l = s->listener;
+
+	add_id(l);
+	add_slice(l, text);
+	add_text(l, "]\n\n");
+}
+
+static int
+has_room(const struct listener *l)
+{
+	return listener_queued(l) < l->server->config.listen_max_queue;
+}
+
+static void
+flush(struct listener *l)
+{
+	if (l->out.bytes)
+		respond_chunk(l->rq, &l->out);
+}
+
+/* A peer that does not read gets no comments: it has enough. */
+static void
+tick(struct listener *l, struct mono now)
+{
+	listener_set_due(l, mono_add_us(now, QUIET_US));
+	if (listener_queued(l) == 0)
+		add_text(l, ":\n\n");
+	conn_kick(l->rq->conn);
+}
+
+static void
+stop(struct listener *l)
+{
+	struct request *rq = l->rq;
+
+	flush(l);
+	l->ended = 1;
+	rq->keep_alive = 0;
+	respond_end(rq);
+}
+
+/* It comes again with the id that it got last. */
+static void
+fail(struct listener *l, int r)
+{
+	(void)r;
+	flush(l);
+	l->ended = 1;
+	respond_abort(l->rq);
+}
+
+const struct listen_transport listen_sse = {
+    page, notice, has_room, flush, tick, stop, fail};
+
+void
+sse_start(struct listener *l)
+{
+	respond_begin(l->rq, 200, "text/event-stream",
+	    "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: "
+	    "no\r\n");
+	add_text(l, "retry: 2000\n\n");
+	renew(l);
+}

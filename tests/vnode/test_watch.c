@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/* Reads that wait until there is more of a stream. */
+#include <criterion/criterion.h>
+
+#include "src/base/err.h"
+#include "src/base/list.h"
+#include "tests/vnode/store_rig.h"
+
+TestSuite(watch, .timeout = 120);
+
+static struct sr rig;
+
+struct wait {
+	struct vnode_read req;
+	int n_answers;
+};
+
+static void
+back(struct msg *m)
+{
+	CONTAINER_OF(CONTAINER_OF(m, struct vnode_read, msg), struct wait, req)
+	    ->n_answers++;
+}
+
+static void
+ask(struct wait *w, uint64_t from, uint64_t known, uint32_t wait_ms)
+{
+	const struct env_post *post = &rig.config.env->post;
+
+	*w = (struct wait){.req = {
+			       .msg = {.kind = MSG_READ, .fn = back},
+			       .group = 0,
+			       .bucket = SLICE_LIT("b"),
+			       .stream = SLICE_LIT("s"),
+			       .op = VNODE_READ_WAIT,
+			       .from = from,
+			       .to = UINT64_MAX,
+			       .limit = 100,
+			       .max_bytes = 65536,
+			       .known = known,
+			       .wait_ms = wait_ms,
+			   }};
+	post->to_worker(post->ctx, 0, &w->req.msg);
+	sr_run_for(&rig, 1000);
+}
+
+static void
+start(void)
+{
+	sr_init(&rig);
+	sr_start(&rig);
+}
+
+Test(watch, of_a_stream_that_is_not_there_yet_is_answered_with_its_first_event)
+{
+	struct wait w, other;
+
+	start();
+	ask(&w, 1, 0, 10000);
+	ask(&other, 3, 0, 10000);
+	sr_append_and_wait(&rig, 1, 100); /* another group */
+	sr_run_for(&rig, SR_SECOND);
+	cr_assert_eq(w.n_answers, 0);
+	sr_append_and_wait(&rig, 0, 100);
+	cr_assert_eq(w.n_answers, 1);
+	cr_assert_eq(w.req.r, 0);
+	cr_assert_eq(w.req.page.first, 1);
+	cr_assert_eq(w.req.page.last, 1);
+	cr_assert_eq(w.req.newest, 1);
+	cr_assert_neq(w.req.incarnation, 0);
+	vnode_page_deinit(&w.req.page);
+	/* Woken, though what it wants is not there: it asks again. */
+	cr_assert_eq(other.n_answers, 1);
+	cr_assert_eq(other.req.page.n_parts, 0);
+	cr_assert_eq(other.req.newest, 1);
+	sr_deinit(&rig);
+}
+
+Test(watch, of_what_is_there_is_answered_at_once)
+{
+	struct wait w;
+
+	start();
+	for (int i = 0; i < 3; i++)
+		sr_append_and_wait(&rig, 0, 10);
+	ask(&w, 2, 0, 10000);
+	cr_assert_eq(w.n_answers, 1);
+	cr_assert_eq(w.req.page.first, 2);
+	cr_assert_eq(w.req.page.last, 3);
+	vnode_page_deinit(&w.req.page);
+	/* Of another incarnation there is nothing to wait for. */
+	ask(&w, 4, w.req.incarnation + 1, 10000);
+	cr_assert_eq(w.n_answers, 1);
+	cr_assert_eq(w.req.r, 0);
+	cr_assert_eq(w.req.page.n_parts, 0);
+	sr_deinit(&rig);
+}
+
+Test(watch, ends_without_an_event_when_its_time_is_over)
+{
+	struct wait w, longer;
+
+	start();
+	ask(&longer, 1, 0, 5000);
+	ask(&w, 1, 0, 2000);
+	sr_run_for(&rig, 1900000);
+	cr_assert_eq(w.n_answers, 0);
+	sr_run_for(&rig, 300000);
+	cr_assert_eq(w.n_answers, 1);
+	cr_assert_eq(w.req.r, 0);
+	cr_assert_eq(w.req.page.n_parts, 0);
+	cr_assert_eq(longer.n_answers, 0);
+	sr_run_for(&rig, 3 * SR_SECOND);
+	cr_assert_eq(longer.n_answers, 1);
+	sr_deinit(&rig);
+}
+
+static void
+stopped(void *arg)
+{
+	*(int *)arg = 1;
+}
+
+Test(watch, is_refused_when_the_node_stops)
+{
+	struct wait w, late;
+	int done = 0;
+
+	start();
+	ask(&w, 1, 0, 60000);
+	store_stop(rig.store, stopped, &done);
+	sr_run_for(&rig, 50000);
+	cr_assert_eq(w.n_answers, 1);
+	cr_assert_eq(w.req.r, -ERR_STOPPING);
+	ask(&late, 1, 0, 60000);
+	cr_assert_eq(late.n_answers, 1);
+	cr_assert_lt(late.req.r, 0);
+	sr_run_for(&rig, 3 * SR_SECOND);
+	cr_assert(done);
+	sr_deinit(&rig);
+}
