@@ -3,8 +3,8 @@
  * api_listen - GET /listen (http-api.md section 6): what is asked for, by which
  * transport, and from where on.
  */
-#include "http/listen.h"
 #include "http/param.h"
+#include "http/socket.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/name.h"
@@ -232,8 +232,15 @@ wait_us(struct request *rq)
 
 /* What the head says is not needed any more: a listener holds no input. */
 static void
-let_go_of_head(struct request *rq)
+let_go_of_head(struct request *rq, struct listener *l)
 {
+	struct slice origin = rq->origin;
+
+	if (origin.n)
+		l->origin = mem_alloc(origin.n);
+	if (l->origin)
+		memcpy(l->origin, origin.p, origin.n);
+	rq->origin = SLICE(l->origin, l->origin ? origin.n : 0);
 	rq->base = NULL;
 	rq->method = SLICE_LIT("GET");
 	rq->uri.path = SLICE_LIT("/listen");
@@ -243,48 +250,89 @@ let_go_of_head(struct request *rq)
 	rq->in = block_unref(rq->in);
 }
 
-static void
-start(struct request *rq, struct listener *l)
+static int
+is_upgrade(struct request *rq)
 {
-	uint64_t wait = wait_us(rq);
+	static const char name[] = "websocket";
+	struct slice v = request_header(rq, "upgrade");
 
-	let_go_of_head(rq);
-	rq->listener = l;
-	if (l->kind == LISTEN_SSE)
-		sse_start(l);
-	else
-		comet_start(l, wait);
+	if (v.n != sizeof(name) - 1)
+		return 0;
+	for (size_t i = 0; i < v.n; i++)
+		if ((v.p[i] | 0x20) != (uint8_t)name[i])
+			return 0;
+	return 1;
+}
+
+static enum listen_kind
+kind_of(struct request *rq)
+{
+	if (is_upgrade(rq))
+		return LISTEN_SOCKET;
+	return accept_q_by_name(rq->accept, "text/event-stream") > 0
+		   ? LISTEN_SSE
+		   : LISTEN_COMET;
+}
+
+/* Whether RQ can be served at all; else it has been answered. */
+static int
+check(struct request *rq, enum listen_kind kind, char *accept)
+{
+	if (rq->is_head) {
+		respond_error(rq, 405, "method-not-allowed",
+		    "Allow: GET, OPTIONS\r\n", NULL, "only GET can listen");
+		return -ERR_INVAL;
+	}
+	if (kind == LISTEN_COMET && !rq->problem &&
+	    accept_q(rq->accept, "application/json") == 0) {
+		respond_error(rq, 406, "not-acceptable", NULL, NULL,
+		    "there is application/json and text/event-stream");
+		return -ERR_INVAL;
+	}
+	return kind == LISTEN_SOCKET ? socket_handshake(rq, accept) : 0;
+}
+
+/* A listener with what RQ asks for, or NULL: it has been answered. */
+static struct listener *
+make(struct request *rq, enum listen_kind kind)
+{
+	static const struct listen_transport *const transports[] = {
+	    [LISTEN_COMET] = &listen_comet,
+	    [LISTEN_SSE] = &listen_sse,
+	    [LISTEN_SOCKET] = &listen_socket,
+	};
+	struct listener *l = listener_new(rq, kind, transports[kind]);
+	struct resume resume = {0};
+
+	if (!l || (kind == LISTEN_SOCKET && socket_init(l))) {
+		respond_store_error(rq, -ERR_NOMEM);
+		return listener_free(l);
+	}
+	if (add_all(rq, l) || find_resume(rq, l, &resume))
+		return listener_free(l);
+	apply_resume(l, &resume);
+	cursor_deinit(&resume.cursor);
+	return l;
 }
 
 void
 api_listen(struct request *rq)
 {
-	int sse = accept_q_by_name(rq->accept, "text/event-stream") > 0;
-	struct resume resume = {0};
+	char accept[WEBSOCKET_ACCEPT_BYTES];
+	enum listen_kind kind = kind_of(rq);
 	struct listener *l;
 
-	if (rq->is_head) {
-		respond_error(rq, 405, "method-not-allowed",
-		    "Allow: GET, OPTIONS\r\n", NULL, "only GET can listen");
+	if (check(rq, kind, accept))
 		return;
-	}
-	if (!sse && !rq->problem &&
-	    accept_q(rq->accept, "application/json") == 0) {
-		respond_error(rq, 406, "not-acceptable", NULL, NULL,
-		    "there is application/json and text/event-stream");
+	l = make(rq, kind);
+	if (!l)
 		return;
-	}
-	l = listener_new(rq, sse ? LISTEN_SSE : LISTEN_COMET,
-	    sse ? &listen_sse : &listen_comet);
-	if (!l) {
-		respond_store_error(rq, -ERR_NOMEM);
-		return;
-	}
-	if (add_all(rq, l) || find_resume(rq, l, &resume)) {
-		listener_free(l);
-		return;
-	}
-	apply_resume(l, &resume);
-	cursor_deinit(&resume.cursor);
-	start(rq, l);
+	rq->listener = l;
+	if (kind == LISTEN_SOCKET)
+		socket_start(l, accept);
+	else if (kind == LISTEN_SSE)
+		sse_start(l);
+	else
+		comet_start(l, wait_us(rq));
+	let_go_of_head(rq, l);
 }

@@ -14,7 +14,7 @@
  * A request is routed when its head is there: what is refused then needs no
  * body.  One that is short is skipped; for a long one the connection ends.
  */
-#include "http/http_impl.h"
+#include "http/socket.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -41,11 +41,20 @@ conn_in_init(struct conn *c)
 
 /* --- reading -------------------------------------------------------------- */
 
+/* The listener that has the connection. */
+static struct listener *
+socket_of(const struct conn *c)
+{
+	return LIST_ENTRY(c->requests.next, struct request, link)->listener;
+}
+
 int
 conn_may_read(const struct conn *c)
 {
 	if (c->eof || c->state == CONN_END || c->state == CONN_HELD)
 		return 0;
+	if (c->state == CONN_SOCKET)
+		return c->n_requests && socket_may_read(socket_of(c));
 	if (c->state != CONN_HEAD)
 		return 1;
 	return c->n_requests < IN_FLIGHT_MAX &&
@@ -221,6 +230,8 @@ taken(struct conn *c)
 
 	c->reading = NULL;
 	c->state = rq->keep_alive ? CONN_HEAD : CONN_END;
+	if (rq->listener && rq->listener->kind == LISTEN_SOCKET && !rq->done)
+		c->state = CONN_SOCKET;
 	parser_head_init(&c->head);
 	if (c->wait == WAIT_HEAD || c->wait == WAIT_BODY) {
 		list_del(&c->waiting); /* the next one has its own time */
@@ -450,6 +461,17 @@ step_held(struct conn *c)
 	return 1;
 }
 
+static int
+step_socket(struct conn *c)
+{
+	size_t used = 0;
+	int r = c->n_requests ? socket_input(socket_of(c), conn_input(c), &used)
+			      : 0;
+
+	c->in_at += (uint32_t)used;
+	return r;
+}
+
 int
 conn_step(struct conn *c)
 {
@@ -462,6 +484,8 @@ conn_step(struct conn *c)
 		return c->head.chunked ? step_chunked(c) : step_length(c);
 	case CONN_SKIP:
 		return step_skip(c);
+	case CONN_SOCKET:
+		return step_socket(c);
 	default:
 		return 0;
 	}

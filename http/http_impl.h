@@ -164,9 +164,10 @@ enum conn_state {
 	CONN_HEAD,
 	CONN_HELD, /* the head is there, but must wait for those before it */
 	CONN_BODY,
-	CONN_SKIP,  /* a body that nobody wants */
-	CONN_END,   /* no further request is taken */
-	CONN_DRAIN, /* all is answered: reads on so that it arrives */
+	CONN_SKIP,   /* a body that nobody wants */
+	CONN_SOCKET, /* what comes is a listener's */
+	CONN_END,    /* no further request is taken */
+	CONN_DRAIN,  /* all is answered: reads on so that it arrives */
 };
 
 struct conn {
@@ -281,6 +282,10 @@ void respond_head(
  */
 void respond_begin(
     struct request *rq, int status, const char *type, const char *extra);
+/* The connection speaks another protocol from now on, which respond_more
+ * sends. */
+void respond_upgrade(struct request *rq, const char *extra);
+void respond_more(struct request *rq, struct out *body);
 /* One chunk of it; BODY is empty then. */
 void respond_chunk(struct request *rq, struct out *body);
 void respond_end(struct request *rq);

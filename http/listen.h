@@ -138,6 +138,7 @@ struct listener {
 	int ended;         /* nothing more is taken in */
 	int overdue;       /* COMET: answers as soon as nothing is under way */
 	struct socket *socket; /* LISTEN_SOCKET: socket.c */
+	uint8_t *origin;       /* the request's, or NULL */
 };
 
 /* What a server has for them. */

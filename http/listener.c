@@ -11,7 +11,7 @@
  *     from `next` on was.
  *  3. What is read for a subscription that is gone is dropped.
  */
-#include "http/listen.h"
+#include "http/socket.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/hash.h"
@@ -114,8 +114,10 @@ listener_free(struct listener *l)
 		return NULL;
 	while ((node = list_first(&l->subs)))
 		listener_remove(LIST_ENTRY(node, struct sub, link));
+	socket_free(l);
 	list_del(&l->timed);
 	out_deinit(&l->out);
+	mem_free(l->origin);
 	return mem_free(l);
 }
 

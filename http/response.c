@@ -20,12 +20,14 @@ status_text(int status)
 		int status;
 		const char *text;
 	} texts[] = {
+	    {101, "Switching Protocols"},
 	    {200, "OK"},
 	    {201, "Created"},
 	    {204, "No Content"},
 	    {304, "Not Modified"},
 	    {400, "Bad Request"},
 	    {401, "Unauthorized"},
+	    {403, "Forbidden"},
 	    {404, "Not Found"},
 	    {405, "Method Not Allowed"},
 	    {406, "Not Acceptable"},
@@ -37,6 +39,7 @@ status_text(int status)
 	    {414, "URI Too Long"},
 	    {415, "Unsupported Media Type"},
 	    {417, "Expectation Failed"},
+	    {426, "Upgrade Required"},
 	    {428, "Precondition Required"},
 	    {429, "Too Many Requests"},
 	    {431, "Request Header Fields Too Large"},
@@ -252,6 +255,18 @@ respond_begin(
 		rq->keep_alive = 0; /* the body ends with the connection */
 	send_head(rq, status, type, extra,
 	    rq->http10 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n");
+}
+
+void
+respond_upgrade(struct request *rq, const char *extra)
+{
+	send_head(rq, 101, NULL, extra, "\r\n");
+}
+
+void
+respond_more(struct request *rq, struct out *body)
+{
+	add_body(rq, body);
 }
 
 void

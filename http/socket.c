@@ -41,8 +41,7 @@ socket_handshake(struct request *rq, char accept[WEBSOCKET_ACCEPT_BYTES])
 		return -ERR_INVAL;
 	}
 	if (request_header_count(rq, "sec-websocket-key") != 1 ||
-	    websocket_accept(
-		request_header(rq, "sec-websocket-key"), accept))
+	    websocket_accept(request_header(rq, "sec-websocket-key"), accept))
 		return refuse(rq, "Sec-WebSocket-Key is malformed");
 	if (cors && cors_is_list(cors) && rq->origin.n &&
 	    !cors_allows(cors, rq->origin)) {
@@ -192,8 +191,7 @@ stop(struct listener *l)
 static void
 fail(struct listener *l, int r)
 {
-	socket_close(
-	    l, r == -ERR_NOMEM ? WEBSOCKET_OVERLOAD : WEBSOCKET_BUG);
+	socket_close(l, r == -ERR_NOMEM ? WEBSOCKET_OVERLOAD : WEBSOCKET_BUG);
 }
 
 const struct listen_transport listen_socket = {

@@ -194,8 +194,8 @@ subscribe(const struct command *c)
 static const char *
 unsubscribe(const struct command *c)
 {
-	struct sub *s = listener_find(
-	    c->l, buf_slice(&c->bucket), buf_slice(&c->stream));
+	struct sub *s =
+	    listener_find(c->l, buf_slice(&c->bucket), buf_slice(&c->stream));
 
 	if (!s)
 		return "not subscribed";
@@ -297,7 +297,7 @@ put(const struct command *c)
 	data = buf_slice(&text);
 	p = buf_error(&text) ? NULL
 			     : mem_alloc(sizeof(*p) + bucket.n + stream.n +
-				   data.n + c->id.n);
+					 data.n + c->id.n);
 	if (!p) {
 		buf_deinit(&text);
 		return "out of memory";
@@ -308,10 +308,9 @@ put(const struct command *c)
 	p->event = (struct vnode_put_event){
 	    .flags = EVENT_JSON, .data = keep(&at, data)};
 	p->put = (struct vnode_put){
-	    .msg =
-		{.kind = MSG_PUT, .from = server->worker, .fn = put_done},
-	    .group = ring_hash_group(
-		server->hash, bucket, stream, route->n_groups),
+	    .msg = {.kind = MSG_PUT, .from = server->worker, .fn = put_done},
+	    .group =
+		ring_hash_group(server->hash, bucket, stream, route->n_groups),
 	    .bucket = keep(&at, bucket),
 	    .stream = keep(&at, stream),
 	    .n_events = 1,

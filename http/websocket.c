@@ -60,7 +60,7 @@ check_start(struct websocket *w)
 		return WEBSOCKET_PROTOCOL;
 	if (is_control(w))
 		return !w->fin || n > WEBSOCKET_CONTROL_MAX ? WEBSOCKET_PROTOCOL
-							     : 0;
+							    : 0;
 	if ((w->opcode == CONTINUATION) != w->in_message)
 		return WEBSOCKET_PROTOCOL;
 	return w->opcode == BINARY ? WEBSOCKET_NOT_TEXT : 0;
@@ -107,8 +107,9 @@ take_head(struct websocket *w, struct slice *in)
 
 			if (code)
 				return code;
-			w->head_want =
-			    (uint8_t)(6 + (n == 126 ? 2 : n == 127 ? 8 : 0));
+			w->head_want = (uint8_t)(6 + (n == 126      ? 2
+							 : n == 127 ? 8
+								    : 0));
 		}
 	}
 	if (w->head_n < w->head_want)

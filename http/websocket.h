@@ -19,9 +19,9 @@
 #define WEBSOCKET_CONTROL_MAX 125
 
 enum websocket_event {
-	WEBSOCKET_MORE,  /* all was used, nothing is whole yet */
-	WEBSOCKET_TEXT,  /* a message, valid UTF-8 */
-	WEBSOCKET_PING,  /* to be answered with its payload */
+	WEBSOCKET_MORE, /* all was used, nothing is whole yet */
+	WEBSOCKET_TEXT, /* a message, valid UTF-8 */
+	WEBSOCKET_PING, /* to be answered with its payload */
 	WEBSOCKET_PONG,
 	WEBSOCKET_CLOSE, /* `code`, or 0 without one */
 	WEBSOCKET_ERROR, /* to be closed with `code` */
@@ -40,8 +40,8 @@ enum websocket_code {
 
 struct websocket {
 	size_t max;
-	struct buf message;    /* of the frames so far */
-	struct slice payload;  /* of the event; until the next step */
+	struct buf message;   /* of the frames so far */
+	struct slice payload; /* of the event; until the next step */
 	uint16_t code;
 	/* the frame */
 	uint8_t head[14], head_n, head_want;

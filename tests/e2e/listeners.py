@@ -114,3 +114,126 @@ class Sse:
         except (EOFError, OSError):
             return False
         return True
+
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def frame(payload, opcode=1, fin=True, mask=b"\x01\x02\x03\x04", rsv=0,
+          form=None):
+    """The bytes of a frame as a client sends it; FORM: 126 or 127 to say the
+    length in a longer form."""
+    n = len(payload)
+    form = form or (n if n < 126 else 126 if n < 65536 else 127)
+    out = bytes([(0x80 if fin else 0) | rsv << 4 | opcode,
+                 (0x80 if mask else 0) | form])
+    if form > 125:
+        out += n.to_bytes({126: 2, 127: 8}[form], "big")
+    if not mask:
+        return out + payload
+    return out + mask + bytes(b ^ mask[i & 3] for i, b in enumerate(payload))
+
+
+class Socket:
+    """A client of WebSocket, frame by frame."""
+
+    def __init__(self, node, query="", headers=None, timeout=30):
+        h = {"Connection": "Upgrade", "Upgrade": "websocket",
+             "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": KEY,
+             **(headers or {})}
+        self.s = node.open(timeout)
+        self.s.sendall(node.head("GET /listen?" + query, *[
+            f"{k}: {v}" for k, v in h.items() if v is not None]))
+        self.raw, self.items, self.answers = b"", [], []
+        self.code, self.frames = None, []
+        while b"\r\n\r\n" not in self.raw:
+            self.fill()
+        head, self.raw = self.raw.split(b"\r\n\r\n", 1)
+        lines = head.decode().split("\r\n")
+        self.status = int(lines[0].split()[1])
+        self.headers = {k.lower(): v for k, v in
+                        (line.split(": ", 1) for line in lines[1:])}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+
+    def fill(self):
+        got = self.s.recv(1 << 18)
+        if not got:
+            raise EOFError
+        self.raw += got
+
+    def need(self, n):
+        while len(self.raw) < n:
+            self.fill()
+
+    def frame(self):
+        """The next frame: (opcode, payload)."""
+        self.need(2)
+        a, n = self.raw[0], self.raw[1]
+        assert a & 0x80 and not a & 0x70 and not n & 0x80, self.raw[:2]
+        at = 2
+        if n >= 126:
+            at += {126: 2, 127: 8}[n]
+            self.need(at)
+            n = int.from_bytes(self.raw[2:at], "big")
+        self.need(at + n)
+        payload, self.raw = self.raw[at:at + n], self.raw[at + n:]
+        return a & 15, payload
+
+    def step(self):
+        opcode, payload = self.frame()
+        if opcode == 1:
+            value = json.loads(payload)
+            if isinstance(value, list):
+                assert 1 <= len(value) <= 100
+                self.items += value
+            else:
+                self.answers.append(value)
+        elif opcode == 8:
+            self.code = int.from_bytes(payload[:2], "big") if payload else 0
+        elif opcode == 9:
+            self.s.sendall(frame(payload, 10))
+        else:
+            self.frames.append((opcode, payload))
+        return opcode
+
+    def take(self, n, seconds=30):
+        """The next N events or notices."""
+        end = time.monotonic() + seconds
+        while len(self.items) < n:
+            self.s.settimeout(max(0.01, end - time.monotonic()))
+            self.step()
+            assert self.code is None, self.code
+        out, self.items = self.items[:n], self.items[n:]
+        return out
+
+    def send(self, **command):
+        self.s.sendall(frame(json.dumps(command).encode()))
+
+    def ask(self, **command):
+        """The answer to COMMAND."""
+        self.send(**command)
+        return self.answer()
+
+    def answer(self, seconds=30):
+        self.s.settimeout(seconds)
+        while not self.answers:
+            self.step()
+            assert self.code is None, self.code
+        return self.answers.pop(0)
+
+    def closed(self, seconds=20):
+        """The code of the close frame that comes, after which all ends."""
+        self.s.settimeout(seconds)
+        while self.code is None:
+            self.step()
+        try:
+            while self.s.recv(1 << 16):
+                pass
+        except ConnectionError:
+            pass
+        return self.code
