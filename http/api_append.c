@@ -3,6 +3,7 @@
  * 4.1). */
 #include "http/batch.h"
 #include "http/condition.h"
+#include "http/key.h"
 #include "http/media.h"
 #include "http/text.h"
 #include "src/base/err.h"
@@ -45,6 +46,10 @@ stored(struct msg *m)
 		condition_failed(rq);
 		return;
 	}
+	if (put->r == -ERR_MISMATCH) {
+		key_mismatch(rq);
+		return;
+	}
 	if (put->r) {
 		respond_store_error(rq, put->r);
 		return;
@@ -59,7 +64,8 @@ stored(struct msg *m)
 	uri_escape(&extra, rq->stream);
 	buf_add_byte(&extra, '/');
 	buf_add_u64(&extra, put->first);
-	buf_printf(&extra, "\r\niorio-replicas: %u\r\n", put->n_replicas);
+	buf_printf(&extra, "\r\niorio-replicas: %u\r\n%s", put->n_replicas,
+	    key_replayed(rq));
 	buf_add(&extra, "", 1);
 	if (buf_error(&extra))
 		respond_store_error(rq, -ERR_UNKNOWN);
@@ -67,17 +73,6 @@ stored(struct msg *m)
 		respond(rq, 201, "application/json", (const char *)extra.p,
 		    meta_text(rq, body));
 	buf_deinit(&extra);
-}
-
-/* What this version does not keep is refused, never ignored. */
-static int
-unsupported(struct request *rq)
-{
-	if (!request_header(rq, "idempotency-key").p)
-		return 0;
-	respond_error(rq, 501, "bad-request", NULL, NULL,
-	    "idempotency keys are not supported yet");
-	return 1;
 }
 
 /* 1: the event is ready, 0: it was refused. */
@@ -108,8 +103,6 @@ api_append_check(struct request *rq)
 {
 	struct slice type = request_header(rq, "content-type");
 
-	if (unsupported(rq))
-		return;
 	if (type.n == 0 || media_is_encoded(rq))
 		respond_error(rq, 415, "", NULL, NULL, "-");
 	else if (!media_is_good(type) ||
@@ -118,7 +111,7 @@ api_append_check(struct request *rq)
 		    "the content type is malformed, given twice or longer than "
 		    "%d bytes",
 		    EVENT_TYPE_MAX);
-	else if (!condition_take(rq))
+	else if (!key_take(rq) || !condition_take(rq))
 		return;
 	else if (media_is(type, "application/json"))
 		rq->event.flags = EVENT_JSON;
@@ -131,20 +124,20 @@ api_append_check(struct request *rq)
 void
 api_append(struct request *rq)
 {
+	struct vnode_put *put = &rq->put;
+
 	if (rq->batch ? !batch_take(rq)
 		      : (rq->event.flags & EVENT_JSON) && !take_json(rq))
 		return;
+	key_take_body(rq);
 	rq->event.data = rq->body;
-	rq->put = (struct vnode_put){
-	    .msg = {.kind = MSG_PUT},
-	    .group = rq->group,
-	    .bucket = rq->bucket,
-	    .stream = rq->stream,
-	    .n_events = rq->batch ? rq->n_events : 1,
-	    .events = rq->batch ? rq->events : &rq->event,
-	    .has_expect = rq->put.has_expect,
-	    .expect = rq->put.expect,
-	};
+	/* Key and condition are there. */
+	put->msg = (struct msg){.kind = MSG_PUT};
+	put->group = rq->group;
+	put->bucket = rq->bucket;
+	put->stream = rq->stream;
+	put->n_events = rq->batch ? rq->n_events : 1;
+	put->events = rq->batch ? rq->events : &rq->event;
 	rq->proposed = 1;
 	request_send(rq, &rq->put.msg, stored);
 }
@@ -152,7 +145,7 @@ api_append(struct request *rq)
 void
 api_append_put(struct request *rq)
 {
-	if (condition_is_there(rq) || request_header(rq, "idempotency-key").p)
+	if (condition_is_there(rq) || key_is_there(rq))
 		api_append_check(rq);
 	else
 		respond_error(rq, 428, "precondition-required", NULL, NULL,

@@ -39,6 +39,7 @@ status_text(int status)
 	    {414, "URI Too Long"},
 	    {415, "Unsupported Media Type"},
 	    {417, "Expectation Failed"},
+	    {422, "Unprocessable Content"},
 	    {426, "Upgrade Required"},
 	    {428, "Precondition Required"},
 	    {429, "Too Many Requests"},

@@ -16,7 +16,8 @@
  *	40       type, ext, data
  *
  * ext of an event with EVENT_KEY (36 bytes): XXH3-128 of the idempotency key,
- * XXH3-128 of the body, u32 number of events appended under the key.
+ * XXH3-128 of the body, u32 number of events appended under the key, of which
+ * this is the first.  The hash of the body covers what http/key.c says.
  *
  * The version of the format stands in the file or log entry around the record.
  */
@@ -100,5 +101,24 @@ event_decode(struct slice in, int check, struct event *out, uint32_t *bytes)
 	if (check && le_get32(p + 4) != crc_of(p, head_bytes, e.data))
 		return EVENT_E_DAMAGED;
 	*out = e;
+	return 0;
+}
+
+void
+event_key_encode(const struct event_key *k, uint8_t out[EVENT_KEY_BYTES])
+{
+	memcpy(out, k->key, sizeof(k->key));
+	memcpy(out + 16, k->body, sizeof(k->body));
+	le_put32(out + 32, k->n_events);
+}
+
+int
+event_key_decode(struct slice ext, struct event_key *out)
+{
+	if (ext.n != EVENT_KEY_BYTES || le_get32(ext.p + 32) == 0)
+		return EVENT_E_DAMAGED;
+	memcpy(out->key, ext.p, sizeof(out->key));
+	memcpy(out->body, ext.p + 16, sizeof(out->body));
+	out->n_events = le_get32(ext.p + 32);
 	return 0;
 }

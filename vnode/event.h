@@ -29,6 +29,14 @@ enum event_flag {
 	EVENT_KEY = 4,     /* ext is an idempotency key record */
 };
 
+/* What an event with EVENT_KEY has in ext. */
+struct event_key {
+	uint8_t key[16], body[16]; /* as vnode_put has them */
+	uint32_t n_events;         /* appended under the key; >= 1 */
+};
+
+#define EVENT_KEY_BYTES 36
+
 struct event {
 	uint64_t seq;     /* in its stream, from 1 */
 	uint64_t t_ms;    /* wall clock of the leader */
@@ -61,5 +69,9 @@ enum {
  */
 int event_decode(
     struct slice in, int check, struct event *out, uint32_t *bytes);
+
+/* EVENT_E_DAMAGED: EXT is none. */
+void event_key_encode(const struct event_key *k, uint8_t out[EVENT_KEY_BYTES]);
+int event_key_decode(struct slice ext, struct event_key *out);
 
 #endif

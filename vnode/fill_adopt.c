@@ -162,6 +162,7 @@ take_over(struct store_worker *w, struct vnode *v, struct vnode *n)
 	v->by_id = n->by_id;
 	v->n_by_id = n->n_by_id;
 	v->cap_by_id = n->cap_by_id;
+	dedup_move(&v->dedup, &n->dedup);
 	v->n_events = n->n_events;
 	v->bytes = n->bytes;
 	v->manifest = n->manifest;

@@ -167,7 +167,7 @@ make_shadow(struct fill *f)
 	if (!v)
 		return -ERR_NOMEM;
 	vnode_init(v, f->group, f->generation, life, f->store->dir,
-	    f->store->config.seed);
+	    f->store->config.seed, &f->store->dedup);
 	f->shadow = v;
 	v->recovered = mem_zalloc(sizeof(*v->recovered));
 	if (!v->recovered)

@@ -169,6 +169,7 @@ flush_add_all_rows(struct manifest_writer *mw, struct vnode *v)
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		if (v->by_id[i]->last)
 			add_rows(mw, v->by_id[i], 1);
+	dedup_add_rows(&v->dedup, mw, 1);
 }
 
 static void
@@ -204,6 +205,7 @@ begin_delta(
 
 		add_rows(mw, s, !s->named);
 	}
+	dedup_add_rows(&v->dedup, mw, 0);
 }
 
 static int

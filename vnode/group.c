@@ -91,23 +91,42 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
 	return 0;
 }
 
+/* The keys of an entry that was proposed here count from now on. */
+static int
+take_keys(struct proposal *p)
+{
+	while (p->first_key) {
+		struct dedup_key *next = p->first_key->next;
+		int r = dedup_take(p->dedup, p->first_key);
+
+		if (r)
+			return r;
+		p->first_key = next;
+	}
+	return 0;
+}
+
 /* An entry proposed here, by what is remembered of it. */
 static int
 apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     struct proposal *p)
 {
 	struct group *g = &v->group;
+	int r;
 
 	for (uint32_t i = 0; i < p->n_events; i++) {
 		const struct planned *e = &p->events[i];
-		int r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
+
+		r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
 		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
 		    e->data_bytes);
-
 		if (r)
 			return r;
 		dirty_add(dirty, e->stream);
 	}
+	r = take_keys(p);
+	if (r)
+		return r;
 	g->clock_ms = p->clock_ms;
 	g->next_stream_id = p->next_stream_id;
 	p->fate = FATE_APPLIED;
@@ -121,6 +140,19 @@ struct applying {
 	uint64_t index, clock_ms;
 	uint32_t n_events; /* so far: the ordinal of the next */
 };
+
+/* E, the first of N events that were appended to S at once, has a key. */
+static int
+apply_key(struct vnode *v, struct stream *s, const struct event *e, uint32_t n)
+{
+	struct event_key id;
+
+	if (event_key_decode(e->ext, &id) || id.n_events != n)
+		return -ERR_CORRUPT;
+	if (VNODE_MUTANT(KEYS_NOT_TAKEN))
+		return 0;
+	return dedup_add(&v->dedup, s, e->seq, e->t_ms, &id);
+}
 
 /* Whether E is event SEQ of a stream, and the next of this entry. */
 static int
@@ -144,10 +176,13 @@ apply_append(struct vnode *v, struct applying *a, const struct entry_command *c)
 		uint32_t n;
 		int r;
 
-		if (event_decode(in, 1, &e, &n) || !is_next(a, &e, seq))
+		if (event_decode(in, 1, &e, &n) || !is_next(a, &e, seq) ||
+		    ((e.flags & EVENT_KEY) && i))
 			return -ERR_CORRUPT;
 		r = apply_event(v, a->cache, s, seq, e.t_ms, SLICE(in.p, n),
 		    SLICE(NULL, 0), (uint32_t)e.data.n);
+		if (r == 0 && (e.flags & EVENT_KEY))
+			r = apply_key(v, s, &e, c->n_events);
 		if (r)
 			return r;
 		a->n_events++;
@@ -219,10 +254,23 @@ group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 		return r;
 	g->applied_index = index;
 	g->applied_term = term;
+	dedup_expire(&v->dedup, g->clock_ms);
 	return 0;
 }
 
 /* --- giving up ------------------------------------------------------------ */
+
+static void
+forget_keys(struct proposal *p)
+{
+	while (p->first_key) {
+		struct dedup_key *k = p->first_key;
+
+		p->first_key = k->next;
+		dedup_forget(p->dedup, k);
+	}
+	p->last_key = &p->first_key;
+}
 
 static void
 unplan(struct proposal *p)
@@ -233,6 +281,7 @@ unplan(struct proposal *p)
 		s->proposed = s->last;
 	}
 	p->n_events = 0;
+	forget_keys(p);
 }
 
 struct msg *
@@ -301,6 +350,7 @@ group_take_back(struct vnode *v, struct body *b, int r)
 
 		e->stream->proposed = e->seq - 1;
 	}
+	forget_keys(p);
 	vnode_forget_proposed(v, p->first_stream_id);
 	v->group.proposed_stream_id = p->first_stream_id;
 	p->fate = FATE_GIVEN_UP;

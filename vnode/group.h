@@ -106,6 +106,9 @@ void group_lead(struct group *g);
  */
 int group_propose(struct vnode *v, struct vnode_put *req, struct wall now);
 
+/* The group clock that what is proposed at wall time NOW gets, at least. */
+uint64_t group_next_clock(const struct group *g, struct wall now);
+
 /* Whether the open entry is too full for REQ: seal it first. */
 int group_must_seal(const struct vnode *v, const struct vnode_put *req);
 

@@ -43,6 +43,8 @@ struct proposal {
 	uint32_t n_pieces, cap_pieces;
 	uint32_t n_events, cap_events;
 	struct msg *first_req, **last_req; /* in order, by msg.next */
+	struct dedup *dedup;               /* of its group: has the keys, */
+	struct dedup_key *first_key, **last_key; /* in order, by next */
 };
 
 void proposal_free(struct proposal *p);

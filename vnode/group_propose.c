@@ -35,6 +35,16 @@ proposal_free(struct proposal *p)
 	mem_free(p);
 }
 
+uint64_t
+group_next_clock(const struct group *g, struct wall now)
+{
+	if (g->open)
+		return g->open->clock_ms;
+	return now.ms > g->proposed_clock_ms || VNODE_MUTANT(CLOCK_GOES_BACK)
+		   ? now.ms
+		   : g->proposed_clock_ms;
+}
+
 static struct proposal *
 open_proposal(struct vnode *v, struct wall now)
 {
@@ -47,11 +57,10 @@ open_proposal(struct vnode *v, struct wall now)
 	list_init(&p->link);
 	p->index = raft_last(g->raft) + 1;
 	p->first_stream_id = g->proposed_stream_id;
-	p->clock_ms =
-	    now.ms > g->proposed_clock_ms || VNODE_MUTANT(CLOCK_GOES_BACK)
-		? now.ms
-		: g->proposed_clock_ms;
+	p->clock_ms = group_next_clock(g, now);
 	p->last_req = &p->first_req;
+	p->dedup = &v->dedup;
+	p->last_key = &p->first_key;
 	buf_init(&p->head, HEAD_MAX);
 	header = buf_reserve(&p->head, ENTRY_HEADER_BYTES);
 	if (!header) {
@@ -161,11 +170,18 @@ add_event(
 		add_data_piece(p, e->data);
 }
 
+/* Of event I of REQ. */
+static uint32_t
+ext_bytes(const struct vnode_put *req, uint32_t i)
+{
+	return req->has_key && i == 0 ? EVENT_KEY_BYTES : 0;
+}
+
 /* What the events of REQ take of HEAD. */
 static uint32_t
 head_bytes(const struct vnode_put *req)
 {
-	uint32_t n = 0;
+	uint32_t n = ext_bytes(req, 0);
 
 	for (uint32_t i = 0; i < req->n_events; i++) {
 		const struct vnode_put_event *e = &req->events[i];
@@ -180,7 +196,7 @@ head_bytes(const struct vnode_put *req)
 static uint32_t
 records_bytes(const struct vnode_put *req, uint32_t first, uint32_t end)
 {
-	uint32_t n = 0;
+	uint32_t n = ext_bytes(req, first);
 
 	for (uint32_t i = first; i < end; i++)
 		n += (uint32_t)(EVENT_HEADER_BYTES + req->events[i].type.n +
@@ -197,12 +213,36 @@ fits(const struct proposal *p, const struct vnode_put *req)
 		   ENTRY_BYTES_MAX;
 }
 
+/* N events are appended under the key of REQ. */
+static struct event_key
+key_of(const struct vnode_put *req, uint32_t n)
+{
+	struct event_key id = {.n_events = n};
+
+	memcpy(id.key, req->key, sizeof(id.key));
+	memcpy(id.body, req->key_body, sizeof(id.body));
+	return id;
+}
+
+/* E is event 0 of REQ, with N to be appended: it bears the key. */
+static void
+add_key(struct event *e, const struct vnode_put *req, uint32_t n,
+    uint8_t ext[EVENT_KEY_BYTES])
+{
+	struct event_key id = key_of(req, n);
+
+	event_key_encode(&id, ext);
+	e->flags |= EVENT_KEY;
+	e->ext = SLICE(ext, EVENT_KEY_BYTES);
+}
+
 /* Events FIRST..END - 1 of REQ, to S. */
 static void
 add_append(struct proposal *p, struct stream *s, const struct vnode_put *req,
     uint32_t first, uint32_t end)
 {
 	uint32_t at = (uint32_t)p->head.n;
+	uint8_t ext[EVENT_KEY_BYTES];
 
 	entry_add_append(&p->head, s->id, s->proposed + 1, end - first,
 	    records_bytes(req, first, end));
@@ -219,6 +259,8 @@ add_append(struct proposal *p, struct stream *s, const struct vnode_put *req,
 		    .data = req->events[i].data,
 		};
 
+		if (ext_bytes(req, i))
+			add_key(&e, req, end, ext);
 		add_event(p, s, &e, is_borrowed(req, &req->events[i]));
 	}
 }
@@ -266,10 +308,25 @@ prepare(struct vnode *v, struct proposal *p, const struct vnode_put *req)
 	return s ? s : create_stream(v, p, req->bucket, stream);
 }
 
-/* All of REQ; OTHER is the stream of its patch, or its own. */
+/* KEY, which is not filled in yet, is that of REQ, of N events of S. */
+static void
+propose_key(struct proposal *p, struct dedup_key *key,
+    const struct vnode_put *req, struct stream *s, uint32_t n)
+{
+	key->stream = s;
+	key->first = req->first;
+	key->t_ms = req->t_ms;
+	key->id = key_of(req, n);
+	dedup_propose(p->dedup, key);
+	*p->last_key = key;
+	p->last_key = &key->next;
+}
+
+/* All of REQ; OTHER is the stream of its patch, or its own; KEY is for its key,
+ * or NULL. */
 static void
 add_request(struct vnode *v, struct proposal *p, struct vnode_put *req,
-    struct stream *other)
+    struct stream *other, struct dedup_key *key)
 {
 	uint32_t n = req->n_events;
 	struct stream *s = other;
@@ -284,6 +341,8 @@ add_request(struct vnode *v, struct proposal *p, struct vnode_put *req,
 	add_append(p, s, req, 0, n);
 	req->last = s->proposed;
 	req->t_ms = p->clock_ms;
+	if (key)
+		propose_key(p, key, req, s, n);
 	if (req->patch_of)
 		add_append(p, other, req, n, n + 1);
 }
@@ -292,21 +351,23 @@ int
 group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
 {
 	struct proposal *p = v->group.open;
-	struct stream *s;
+	struct dedup_key *key = req->has_key ? dedup_new(&v->dedup) : NULL;
+	struct stream *s = NULL;
 
 	ASSERT(!p || fits(p, req)); /* the caller seals first otherwise */
 	if (!p)
 		p = open_proposal(v, now);
-	if (!p)
-		return -ERR_NOMEM;
-	s = prepare(v, p, req);
-	if (!s && !p->first_req) { /* no replica takes an empty entry */
+	if (p && (key || !req->has_key))
+		s = prepare(v, p, req);
+	if (p && !s && !p->first_req) { /* no replica takes an empty entry */
 		proposal_free(p);
 		v->group.open = NULL;
 	}
-	if (!s)
+	if (!s) {
+		mem_free(key);
 		return -ERR_NOMEM;
-	add_request(v, p, req, s);
+	}
+	add_request(v, p, req, s, key);
 	*p->last_req = &req->msg;
 	p->last_req = &req->msg.next;
 	req->msg.next = NULL;

@@ -27,7 +27,12 @@
  *		    u32 0
  *	5 MEMBERS   as in an entry (entry.c), as of the applied index; stands
  *		    before each COMMIT
- *	6.. are kept for dropped chunks and streams, and policies.
+ *	6 KEY	    u64 stream id, u64 first, u64 t, [36] ext of the event (event.c):
+ *		    an idempotency key that counts; in the order of the log.  A
+ *		    snapshot has all, a delta those since the checkpoint before;
+ *		    which of them count no more follows from group clock and
+ *		    limits (dedup.h)
+ *	7.. are kept for dropped chunks and streams, and policies.
  *
  * Crash argument.  A checkpoint first syncs the chunk files, then appends a
  * delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
@@ -69,10 +74,18 @@
 #define STREAM_FIXED    44
 #define CHUNK_BYTES     64
 #define COMMIT_BYTES    80
+#define KEY_BYTES       (24 + EVENT_KEY_BYTES)
 #define BODY_MAX        4096
 #define NAME_MAX_BYTES  255
 
-enum { TYPE_HEAD = 1, TYPE_STREAM, TYPE_CHUNK, TYPE_COMMIT, TYPE_MEMBERS };
+enum {
+	TYPE_HEAD = 1,
+	TYPE_STREAM,
+	TYPE_CHUNK,
+	TYPE_COMMIT,
+	TYPE_MEMBERS,
+	TYPE_KEY
+};
 
 #define FLAG_DAMAGED 1u
 
@@ -191,6 +204,21 @@ manifest_add_chunk(
 	p = le_put32(p, c->sealed);
 	hash128_put(p, c->chain);
 	finish(w, body, CHUNK_BYTES);
+}
+
+void
+manifest_add_key(struct manifest_writer *w, const struct manifest_key *k)
+{
+	uint8_t *body = begin(w, TYPE_KEY, KEY_BYTES);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put64(p, k->stream_id);
+	p = le_put64(p, k->first);
+	p = le_put64(p, k->t_ms);
+	event_key_encode(&k->id, p);
+	finish(w, body, KEY_BYTES);
 }
 
 static void
@@ -347,6 +375,20 @@ read_chunk(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 }
 
 static int
+read_key(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	struct manifest_key k;
+
+	if (b.n != KEY_BYTES ||
+	    event_key_decode(SLICE(b.p + 24, EVENT_KEY_BYTES), &k.id))
+		return -ERR_CORRUPT;
+	k.stream_id = le_get64(b.p);
+	k.first = le_get64(b.p + 8);
+	k.t_ms = le_get64(b.p + 16);
+	return ops->key(arg, &k);
+}
+
+static int
 read_commit(struct slice b, struct manifest_state *s,
     const struct manifest_reader_ops *ops, void *arg)
 {
@@ -394,6 +436,9 @@ manifest_read(struct slice file, const struct manifest_id *id,
 		case TYPE_COMMIT:
 			at = manifest_next(at);
 			r = read_commit(rec.body, &state, ops, arg);
+			break;
+		case TYPE_KEY:
+			r = read_key(rec.body, ops, arg);
 			break;
 		case TYPE_MEMBERS:
 			r = entry_decode_members(rec.body, &state.members);

@@ -17,6 +17,7 @@
 #include "src/base/buf.h"
 #include "vnode/chunk.h"
 #include "vnode/entry.h"
+#include "vnode/event.h"
 
 #define MANIFEST_NAME_BYTES 24
 #define MANIFEST_BLOCK      4096u /* a delta begins at a multiple of it */
@@ -57,6 +58,13 @@ struct manifest_stream {
 	struct slice bucket, stream; /* empty: as said before */
 };
 
+/* An idempotency key that counts (dedup.h). */
+struct manifest_key {
+	uint64_t stream_id;
+	uint64_t first, t_ms; /* of its events */
+	struct event_key id;
+};
+
 /* "manifest.<number>", 8 hex digits. */
 void manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number);
 /* 0 and the number when NAME is of that form, else -ERR_INVAL. */
@@ -74,6 +82,7 @@ void manifest_add_stream(
     struct manifest_writer *w, const struct manifest_stream *s);
 void manifest_add_chunk(
     struct manifest_writer *w, uint64_t stream_id, const struct chunk_info *c);
+void manifest_add_key(struct manifest_writer *w, const struct manifest_key *k);
 void manifest_add_commit(
     struct manifest_writer *w, const struct manifest_state *s);
 
@@ -83,6 +92,7 @@ struct manifest_reader_ops {
 	/* Each returns 0 or the -ERR_* that ends the reading. */
 	int (*stream)(void *arg, const struct manifest_stream *s);
 	int (*chunk)(void *arg, uint64_t stream_id, const struct chunk_info *c);
+	int (*key)(void *arg, const struct manifest_key *k);
 	int (*commit)(void *arg, const struct manifest_state *s);
 };
 

@@ -27,7 +27,8 @@
 	X(CLOCK_GOES_BACK)                                                     \
 	X(FILL_KEEPS_OLD_LOG)                                                  \
 	X(FILL_NOT_SYNCED)                                                     \
-	X(FILL_TAKES_LEADERS_VOTE)
+	X(FILL_TAKES_LEADERS_VOTE)                                             \
+	X(KEYS_NOT_TAKEN)
 
 enum vnode_mutant {
 	VNODE_NO_MUTANT,

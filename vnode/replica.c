@@ -313,8 +313,8 @@ is_in(const struct vnode *v, const struct raft_members *m)
 	return 0;
 }
 
-static uint32_t
-count_durable(const struct vnode *v, uint64_t index)
+uint32_t
+replica_count(const struct vnode *v, uint64_t index)
 {
 	const struct raft *raft = v->group.raft;
 	const struct raft_members *m = raft_members(raft);
@@ -339,7 +339,7 @@ apply_one(struct store_worker *w, struct vnode *v, uint64_t index)
 	if (r == 0)
 		r = group_apply(v, &w->cache, &w->dirty, e->term, index, b);
 	if (r == 0 && b->proposal)
-		proposal_set_replicas(b, count_durable(v, index));
+		proposal_set_replicas(b, replica_count(v, index));
 	/* Its generation is the index of the entry that added it. */
 	if (r == 0 && e->kind == RAFT_MEMBERS && index > v->group.generation &&
 	    !is_in(v, e->members))
@@ -419,6 +419,7 @@ role_changed(struct store_worker *w, struct vnode *v)
 		request_take(w, v, m);
 	}
 	settle_all(w, v);
+	request_deposed(w, v);
 	request_retry(w, v);
 }
 

@@ -49,6 +49,8 @@ void replica_abandon(struct store_worker *w, struct vnode *v);
 int replica_is_ready(const struct vnode *v);
 /* It is its own majority. */
 int replica_is_alone(const struct vnode *v);
+/* How many voters are known to have INDEX on their disks. */
+uint32_t replica_count(const struct vnode *v, uint64_t index);
 
 /* A reference of the journal, a frame or the log has been given back. */
 void replica_release(struct store_worker *w, struct body *b);
@@ -102,9 +104,11 @@ void request_confirmed(
 /* The core leads no more: the read CTX looks for who does. */
 void request_lost(struct store_worker *w, struct vnode *v, uint64_t ctx);
 void request_applied(struct store_worker *w, struct vnode *v);
-/* The condition of REQ does not hold: it is told so once that is certain. */
-void request_unmet(
+/* REQ has its answer, which goes once all that is in the log is committed. */
+void request_settled(
     struct store_worker *w, struct vnode *v, struct vnode_put *req);
+/* This replica leads no more: such answers may rest on what is lost. */
+void request_deposed(struct store_worker *w, struct vnode *v);
 /* M is answered with R. */
 void request_refuse(
     struct store_worker *w, struct vnode *v, struct msg *m, int r);

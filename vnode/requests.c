@@ -44,6 +44,12 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 
 /* --- reads ---------------------------------------------------------------- */
 
+static uint64_t
+rests_on(struct msg *m)
+{
+	return CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
+}
+
 /* What M rests on is committed and applied. */
 static void
 read_now(struct store_worker *w, struct vnode *v, struct msg *m)
@@ -53,8 +59,9 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 		store_read(
 		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
 		return;
-	case MSG_PUT: /* its condition did not hold */
-		*request_result(m) = -ERR_CONFLICT;
+	case MSG_PUT: /* it has been judged */
+		CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
+		    replica_count(v, rests_on(m));
 		break;
 	default:
 		vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
@@ -76,12 +83,6 @@ take_asked(struct group *g, uint64_t ctx)
 	if (!*at)
 		g->last_asked = at;
 	return m;
-}
-
-static uint64_t
-rests_on(struct msg *m)
-{
-	return CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
 }
 
 /* M is answered once INDEX is applied; in the order of the indexes. */
@@ -178,11 +179,47 @@ request_applied(struct store_worker *w, struct vnode *v)
 }
 
 void
-request_unmet(struct store_worker *w, struct vnode *v, struct vnode_put *req)
+request_settled(struct store_worker *w, struct vnode *v, struct vnode_put *req)
 {
-	replica_propose(w, v); /* what the tail was judged by is in the log */
+	ASSERT(!v->group.open);
 	req->rests_on = raft_last(v->group.raft);
 	read_fresh(w, v, &req->msg);
+}
+
+/* Writes leave the reads that wait, by msg.next. */
+static struct msg *
+take_settled(struct group *g)
+{
+	struct msg *out = NULL, **last = &out, **at = &g->reads;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < g->n_reads; i++) {
+		struct msg *m = *at;
+
+		if (m->kind == MSG_PUT) {
+			*at = m->next;
+			m->next = NULL;
+			*last = m;
+			last = &m->next;
+		} else {
+			g->read_index[n++] = g->read_index[i];
+			at = &m->next;
+		}
+	}
+	g->last_reads = at;
+	g->n_reads = n;
+	return out;
+}
+
+void
+request_deposed(struct store_worker *w, struct vnode *v)
+{
+	struct msg *m, *next;
+
+	for (m = take_settled(&v->group); m; m = next) {
+		next = m->next;
+		request_take(w, v, m);
+	}
 }
 
 /* --- waiting for a leader ------------------------------------------------- */

@@ -119,18 +119,59 @@ refuse(struct store *s, struct vnode_put *req, int r)
 	store_answer(s, &req->msg);
 }
 
-/* Against the proposed tail: what is in flight counts. */
-static int
-condition_holds(const struct vnode *v, struct vnode_put *req)
+/* What became of an earlier request with the key of REQ. */
+static void
+judge_key(struct vnode_put *req, const struct dedup_key *k)
 {
-	const struct stream *st;
+	req->replayed = memcmp(k->id.body, req->key_body, 16) == 0;
+	req->r = req->replayed ? 0 : -ERR_MISMATCH;
+	req->first = k->first;
+	req->last = k->first + k->id.n_events - 1;
+	req->t_ms = k->t_ms;
+}
 
-	if (!req->has_expect)
+/*
+ * Against the proposed tail: what is in flight counts.  1: REQ is not to be
+ * appended, and its answer is there.  The key comes first: the condition of a
+ * request that succeeded does not hold when it comes again.
+ */
+static int
+judge(const struct vnode *v, struct vnode_put *req, struct wall now)
+{
+	const struct stream *st = NULL;
+	const struct dedup_key *k = NULL;
+
+	req->r = req->replayed = 0;
+	if (req->has_expect || req->has_key)
+		st = vnode_find(v, req->bucket, req->stream);
+	if (req->has_key && st)
+		k = dedup_find(
+		    &v->dedup, st, req->key, group_next_clock(&v->group, now));
+	if (k) {
+		judge_key(req, k);
 		return 1;
-	st = vnode_find(v, req->bucket, req->stream);
+	}
+	if (!req->has_expect)
+		return 0;
 	req->newest = st ? st->proposed : 0;
-	return req->newest == req->expect &&
-	       (!req->patch_of || (st && st->id == req->patch_of));
+	if (req->newest != req->expect ||
+	    (req->patch_of && (!st || st->id != req->patch_of)))
+		req->r = -ERR_CONFLICT;
+	return req->r != 0;
+}
+
+/* 1: REQ is not to be appended; what it was judged by is in the log, unless
+ * there is no memory for that. */
+static int
+is_settled(struct store_worker *w, struct vnode *v, struct vnode_put *req,
+    struct wall now)
+{
+	if (!judge(v, req, now))
+		return 0;
+	if (!v->group.open)
+		return 1;
+	replica_propose(w, v);
+	return judge(v, req, now); /* it may have been taken back */
 }
 
 static void
@@ -138,17 +179,21 @@ propose(struct store_worker *w, struct vnode_put *req)
 {
 	struct store *s = w->store;
 	struct vnode *v = &s->vnodes[req->group];
+	struct wall now = s->env->clock.wall(s->env->clock.ctx);
 	int r;
 
-	if (!condition_holds(v, req)) {
-		request_unmet(w, v, req);
+	if (is_settled(w, v, req, now)) {
+		if (v->group.open)
+			refuse(s, req, -ERR_NOMEM);
+		else
+			request_settled(w, v, req);
 		return;
 	}
 	if (group_must_seal(v, req))
 		replica_propose(w, v);
 	r = v->group.open && group_must_seal(v, req)
 		? -ERR_NOMEM
-		: group_propose(v, req, s->env->clock.wall(s->env->clock.ctx));
+		: group_propose(v, req, now);
 	if (v->group.open && list_empty(&v->group.turn))
 		list_add_tail(&w->open, &v->group.turn);
 	if (r)

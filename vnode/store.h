@@ -41,6 +41,10 @@ struct store_config {
 	uint64_t checkpoint_bytes; /* of journal between two; 0: the default */
 	/* A shard for each worker and one behind them for the journal; or NULL. */
 	struct metrics *metrics;
+	/* How long idempotency keys count and how many of them, of which each
+	 * group has its share; 0: the defaults. */
+	uint64_t key_window_ms;
+	uint32_t keys_max;
 	/* Says something to the operator; WHAT is one line.  Any thread. */
 	void (*report)(void *arg, int is_error, const char *what);
 	/* Events were applied to group `watched`, or its replica was filled;

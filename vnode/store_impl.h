@@ -117,6 +117,7 @@ struct fill_table {
 
 struct store {
 	struct store_config config;
+	struct dedup_limits dedup; /* of each group */
 	const struct env *env;
 	struct journal *journal;
 	struct files *files;

@@ -69,6 +69,22 @@ load_chunk(void *arg, uint64_t stream_id, const struct chunk_info *c)
 }
 
 static int
+load_key(void *arg, const struct manifest_key *k)
+{
+	struct vnode *v = ((struct load *)arg)->vnode;
+	struct stream *s = vnode_by_id(v, k->stream_id);
+	int r;
+
+	if (!s || k->first == 0 || k->first > s->last ||
+	    k->id.n_events - 1 > s->last - k->first)
+		return -ERR_CORRUPT;
+	r = dedup_add(&v->dedup, s, k->first, k->t_ms, &k->id);
+	if (r == 0)
+		s->keys->saved = 1;
+	return r;
+}
+
+static int
 load_commit(void *arg, const struct manifest_state *st)
 {
 	struct load *l = arg;
@@ -82,6 +98,7 @@ load_commit(void *arg, const struct manifest_state *st)
 	g->next_stream_id = st->next_stream_id;
 	g->clock_ms = st->clock_ms;
 	g->journal_floor = st->journal_floor;
+	dedup_expire(&l->vnode->dedup, st->clock_ms);
 	l->vnode->recovered->term = st->term;
 	l->vnode->recovered->vote = st->vote;
 	l->vnode->recovered->damaged = st->damaged;
@@ -120,6 +137,7 @@ check_stream(const struct stream *s)
 static const struct manifest_reader_ops load_ops = {
     .stream = load_stream,
     .chunk = load_chunk,
+    .key = load_key,
     .commit = load_commit,
 };
 

@@ -23,6 +23,8 @@
 #define CLEAN_MAX_DEFAULT    (32ull << 20)
 #define FILES_MAX_DEFAULT    512
 #define CHECKPOINT_MIN_BYTES (1ull << 20)
+#define KEY_WINDOW_DEFAULT   600000
+#define KEYS_MAX_DEFAULT     1000000
 #define FIRST_GENERATION     1
 
 static void
@@ -34,11 +36,25 @@ set_defaults(struct store_config *c)
 		c->clean_max_bytes = CLEAN_MAX_DEFAULT;
 	if (!c->files_max)
 		c->files_max = FILES_MAX_DEFAULT;
+	if (!c->key_window_ms)
+		c->key_window_ms = KEY_WINDOW_DEFAULT;
+	if (!c->keys_max)
+		c->keys_max = KEYS_MAX_DEFAULT;
 	if (!c->checkpoint_bytes) {
 		c->checkpoint_bytes = c->journal_max_bytes / 8;
 		if (c->checkpoint_bytes < CHECKPOINT_MIN_BYTES)
 			c->checkpoint_bytes = CHECKPOINT_MIN_BYTES;
 	}
+}
+
+/* A share for each group that the node could have, so that what one replica
+ * keeps does not depend on what others of its node do. */
+static struct dedup_limits
+key_limits(const struct store_config *c)
+{
+	uint32_t share = c->keys_max / c->n_groups;
+
+	return (struct dedup_limits){c->key_window_ms, share ? share : 1};
 }
 
 int
@@ -47,8 +63,8 @@ store_add_vnode(
 {
 	struct vnode *v = &s->vnodes[group];
 
-	vnode_init(
-	    v, (uint16_t)group, generation, life, s->dir, s->config.seed);
+	vnode_init(v, (uint16_t)group, generation, life, s->dir, s->config.seed,
+	    &s->dedup);
 	v->recovered = mem_zalloc(sizeof(*v->recovered));
 	return v->recovered ? 0 : -ERR_NOMEM;
 }
@@ -64,7 +80,7 @@ store_drop_vnode(struct store *s, uint32_t group)
 		recovered_free(v);
 		vnode_deinit(v, &store_worker_of(s, group)->cache);
 	}
-	vnode_init(v, (uint16_t)group, 0, 0, s->dir, s->config.seed);
+	vnode_init(v, (uint16_t)group, 0, 0, s->dir, s->config.seed, &s->dedup);
 	v->group.removed = removed;
 }
 
@@ -77,6 +93,7 @@ make(struct store **out, const struct store_config *config)
 		return -ERR_NOMEM;
 	s->config = *config;
 	set_defaults(&s->config);
+	s->dedup = key_limits(&s->config);
 	s->env = config->env;
 	s->n_workers = s->env->post.n_workers;
 	snprintf(s->dir, sizeof(s->dir), "%s", config->dir);

@@ -16,6 +16,7 @@
 #include "vnode/tail.h"
 
 struct bucket; /* vnode.h */
+struct dedup_key;
 
 struct stream {
 	struct bucket *bucket;
@@ -28,6 +29,7 @@ struct stream {
 	uint64_t bytes;    /* payload of first..last */
 	struct chunk_info *chunks;
 	struct tail tail;
+	struct dedup_key *keys; /* the newest applied one, or NULL */
 	struct list dirty; /* in struct dirty while flushed < last, or alone */
 	struct list unsaved; /* in vnode.unsaved while the manifest is behind */
 	uint32_t n_chunks, cap_chunks;

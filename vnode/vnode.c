@@ -54,7 +54,7 @@ bucket_is(const void *value, const void *key)
 
 void
 vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
-    const char *store_dir, uint64_t seed)
+    const char *store_dir, uint64_t seed, const struct dedup_limits *limits)
 {
 	int n;
 
@@ -67,6 +67,7 @@ vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
 	table_init(&v->streams, seed, stream_is);
 	table_init(&v->buckets, seed, bucket_is);
 	watch_init(&v->watches, seed);
+	dedup_init(&v->dedup, limits, seed);
 }
 
 void
@@ -75,6 +76,7 @@ vnode_clear(struct vnode *v, struct tail_cache *cache)
 	struct table_iter it;
 	struct bucket *b;
 
+	dedup_clear(&v->dedup);
 	table_iter_init(&it, &v->buckets);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		stream_free(v->by_id[i], cache);

@@ -12,6 +12,7 @@
 
 #include "src/base/list.h"
 #include "src/base/table.h"
+#include "vnode/dedup.h"
 #include "vnode/group.h"
 #include "vnode/manifest.h"
 #include "vnode/stream.h"
@@ -53,6 +54,7 @@ struct vnode {
 	uint32_t n_by_id, cap_by_id;
 	struct list unsaved; /* streams that the manifest is behind on */
 	struct watches watches;
+	struct dedup dedup;
 	struct vnode_manifest manifest;
 	struct recovered *recovered; /* while the store opens */
 	uint64_t seed;
@@ -61,7 +63,8 @@ struct vnode {
 
 /* STORE_DIR is that of the cluster. */
 void vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
-    uint32_t life, const char *store_dir, uint64_t seed);
+    uint32_t life, const char *store_dir, uint64_t seed,
+    const struct dedup_limits *limits);
 /* Forgets all streams; they may not be in any list of dirty ones. */
 void vnode_clear(struct vnode *v, struct tail_cache *cache);
 void vnode_deinit(struct vnode *v, struct tail_cache *cache);

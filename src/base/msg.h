@@ -39,6 +39,7 @@ struct msg {
 	void (*then)(struct msg *m);
 	uint64_t deadline_us;
 	uint32_t tries;
+	int unsure; /* an earlier try may have been done */
 };
 
 #endif

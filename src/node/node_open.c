@@ -137,6 +137,9 @@ open_core(struct node *n, char *why)
 		    .request_timeout_us = conf_num(c, CONF_request_timeout),
 		    .files_max = n->limits.files_max,
 		    .metrics = n->metrics,
+		    .key_window_ms =
+			conf_num(c, CONF_idempotency_window) / 1000,
+		    .keys_max = (uint32_t)conf_num(c, CONF_idempotency_max),
 		    .report = on_report,
 		    .fatal = on_fatal,
 		    .arg = n,

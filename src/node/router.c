@@ -118,10 +118,20 @@ is_write(const struct router *r, const struct msg *m)
 	return m->kind == MSG_PUT && request_group(m) < r->n_groups - 1;
 }
 
+/* That the last try came to nothing says nothing of those before; that its key
+ * or its condition forbids it does. */
+static int
+outcome(const struct msg *m, int r)
+{
+	return m->unsure && r && r != -ERR_CONFLICT && r != -ERR_MISMATCH
+		   ? -ERR_UNKNOWN
+		   : r;
+}
+
 static void
 finish(struct msg *m, int r)
 {
-	*request_result(m) = r;
+	*request_result(m) = outcome(m, r);
 	m->answer = 1;
 	m->fn = m->then;
 	m->fn(m);
@@ -175,6 +185,13 @@ again(struct router_worker *w, struct msg *m)
 		router_later(w, m);
 }
 
+int
+router_may_repeat(const struct msg *m)
+{
+	return m->kind != MSG_PUT ||
+	       CONTAINER_OF(m, const struct vnode_put, msg)->has_key;
+}
+
 void
 router_settle(struct router_worker *w, struct msg *m, const uint8_t node[16])
 {
@@ -187,6 +204,10 @@ router_settle(struct router_worker *w, struct msg *m, const uint8_t node[16])
 		memcpy(leader, request_leader(m), 16);
 		if (memcmp(leader, node, 16) == 0)
 			memset(leader, 0, 16);
+		again(w, m);
+	} else if (result == -ERR_UNKNOWN && router_may_repeat(m)) {
+		memset(leader, 0, 16);
+		m->unsure = 1;
 		again(w, m);
 	} else if (result == -ERR_STOPPING && !here) {
 		memset(leader, 0, 16);
@@ -274,6 +295,7 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 	m->via = r;
 	m->tries = 0;
 	m->deadline_us = router_now(r) + w->timeout_us + wait_us(m);
+	m->unsure = 0;
 	if (is_write(r, m) && is_held(w)) {
 		m->fn = refused;
 		m->answer = 1;

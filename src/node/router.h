@@ -4,16 +4,17 @@
  * is, and its answer back (cluster.md 1.4, 6.2, 7.4).
  *
  * It goes to the leader as far as that is known, else to the replicas that the
- * ring names, in turn.  Only an explicit refusal lets a request be tried
+ * ring names, in turn.  Only an explicit refusal lets a write be tried
  * elsewhere: once it may have been proposed, no answer means that the outcome is
- * unknown.
+ * unknown.  A write with an idempotency key is tried again all the same, since
+ * it is done once at most; that it may have been done stays with it.
  *
  * Owns:    requests between router_send and their answer; their slices stay the
  *          asker's.
  * Errors:  the request's own (vnode_msg.h), but never -ERR_NOTLEADER.
  *          -ERR_UNAVAILABLE: nobody took it before its deadline.
  *          -ERR_UNKNOWN: of a write that was sent to a node which then fell
- *          silent.
+ *          silent, or led no more.
  * Thread:  each function on the worker that it is told; state is a worker's.
  */
 #ifndef SRC_NODE_ROUTER_H

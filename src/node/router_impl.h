@@ -50,6 +50,8 @@ void router_deliver(struct msg *m, int r);
 void router_arm(struct router_worker *w);
 /* M is tried again at the next tick. */
 void router_later(struct router_worker *w, struct msg *m);
+/* Nothing is lost when M is done twice. */
+int router_may_repeat(const struct msg *m);
 /* NODE has answered M. */
 void router_settle(
     struct router_worker *w, struct msg *m, const uint8_t node[16]);

@@ -137,10 +137,11 @@ give_up(struct router_worker *w, struct call_slot *s)
 	if (memcmp(leader, s->node, 16) == 0)
 		memset(leader, 0, 16);
 	free_slot(w, s->place);
-	if (m->kind == MSG_PUT)
-		router_deliver(m, -ERR_UNKNOWN);
-	else
+	m->unsure = m->kind == MSG_PUT;
+	if (router_may_repeat(m))
 		router_later(w, m);
+	else
+		router_deliver(m, -ERR_UNKNOWN);
 }
 
 void

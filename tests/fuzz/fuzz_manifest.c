@@ -46,6 +46,16 @@ on_chunk(void *arg, uint64_t id, const struct chunk_info *info)
 }
 
 static int
+on_key(void *arg, const struct manifest_key *k)
+{
+	struct copy *c = arg;
+
+	ASSERT(k->id.n_events > 0);
+	manifest_add_key(&c->w, k);
+	return 0;
+}
+
+static int
 on_commit(void *arg, const struct manifest_state *s)
 {
 	struct copy *c = arg;
@@ -57,7 +67,8 @@ on_commit(void *arg, const struct manifest_state *s)
 	return 0;
 }
 
-static const struct manifest_reader_ops ops = {on_stream, on_chunk, on_commit};
+static const struct manifest_reader_ops ops = {
+    on_stream, on_chunk, on_key, on_commit};
 
 static int
 read_copy(struct slice file, const struct manifest_id *id, struct copy *c,

@@ -376,8 +376,9 @@ Test(formats, a_sealed_chunk_tells_where_its_events_are)
 }
 
 struct seen {
-	int streams, chunks, commits;
+	int streams, chunks, commits, keys;
 	uint64_t applied;
+	struct manifest_key key;
 };
 
 static int
@@ -398,6 +399,14 @@ on_chunk(void *arg, uint64_t id, const struct chunk_info *c)
 }
 
 static int
+on_key(void *arg, const struct manifest_key *k)
+{
+	((struct seen *)arg)->keys++;
+	((struct seen *)arg)->key = *k;
+	return 0;
+}
+
+static int
 on_commit(void *arg, const struct manifest_state *s)
 {
 	((struct seen *)arg)->commits++;
@@ -409,7 +418,7 @@ static int
 read_manifest(struct slice file, struct seen *seen, struct manifest_end *end)
 {
 	static const struct manifest_reader_ops ops = {
-	    on_stream, on_chunk, on_commit};
+	    on_stream, on_chunk, on_key, on_commit};
 	struct manifest_id id = {.cluster_id = "0123456789abcde",
 	    .group = 19,
 	    .generation = 1,
@@ -452,5 +461,40 @@ Test(formats, a_manifest_counts_up_to_its_last_commit)
 			cr_assert(r == 0 && end.bytes == first);
 		b.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
+	buf_deinit(&b);
+}
+
+Test(formats, a_manifest_has_the_keys_that_count)
+{
+	static const struct manifest_id id = {
+	    .cluster_id = "0123456789abcde",
+	    .group = 19,
+	    .generation = 1,
+	    .number = 3,
+	};
+	static const struct manifest_key key = {
+	    .stream_id = 7,
+	    .first = 8,
+	    .t_ms = 1700000000123,
+	    .id = {.key = {1, 2, 3}, .body = {4, 5, 6}, .n_events = 9},
+	};
+	struct manifest_state st = {.checkpoint = 1, .applied_index = 2};
+	struct manifest_end end;
+	struct seen seen;
+	struct buf b;
+	struct manifest_writer w = {&b, 0};
+
+	buf_init(&b, 1 << 16);
+	manifest_add_head(&w, &id);
+	manifest_add_key(&w, &key);
+	manifest_add_commit(&w, &st);
+	cr_assert_eq(buf_error(&b), 0);
+	golden("manifest_key.bin", buf_slice(&b));
+	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
+	cr_assert_eq(seen.keys, 1);
+	cr_expect(seen.key.stream_id == 7 && seen.key.first == 8 &&
+		  seen.key.t_ms == key.t_ms && seen.key.id.n_events == 9);
+	cr_expect(memcmp(seen.key.id.key, key.id.key, 16) == 0);
+	cr_expect(memcmp(seen.key.id.body, key.id.body, 16) == 0);
 	buf_deinit(&b);
 }

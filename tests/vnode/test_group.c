@@ -46,12 +46,13 @@ apply_two(const struct event e[2])
 	struct body *b = entry_with(e, 2);
 	struct tail_cache cache;
 	struct dirty dirty;
+	static const struct dedup_limits limits = {1000, 10};
 	struct vnode v;
 	int r;
 
 	tail_cache_init(&cache, 1u << 20);
 	dirty_init(&dirty);
-	vnode_init(&v, 0, 1, 0, "c", 1);
+	vnode_init(&v, 0, 1, 0, "c", 1, &limits);
 	r = group_apply(&v, &cache, &dirty, 1, 1, b);
 	cr_expect_eq(v.group.applied_index, r == 0);
 	for (struct stream *s; (s = dirty_first(&dirty));)
