@@ -6,6 +6,11 @@
  *		 ^					    | it is not
  *		 +------------------------------------------+ 3 times
  *
+ * With an idempotency key the put is answered by an earlier one, if there was.
+ * What cannot be put may be a request that comes again, whose patch or condition
+ * does not fit any more since it was done: so before it is refused, the vnode is
+ * asked for the key, by a put that can only be a replay (failed).
+ *
  * Patches to one stream that come to the same worker are done one after the
  * other, so only those of other workers and other writers come in between.
  *
@@ -13,6 +18,7 @@
  * large document.
  */
 #include "http/condition.h"
+#include "http/key.h"
 #include "http/media.h"
 #include "http/patch.h"
 #include "http/text.h"
@@ -30,8 +36,9 @@ struct patch_call {
 	enum patch_kind kind;
 	uint32_t tries;
 	int has_condition; /* of the client: EXPECT is right or nothing */
-	uint64_t expect;
-	struct slice document; /* in a page of rq->read */
+	uint64_t expect, newest;
+	void (*refuse)(struct patch_call *c); /* unless it was done before */
+	struct slice document;                /* in a page of rq->read */
 	struct buf result;
 	uint64_t charged; /* for it */
 	struct vnode_put_event events[2];
@@ -104,7 +111,7 @@ api_patch_free(struct request *rq)
 static void
 done(struct patch_call *c)
 {
-	char text[128], *at = text, extra[64];
+	char text[128], *at = text, extra[96];
 	struct request *rq = c->rq;
 
 	at = text_add(at, "{\"meta\":{\"id\":");
@@ -112,8 +119,8 @@ done(struct patch_call *c)
 	at = text_add(at, ",\"t\":");
 	at = text_add_u64(at, rq->put.t_ms);
 	at = text_add(at, "}}");
-	snprintf(
-	    extra, sizeof(extra), "iorio-replicas: %u\r\n", rq->put.n_replicas);
+	snprintf(extra, sizeof(extra), "iorio-replicas: %u\r\n%s",
+	    rq->put.n_replicas, key_replayed(rq));
 	respond(rq, 200, "application/json", extra,
 	    SLICE(text, (size_t)(at - text)));
 }
@@ -128,8 +135,7 @@ conflict(struct patch_call *c)
 	    "{\"type\":\"error\",\"reason\":{\"reason\":\"conflict\","
 	    "\"field\":\"seqnum\",\"expected\":%llu,\"got\":%llu},"
 	    "\"status\":409%s}",
-	    (unsigned long long)rq->put.expect,
-	    (unsigned long long)rq->put.newest,
+	    (unsigned long long)c->expect, (unsigned long long)c->newest,
 	    rq->problem ? ",\"title\":\"Conflict\",\"detail\":\"other events "
 			  "came in between\""
 			: "");
@@ -160,7 +166,84 @@ not_applied(struct patch_call *c)
 		    "the patch cannot be applied: %s", c->err.text);
 }
 
+static void
+unmet(struct patch_call *c)
+{
+	c->rq->put.expect = c->expect;
+	c->rq->put.newest = c->newest;
+	condition_failed(c->rq);
+}
+
+static void
+not_there(struct patch_call *c)
+{
+	respond_error(c->rq, 404, "not-found", NULL, NULL,
+	    "the stream has no event that could be patched");
+}
+
+static void
+not_json(struct patch_call *c)
+{
+	respond_error(c->rq, 400, "invalid-body", NULL, NULL,
+	    "the newest event of the stream is not JSON");
+}
+
 /* --- putting -------------------------------------------------------------- */
+
+/* The events are there, and key and condition. */
+static void
+send_put(struct patch_call *c, void (*back)(struct msg *m))
+{
+	struct vnode_put *put = &c->rq->put;
+
+	put->msg = (struct msg){.kind = MSG_PUT};
+	put->group = c->rq->group;
+	put->bucket = c->rq->bucket;
+	put->stream = c->rq->stream;
+	put->events = c->events;
+	put->has_expect = 1;
+	request_send(c->rq, &put->msg, back);
+}
+
+static void
+asked_for_key(struct msg *m)
+{
+	struct vnode_put *put = CONTAINER_OF(m, struct vnode_put, msg);
+	struct request *rq = CONTAINER_OF(put, struct request, put);
+	struct patch_call *c = rq->patch;
+
+	if (!request_back(rq))
+		return;
+	api_patch_leave(rq);
+	if (put->r == 0)
+		done(c);
+	else if (put->r == -ERR_MISMATCH)
+		key_mismatch(rq);
+	else if (put->r == -ERR_CONFLICT)
+		c->refuse(c);
+	else
+		respond_store_error(rq, put->r);
+}
+
+/* REFUSE answers, unless there was an earlier one. */
+static void
+failed(struct patch_call *c, void (*refuse)(struct patch_call *c))
+{
+	struct request *rq = c->rq;
+
+	if (!rq->put.has_key) {
+		api_patch_leave(rq);
+		refuse(c);
+		return;
+	}
+	c->refuse = refuse;
+	rq->proposed = 0;
+	c->events[0] = (struct vnode_put_event){.flags = EVENT_JSON};
+	rq->put.n_events = 1;
+	rq->put.patch_of = 0;
+	rq->put.expect = UINT64_MAX; /* never */
+	send_put(c, asked_for_key);
+}
 
 static int
 may_try_again(const struct patch_call *c)
@@ -185,15 +268,18 @@ stored(struct msg *m)
 		begin(c);
 		return;
 	}
+	c->newest = put->newest;
+	if (put->r == -ERR_CONFLICT) {
+		failed(c, c->has_condition ? unmet : conflict);
+		return;
+	}
 	api_patch_leave(rq);
 	if (put->r == 0)
 		done(c);
-	else if (put->r != -ERR_CONFLICT)
-		respond_store_error(rq, put->r);
-	else if (c->has_condition)
-		condition_failed(rq);
+	else if (put->r == -ERR_MISMATCH)
+		key_mismatch(rq);
 	else
-		conflict(c);
+		respond_store_error(rq, put->r);
 }
 
 /* The result is charged as the body is; 0: it is too much. */
@@ -230,19 +316,11 @@ put(struct patch_call *c)
 				(json_has_newline(body) ? EVENT_NEWLINE : 0)),
 	    .data = body,
 	};
-	rq->put = (struct vnode_put){
-	    .msg = {.kind = MSG_PUT},
-	    .group = rq->group,
-	    .bucket = rq->bucket,
-	    .stream = rq->stream,
-	    .n_events = 2,
-	    .events = c->events,
-	    .has_expect = 1,
-	    .expect = c->expect,
-	    .patch_of = rq->read.incarnation,
-	};
+	rq->put.n_events = 2;
+	rq->put.expect = c->expect;
+	rq->put.patch_of = rq->read.incarnation;
 	rq->proposed = 1;
-	request_send(rq, &rq->put.msg, stored);
+	send_put(c, stored);
 }
 
 /* --- applying ------------------------------------------------------------- */
@@ -251,12 +329,10 @@ static void
 applied(struct patch_call *c)
 {
 	vnode_page_deinit(&c->rq->read.page);
-	if (c->r == 0) {
+	if (c->r == 0)
 		put(c);
-		return;
-	}
-	api_patch_leave(c->rq);
-	not_applied(c);
+	else
+		failed(c, not_applied);
 }
 
 static void
@@ -320,24 +396,15 @@ apply(struct patch_call *c)
 
 /* --- reading -------------------------------------------------------------- */
 
-/* Why the newest event cannot be patched: RQ has been answered; or 0. */
-static int
-refuse(struct patch_call *c, const struct event *e)
+/* Why the newest event cannot be patched, or NULL. */
+static void (*refusal(const struct patch_call *c, const struct event *e))(
+    struct patch_call *c)
 {
-	struct request *rq = c->rq;
-
-	rq->put.newest = rq->read.newest;
 	if (!e)
-		respond_error(rq, 404, "not-found", NULL, NULL,
-		    "the stream has no event that could be patched");
-	else if (c->has_condition && c->expect != e->seq)
-		condition_failed(rq);
-	else if (!(e->flags & EVENT_JSON))
-		respond_error(rq, 400, "invalid-body", NULL, NULL,
-		    "the newest event of the stream is not JSON");
-	else
-		return 0;
-	return 1;
+		return not_there;
+	if (c->has_condition && c->expect != e->seq)
+		return unmet;
+	return e->flags & EVENT_JSON ? NULL : not_json;
 }
 
 static void
@@ -362,8 +429,11 @@ got_newest(struct msg *m)
 	if (r->page.n_parts &&
 	    event_decode(r->page.parts[0].records, 0, &e, &bytes) == 0)
 		found = &e;
-	if (refuse(c, found)) {
-		api_patch_leave(rq);
+	c->newest = r->newest;
+	c->refuse = refusal(c, found);
+	if (c->refuse) {
+		vnode_page_deinit(&r->page);
+		failed(c, c->refuse);
 		return;
 	}
 	c->expect = e.seq;
@@ -422,11 +492,6 @@ api_patch_check(struct request *rq)
 	enum patch_kind kind;
 	struct patch_call *c;
 
-	if (request_header(rq, "idempotency-key").p) {
-		respond_error(rq, 501, "bad-request", NULL, NULL,
-		    "idempotency keys are not supported yet");
-		return;
-	}
 	if (!take_kind(rq, &kind)) {
 		respond_error(rq, 415, "", API_PATCH_ACCEPT, NULL, "-");
 		return;
@@ -438,7 +503,7 @@ api_patch_check(struct request *rq)
 		    "has at most 255 bytes");
 		return;
 	}
-	if (!condition_take(rq))
+	if (!key_take(rq) || !condition_take(rq))
 		return;
 	c = mem_zalloc(sizeof(*c));
 	if (!c) {
@@ -458,5 +523,6 @@ api_patch_check(struct request *rq)
 void
 api_patch(struct request *rq)
 {
+	key_take_body(rq);
 	take_turn(rq->patch);
 }

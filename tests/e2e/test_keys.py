@@ -143,6 +143,60 @@ def test_who_asks_at_once_with_one_key_gets_one_event():
         assert values(s) == [{"n": 1}]
 
 
+JSON_PATCH = "application/json-patch+json"
+
+
+def patch(stream, key, body, headers=None):
+    return append(stream, key, body, "PATCH", JSON_PATCH, headers=headers)
+
+
+def test_a_patch_is_done_once_though_it_would_not_fit_again():
+    s, n = "patch/s", fresh()
+    once = (b'[{"op":"test","path":"/n","value":1},'
+            b'{"op":"replace","path":"/n","value":2}]')
+    status, _, _, got = patch(s, "k", once)
+    assert (status, got["type"]) == (404, "not-found")  # not remembered
+    assert append(s, "doc", b'{"n":1}')[0] == 201
+    for again in (False, True, True):
+        status, replayed, _, got = patch(s, "k", once, {"If-Match": '"1"'})
+        assert (status, replayed, got["meta"]["id"]) == (200, again, 2), got
+    assert patch(s, "k2", once)[0] == 400
+    for body, method, content_type in ((once + b" ", "PATCH", JSON_PATCH),
+                                       (b"{}", "PATCH",
+                                        "application/merge-patch+json"),
+                                       (once, "POST", JSON_PATCH)):
+        status, replayed, _, got = append(s, "k", body, method, content_type)
+        assert (status, got["type"]) == (422, "idempotency-mismatch"), body
+    # whatever the document is by now
+    assert n.post(s, b"x", content_type="text/plain")[0] == 201
+    for headers in ({}, {"If-Match": '"1"'}):
+        status, replayed, _, again = patch(s, "k", once, headers)
+        assert (status, replayed) == (200, True)
+        assert again["meta"]["id"] == 2
+    assert patch(s, "k3", once)[0] == 400
+    assert patch(s, "k3", once, {"If-Match": '"1"'})[0] == 412
+    n.stop()
+    n.start()
+    assert patch(s, "k", once)[:2] == (200, True)
+    assert len(values(s + "-%24patch")) == 1
+
+
+def test_patches_at_once_with_one_key_are_one():
+    s, got = "patch/race", []
+    assert append(s, "doc", b"[]")[0] == 201
+
+    def ask():
+        got.append(patch(s, "k", b'[{"op":"add","path":"/-","value":1}]'))
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(g[1] for g in got) == [False] + [True] * 19
+    assert all(g[0] == 200 and g[3] == got[0][3] for g in got), got
+    assert values(s) == [[], [1]]
+
+
 def keyed(n, stream, key, body=b"1"):
     """The bytes of a request."""
     return n.head(f"POST /streams/{stream}", "Content-Type: application/json",
