@@ -40,7 +40,7 @@ enum wait {
 struct http_server {
 	struct http_config config;
 	uint32_t worker;
-	struct tcp_listener *listener;
+	struct tcp_listener *listener, *tls_listener; /* or NULL */
 	struct list conns;
 	uint32_t n_conns, n_surplus;
 	struct list waits[WAIT_COUNT]; /* connections */

@@ -102,6 +102,23 @@ on_tick(void *arg)
 
 /* --- life ----------------------------------------------------------------- */
 
+static int
+open_listeners(struct http_server *s)
+{
+	const struct http_config *c = &s->config;
+	int r = 0;
+
+	if (c->ip)
+		r = tcp_listen(c->os, s->worker, c->ip, c->port, &s->listener,
+		    conn_accept, s);
+	if (r == 0 && c->tls_ip)
+		r = tcp_listen(c->os, s->worker, c->tls_ip, c->tls_port,
+		    &s->tls_listener, conn_accept, s);
+	if (s->tls_listener)
+		tcp_listener_set_tls(s->tls_listener, c->tls);
+	return r;
+}
+
 int
 http_server_new(
     struct http_server **out, const struct http_config *config, uint32_t worker)
@@ -130,8 +147,7 @@ http_server_new(
 	s->counts = counts_new(route_pattern);
 	r = s->listen && s->hash && s->json && s->counts ? 0 : -ERR_NOMEM;
 	if (r == 0)
-		r = tcp_listen(config->os, worker, config->ip, config->port,
-		    &s->listener, conn_accept, s);
+		r = open_listeners(s);
 	if (r == 0) {
 		s->tick = t->start(t->ctx, worker, TICK_US, on_tick, s);
 		r = s->tick ? 0 : -ERR_NOMEM;
@@ -147,7 +163,20 @@ http_server_new(
 uint16_t
 http_server_port(const struct http_server *s)
 {
-	return tcp_listener_port(s->listener);
+	return s->listener ? tcp_listener_port(s->listener) : 0;
+}
+
+uint16_t
+http_server_tls_port(const struct http_server *s)
+{
+	return s->tls_listener ? tcp_listener_port(s->tls_listener) : 0;
+}
+
+void
+http_server_set_tls(struct http_server *s, struct tls_context *context)
+{
+	if (s->tls_listener)
+		tcp_listener_set_tls(s->tls_listener, context);
 }
 
 void *
@@ -161,6 +190,7 @@ http_server_stop(struct http_server *s)
 {
 	s->stopping = 1;
 	s->listener = tcp_listener_close(s->listener);
+	s->tls_listener = tcp_listener_close(s->tls_listener);
 	LIST_FOREACH_SAFE (node, tmp, &s->conns)
 		conn_stop(LIST_ENTRY(node, struct conn, link));
 }
@@ -205,6 +235,7 @@ http_server_free(struct http_server *s)
 		conn_free(LIST_ENTRY(node, struct conn, link));
 	listen_server_free(s->listen);
 	tcp_listener_close(s->listener);
+	tcp_listener_close(s->tls_listener);
 	s->config.env->timers.stop(s->config.env->timers.ctx, s->tick);
 	while (s->n_spare)
 		block_unref(s->spare[--s->n_spare]);

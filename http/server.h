@@ -19,6 +19,7 @@
 struct http_server; /* opaque */
 struct cors;
 struct ratelimit;
+struct tls_context;
 
 /* One line for every answered request.  TARGET has no token in it. */
 struct http_access {
@@ -51,9 +52,12 @@ struct http_config {
 	const struct env *env;
 	struct os *os;
 	struct vnode_route route;
-	const char *ip;
+	const char *ip; /* NULL: no plain HTTP */
 	uint16_t port;
-	const char *token; /* the administrator's */
+	const char *tls_ip; /* NULL: no HTTPS */
+	uint16_t tls_port;
+	struct tls_context *tls; /* of HTTPS; borrowed by http_server_new */
+	const char *token;       /* the administrator's */
 	uint8_t cluster_id[16];
 	uint64_t max_body, max_inflight;
 	uint32_t max_connections, max_batch;
@@ -79,7 +83,11 @@ struct http_config {
 
 int http_server_new(struct http_server **out, const struct http_config *config,
     uint32_t worker);
+/* 0: it has no such listener. */
 uint16_t http_server_port(const struct http_server *s);
+uint16_t http_server_tls_port(const struct http_server *s);
+/* The certificate of connections that come from now on. */
+void http_server_set_tls(struct http_server *s, struct tls_context *context);
 /* config.arg */
 void *http_server_arg(const struct http_server *s);
 /* No new connections; idle ones are closed, busy ones after their answer. */

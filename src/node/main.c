@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "src/base/conf.h"
@@ -147,6 +148,27 @@ print_value(const struct conf *c, const struct options *o)
 	}
 	puts(text);
 	return 0;
+}
+
+/* Without plain HTTP: whether it listens for iorio-admin. */
+static int
+ping_control(const struct conf *c, const struct options *o)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char dir[PATH_MAX];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), root, ok;
+
+	if (fd < 0)
+		return 1;
+	node_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
+	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", root,
+	    "control.sock");
+	ok = root >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	if (root >= 0)
+		close(root);
+	close(fd);
+	return !ok;
 }
 
 /* GET /ping of the configured address: 0 when it says 200. */
@@ -370,7 +392,8 @@ main(int argc, char **argv)
 	} else if (o.get) {
 		code = print_value(c, &o);
 	} else if (o.ping) {
-		code = ping(c);
+		code = conf_num(c, CONF_http_enabled) ? ping(c)
+						      : ping_control(c, &o);
 	} else {
 		code = run(c, &o);
 	}

@@ -194,6 +194,26 @@ count_workers(const struct conf *c)
 	return n < 64 ? (uint32_t)n : 64;
 }
 
+static void
+say_what_is_served(const struct node *n)
+{
+	uint16_t plain = http_server_port(n->servers[0]);
+	uint16_t tls = http_server_tls_port(n->servers[0]);
+	char urls[256] = " nothing", *at = urls;
+	size_t left = sizeof(urls);
+
+	if (plain)
+		at += snprintf(at, left, " http://%s:%u",
+		    conf_str(n->conf, CONF_http_ip), plain);
+	left = sizeof(urls) - (size_t)(at - urls);
+	if (tls)
+		snprintf(at, left, " https://%s:%u",
+		    conf_str(n->conf, CONF_https_ip), tls);
+	log_write(n->log, LOG_INFO, "iorio %s serves%s as %s, %u workers",
+	    IORIO_VERSION, urls, conf_str(n->conf, CONF_nodename),
+	    n->n_workers);
+}
+
 /* One life of the node, in one cluster; *AGAIN: it goes on in another. */
 static int
 live(const struct node_options *o, int *again, char *why)
@@ -226,11 +246,7 @@ live(const struct node_options *o, int *again, char *why)
 	r = node_open(n, o, data, why);
 	if (r == 0) {
 		atomic_store(&n->up, 1);
-		log_write(n->log, LOG_INFO,
-		    "iorio %s serves http://%s:%u as %s, %u workers",
-		    IORIO_VERSION, conf_str(o->conf, CONF_http_ip),
-		    http_server_port(n->servers[0]),
-		    conf_str(o->conf, CONF_nodename), n->n_workers);
+		say_what_is_served(n);
 		if (o->up && !*again)
 			o->up(o->arg);
 		os_join(n->os);

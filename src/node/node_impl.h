@@ -56,6 +56,11 @@ struct node {
 	struct wall started;
 	struct cors *cors;
 	struct ratelimit *ratelimit;
+	const char *root; /* of the tree */
+	int (*load)(void *arg, struct conf **out, char why[CONF_WHY_BYTES]);
+	void *load_arg;
+	struct tls_context *tls;      /* NULL: no HTTPS */
+	struct tls_context *next_tls; /* read, not in use yet */
 };
 
 /* What the kernel says of this process; 0: it does not. */
@@ -73,6 +78,14 @@ void node_stop(struct node *n);
 void node_set_limits(struct node *n, uint32_t worker, const struct conf *conf);
 /* The keys that were read again. */
 void node_apply_conf(void *arg, uint32_t worker, const struct conf *c);
+
+/* --- node_tls.c ----------------------------------------------------------- */
+
+int node_open_tls(struct node *n, char *why);
+void node_close_tls(struct node *n);
+/* Of reload_config. */
+int node_load_again(void *arg, struct conf **out, char why[CONF_WHY_BYTES]);
+int node_loaded(void *arg);
 
 /* --- node_view.c, node_metrics.c, node_process.c -------------------------- */
 

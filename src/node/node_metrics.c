@@ -8,6 +8,7 @@
 #include "ring/plan.h"
 #include "src/node/peers.h"
 #include "src/os/net.h"
+#include "src/os/tls.h"
 #include "vnode/journal.h"
 
 /* --- the process ---------------------------------------------------------- */
@@ -234,4 +235,8 @@ node_expose(void *arg, struct expose *e)
 	write_cluster(n, e);
 	write_net(n, e);
 	write_process(n, e);
+	if (n->tls && tls_context_ends_s(n->tls))
+		expose_gauge(e, "iorio_certificate_end_time_seconds",
+		    "When the certificate of HTTPS ends, since 1970.",
+		    tls_context_ends_s(n->tls));
 }

@@ -93,8 +93,9 @@ open_reload(struct node *n, const struct node_options *o)
 	    .env = n->env,
 	    .log = n->log,
 	    .conf = o->conf,
-	    .load = o->load,
-	    .load_arg = o->load_arg,
+	    .load = node_load_again,
+	    .load_arg = n,
+	    .loaded = node_loaded,
 	    .apply = node_apply_conf,
 	    .arg = n,
 	};
@@ -272,6 +273,24 @@ open_ratelimit(struct node *n)
 	return n->ratelimit ? 0 : -ERR_NOMEM;
 }
 
+/* S was not made: which of its ports was it? */
+static void
+say_port(const struct http_config *hc, int r, char *why)
+{
+	const char *plain = hc->ip ? hc->ip : "-";
+
+	if (hc->ip && hc->tls_ip)
+		snprintf(why, NODE_WHY_BYTES,
+		    "http.port: %s:%u, or https.port: %s:%u: %s", plain,
+		    hc->port, hc->tls_ip, hc->tls_port, err_text(r));
+	else if (hc->tls_ip)
+		snprintf(why, NODE_WHY_BYTES, "https.port: %s:%u: %s",
+		    hc->tls_ip, hc->tls_port, err_text(r));
+	else
+		snprintf(why, NODE_WHY_BYTES, "http.port: %s:%u: %s", plain,
+		    hc->port, err_text(r));
+}
+
 static int
 listen_all(struct node *n, char *why)
 {
@@ -280,8 +299,12 @@ listen_all(struct node *n, char *why)
 	    .env = n->env,
 	    .os = n->os,
 	    .route = core_route(n->core),
-	    .ip = conf_str(c, CONF_http_ip),
+	    .ip = conf_num(c, CONF_http_enabled) ? conf_str(c, CONF_http_ip)
+						 : NULL,
 	    .port = (uint16_t)conf_num(c, CONF_http_port),
+	    .tls_ip = n->tls ? conf_str(c, CONF_https_ip) : NULL,
+	    .tls_port = (uint16_t)conf_num(c, CONF_https_port),
+	    .tls = n->tls,
 	    .max_body = conf_num(c, CONF_http_max_body),
 	    .max_inflight = conf_num(c, CONF_http_max_inflight),
 	    .max_connections = n->limits.connections_max,
@@ -313,8 +336,7 @@ listen_all(struct node *n, char *why)
 		r = http_server_new(&n->servers[i], &hc, i);
 
 		if (r) {
-			snprintf(why, NODE_WHY_BYTES, "http.port: %s:%u: %s",
-			    hc.ip, hc.port, err_text(r));
+			say_port(&hc, r, why);
 			return r;
 		}
 		node_set_limits(n, i, c);
@@ -369,23 +391,35 @@ share_descriptors(struct node *n, char *why)
 	return r;
 }
 
+static int
+must_be_loopback(const struct node *n, enum conf_field enabled,
+    enum conf_field ip, char *why)
+{
+	char where[CONF_WHERE_BYTES];
+
+	if (!conf_num(n->conf, enabled) || is_loopback(conf_str(n->conf, ip)))
+		return 0;
+	conf_where(n->conf, ip, where);
+	snprintf(why, NODE_WHY_BYTES,
+	    "%s %s is not a loopback address: this version has one "
+	    "administrator token and serves 127.0.0.1 only",
+	    where, conf_str(n->conf, ip));
+	return -ERR_INVAL;
+}
+
 int
 node_open(
     struct node *n, const struct node_options *o, const char *data, char *why)
 {
-	const char *ip = conf_str(n->conf, CONF_http_ip);
-	char where[CONF_WHERE_BYTES];
-	int r;
+	int r = must_be_loopback(n, CONF_http_enabled, CONF_http_ip, why);
 
-	if (!is_loopback(ip)) {
-		conf_where(n->conf, CONF_http_ip, where);
-		snprintf(why, NODE_WHY_BYTES,
-		    "%s %s is not a loopback address: this version has one "
-		    "administrator token and serves 127.0.0.1 only",
-		    where, ip);
-		return -ERR_INVAL;
-	}
-	r = share_descriptors(n, why);
+	if (r == 0)
+		r = must_be_loopback(n, CONF_https_enabled, CONF_https_ip, why);
+	n->root = o->root;
+	n->load = o->load;
+	n->load_arg = o->load_arg;
+	if (r == 0)
+		r = share_descriptors(n, why);
 	n->metrics = r ? NULL : metrics_new(n->n_workers + 1);
 	if (r == 0 && !n->metrics)
 		r = -ERR_NOMEM;
@@ -412,6 +446,8 @@ node_open(
 		r = open_cors(n, why);
 	if (r == 0)
 		r = open_ratelimit(n);
+	if (r == 0)
+		r = node_open_tls(n, why);
 	if (r == 0)
 		r = listen_all(n, why);
 	if (r == 0)
@@ -442,6 +478,7 @@ node_close(struct node *n)
 	mem_free(n->stop_timers);
 	metrics_free(n->metrics);
 	cors_free(n->cors);
+	node_close_tls(n);
 	ratelimit_free(n->ratelimit);
 	log_close(n->log);
 	mem_free(n);

@@ -121,7 +121,7 @@ compare(struct reload *r)
 {
 	struct log *log = r->config.log;
 	struct buf kept;
-	int differs;
+	int differs, other = r->config.loaded(r->config.arg);
 
 	buf_init(&kept, NAMES_BYTES);
 	buf_reset(&r->changed);
@@ -131,7 +131,7 @@ compare(struct reload *r)
 	if (!r->next)
 		log_write(log, LOG_ERROR,
 		    "SIGHUP: out of memory; nothing was changed");
-	else if (!differs && !kept.n)
+	else if (!differs && !kept.n && !other)
 		log_write(log, LOG_INFO, "SIGHUP: nothing has changed");
 	if (r->next && kept.n)
 		log_write(log, LOG_INFO, "SIGHUP: from the next start on: %.*s",

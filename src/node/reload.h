@@ -27,6 +27,9 @@ struct reload_config {
 	int (*load)(
 	    void *load_arg, struct conf **out, char why[CONF_WHY_BYTES]);
 	void *load_arg;
+	/* On worker 0, after a LOAD that succeeded, also when the keys are what
+	 * they were.  1: something else has changed, and was logged. */
+	int (*loaded)(void *arg);
 	/* On each WORKER; CONF is valid until the next call there. */
 	void (*apply)(void *arg, uint32_t worker, const struct conf *conf);
 	void *arg;

@@ -22,13 +22,18 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/os/os_impl.h"
+#include "src/os/tls.h"
 
 #define BACKLOG          1024
 #define ACCEPTS_PER_TURN 64
 
 struct tcp {
 	int fd;
-	unsigned watched;
+	unsigned watched; /* by the owner */
+	unsigned armed;   /* of the socket: the same, but for TLS */
+	struct tls *tls;  /* or NULL */
+	/* What one direction needs of the other one of the socket. */
+	int read_waits_to_write, write_waits_to_read;
 	struct event_base *base;
 	struct event *read_ev, *write_ev;
 	struct tcp_events events;
@@ -45,6 +50,7 @@ struct tcp_listener {
 	struct event *ev, *pause;
 	void (*accepted)(void *arg, struct tcp *c);
 	void *arg;
+	struct tls_context *tls;
 	int root_fd; /* of a unix socket: where it lies */
 	char name[64];
 };
@@ -169,7 +175,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	c->events.readable(c->arg);
+	if (c->write_waits_to_read && (c->watched & TCP_WRITABLE)) {
+		c->write_waits_to_read = 0;
+		c->events.writable(c->arg);
+	} else if (c->watched & TCP_READABLE) {
+		c->events.readable(c->arg);
+	}
 }
 
 static void
@@ -179,7 +190,12 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	c->events.writable(c->arg);
+	if (c->read_waits_to_write && (c->watched & TCP_READABLE)) {
+		c->read_waits_to_write = 0;
+		c->events.readable(c->arg);
+	} else if (c->watched & TCP_WRITABLE) {
+		c->events.writable(c->arg);
+	}
 }
 
 static struct tcp *
@@ -230,6 +246,11 @@ on_accept(evutil_socket_t listening, short what, void *arg)
 		c = new_connection(l->worker, fd, &a);
 		if (!c) {
 			close(fd);
+			pause_accepting(l);
+			return;
+		}
+		if (l->tls && !(c->tls = tls_new(l->tls, fd))) {
+			tcp_close(c);
 			pause_accepting(l);
 			return;
 		}
@@ -347,6 +368,15 @@ tcp_listener_port(const struct tcp_listener *l)
 	return l->port;
 }
 
+void
+tcp_listener_set_tls(struct tcp_listener *l, struct tls_context *context)
+{
+	struct tls_context *before = l->tls;
+
+	l->tls = tls_context_ref(context);
+	tls_context_unref(before);
+}
+
 struct tcp_listener *
 tcp_listener_close(struct tcp_listener *l)
 {
@@ -360,6 +390,7 @@ tcp_listener_close(struct tcp_listener *l)
 		close(l->fd);
 	if (l->name[0])
 		unlinkat(l->root_fd, l->name, 0);
+	tls_context_unref(l->tls);
 	return mem_free(l);
 }
 
@@ -379,20 +410,46 @@ watch_one(struct event *ev, unsigned bit, unsigned want, unsigned had)
 		event_del(ev);
 }
 
+/* Of a socket that speaks TLS a direction may have to wait for the other one. */
+static void
+arm(struct tcp *c)
+{
+	unsigned what = c->watched;
+
+	if (c->read_waits_to_write && (what & TCP_READABLE))
+		what |= TCP_WRITABLE;
+	if (c->write_waits_to_read && (what & TCP_WRITABLE))
+		what |= TCP_READABLE;
+	watch_one(c->read_ev, TCP_READABLE, what, c->armed);
+	watch_one(c->write_ev, TCP_WRITABLE, what, c->armed);
+	c->armed = what;
+	/* The socket does not know of what was decrypted already. */
+	if (c->tls && (c->watched & TCP_READABLE) && tls_has_pending(c->tls))
+		event_active(c->read_ev, EV_READ, 1);
+}
+
 void
 tcp_watch(struct tcp *c, unsigned what)
 {
-	if (what == c->watched)
+	if (what == c->watched && !c->tls)
 		return;
-	watch_one(c->read_ev, TCP_READABLE, what, c->watched);
-	watch_one(c->write_ev, TCP_WRITABLE, what, c->watched);
 	c->watched = what;
+	arm(c);
 }
 
 int
 tcp_read(struct tcp *c, void *out, size_t n, size_t *got)
 {
 	ssize_t k;
+
+	if (c->tls) {
+		int r;
+
+		c->read_waits_to_write = 0;
+		r = tls_read(c->tls, out, n, got, &c->read_waits_to_write);
+		arm(c);
+		return r;
+	}
 
 	do
 		k = recv(c->fd, out, n, 0);
@@ -413,6 +470,10 @@ tcp_writev(struct tcp *c, const struct iovec *iov, int n, size_t *put)
 	    .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
 	ssize_t k;
 
+	if (c->tls) {
+		c->write_waits_to_read = 0;
+		return tls_writev(c->tls, iov, n, put, &c->write_waits_to_read);
+	}
 	do
 		k = sendmsg(c->fd, &m, MSG_NOSIGNAL);
 	while (k < 0 && errno == EINTR);
@@ -426,6 +487,8 @@ tcp_writev(struct tcp *c, const struct iovec *iov, int n, size_t *put)
 void
 tcp_shutdown_write(struct tcp *c)
 {
+	if (c->tls)
+		tls_shutdown(c->tls);
 	shutdown(c->fd, SHUT_WR);
 }
 
@@ -446,6 +509,7 @@ tcp_close(struct tcp *c)
 {
 	event_free(c->read_ev);
 	event_free(c->write_ev);
+	tls_free(c->tls);
 	close(c->fd);
 	mem_free(c);
 }

@@ -9,7 +9,7 @@
  * Thread:  the worker that it was made for, but for tcp_listen before os_start.
  * Errors:  0; TCP_E_*; -ERR_* when the connection is broken.
  *
- * TLS will stand behind the same calls.
+ * A listener may be given TLS: its connections behave the same.
  */
 #ifndef SRC_OS_TCP_H
 #define SRC_OS_TCP_H
@@ -23,6 +23,7 @@
 struct os;
 struct tcp;
 struct tcp_listener;
+struct tls_context;
 
 enum { TCP_READABLE = 1, TCP_WRITABLE = 2 };
 
@@ -58,6 +59,9 @@ int tcp_listen_local(struct os *os, uint32_t worker, const char *name,
     struct tcp_listener **out, void (*accepted)(void *arg, struct tcp *c),
     void *arg);
 uint16_t tcp_listener_port(const struct tcp_listener *l);
+/* Connections that are accepted from now on speak TLS; a reference is taken.
+ * Before os_start, or on its worker. */
+void tcp_listener_set_tls(struct tcp_listener *l, struct tls_context *context);
 /* Stops accepting.  Takes NULL, returns NULL. */
 struct tcp_listener *tcp_listener_close(struct tcp_listener *l);
 
