@@ -52,7 +52,7 @@ push(struct parser *ps, struct jvalue v)
 	if (jpool_work(ps->pool, 1))
 		return;
 	if (ps->n == ps->cap) {
-		uint64_t cap = ps->cap ? ps->cap * 2 : STACK_VALUES;
+		uint64_t cap = ps->cap * 2;
 		void *p = mem_realloc(ps->stack, cap * sizeof(v));
 
 		if (!p) {
@@ -281,9 +281,13 @@ jvalue_parse(struct jpool *p, struct slice text, struct jvalue *out)
 		return p->error ? p->error : (p->error = -ERR_NOMEM);
 	ps->pool = p;
 	ps->in = text;
+	ps->cap = STACK_VALUES;
+	ps->stack = mem_calloc(ps->cap, sizeof(*ps->stack));
+	if (!ps->stack)
+		p->error = -ERR_NOMEM;
 	while (ps->in.n && !p->error)
 		step(ps);
-	if (ps->depth || ps->n != 1)
+	if (!p->error && (ps->depth || ps->n != 1))
 		invalid(ps);
 	if (!p->error)
 		*out = ps->stack[0];
