@@ -13,6 +13,7 @@
 #include "src/base/hash.h"
 #include "src/base/mem.h"
 #include "vnode/manifest.h"
+#include "vnode/mutants.h"
 #include "vnode/stream.h"
 
 struct sought {
@@ -282,6 +283,8 @@ first_unsaved(const struct dedup *d, int all)
 void
 dedup_add_rows(struct dedup *d, struct manifest_writer *mw, int all)
 {
+	if (VNODE_MUTANT(KEYS_NOT_IN_MANIFEST))
+		return;
 	for (struct list *node = first_unsaved(d, all); node != &d->keys;
 	     node = node->next) {
 		struct dedup_key *k = LIST_ENTRY(node, struct dedup_key, age);

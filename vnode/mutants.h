@@ -28,7 +28,8 @@
 	X(FILL_KEEPS_OLD_LOG)                                                  \
 	X(FILL_NOT_SYNCED)                                                     \
 	X(FILL_TAKES_LEADERS_VOTE)                                             \
-	X(KEYS_NOT_TAKEN)
+	X(KEYS_NOT_TAKEN)                                                      \
+	X(KEYS_NOT_IN_MANIFEST)
 
 enum vnode_mutant {
 	VNODE_NO_MUTANT,

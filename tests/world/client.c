@@ -23,7 +23,8 @@ struct call {
 	uint64_t life; /* of the node's process */
 	uint32_t stream;
 	uint64_t put, floor;
-	uint64_t next; /* a read: the first seqnum behind its page */
+	uint64_t next;  /* a read: the first seqnum behind its page */
+	int other_body; /* an append that is not what the key was for */
 	int done, r;
 	struct vnode_put_event *events;
 	uint8_t *data;
@@ -94,14 +95,68 @@ is_refusal(int r)
 	       r == -ERR_NOMEM;
 }
 
+/* What is to become of an append of C under a key that was not acknowledged. */
+static int
+not_acked(struct call *call, int unsure)
+{
+	struct world *w = call->world;
+	struct client *c = call->client;
+
+	c->unsure |= unsure;
+	c->has_again = !w->clients_stopped && !world_one_in(w, 6);
+	if (c->has_again)
+		return 0;
+	return model_put_failed(
+	    &w->model, call->put, c->unsure ? PUT_UNKNOWN : PUT_REFUSED);
+}
+
+/* An append under a key, which may not be the first. */
+static void
+answer_keyed(struct call *call)
+{
+	struct world *w = call->world;
+	struct client *c = call->client;
+	struct vnode_put *req = &call->req.put;
+	int known = w->model.puts[call->put].state == PUT_ACKED, r = 0;
+
+	c->has_again = 0;
+	if (call->other_body) {
+		if (req->r == 0)
+			world_fail(w, "another body got the answer of a key");
+		if (req->r == -ERR_MISMATCH)
+			w->counts.mismatches++;
+		c->has_again = !w->clients_stopped;
+	} else if (req->r == 0) {
+		w->counts.acked++;
+		w->counts.replayed += req->replayed != 0;
+		r = model_put_acked(
+		    &w->model, call->put, req->first, req->last, req->t_ms);
+		if (r == 0 && known && !req->replayed)
+			world_fail(w, "put %llu was appended again",
+			    (unsigned long long)call->put);
+		c->has_again = !w->clients_stopped && world_one_in(w, 4);
+	} else if (req->r == -ERR_UNKNOWN || is_refusal(req->r)) {
+		if (known)
+			c->has_again = !w->clients_stopped;
+		else
+			r = not_acked(call, req->r == -ERR_UNKNOWN);
+	} else {
+		world_fail(w, "an append was answered with %d: %s", req->r,
+		    err_text(req->r));
+	}
+	must_hold(call, r, "append");
+}
+
 static void
 answer_put(struct call *call)
 {
 	struct world *w = call->world;
 	struct vnode_put *req = &call->req.put;
-	int r;
+	int r = 0;
 
-	if (req->r == 0) {
+	if (req->has_key) {
+		answer_keyed(call);
+	} else if (req->r == 0) {
 		w->counts.acked++;
 		r = model_put_acked(
 		    &w->model, call->put, req->first, req->last, req->t_ms);
@@ -365,15 +420,15 @@ draw_n_events(struct world *w)
 	return world_one_in(w, 3) ? (uint32_t)world_between(w, 2, 8) : 1;
 }
 
+/* The request of append PUT of K events. */
 static struct call *
-put(struct node *n, struct client *c, uint32_t stream)
+put_call(struct node *n, struct client *c, uint64_t put, uint32_t k)
 {
 	struct world *w = n->world;
-	struct call *call = call_new(n, c, MSG_PUT, stream);
-	uint32_t k = draw_n_events(w);
+	struct call *call = call_new(n, c, MSG_PUT, w->model.puts[put].stream);
 	size_t used = 0;
 
-	call->put = model_put_new(&w->model, stream, k);
+	call->put = put;
 	call->events = mem_calloc(k, sizeof(*call->events));
 	call->data = mem_alloc(k > 8 ? k * 64 : k * 4096 + MODEL_DATA_MAX);
 	ASSERT(call->events && call->data);
@@ -387,12 +442,55 @@ put(struct node *n, struct client *c, uint32_t stream)
 		used += e.data.n;
 		call->events[i] = e;
 	}
-	call->req.put.group = w->model.streams[stream].group;
+	call->req.put.group = w->model.streams[call->stream].group;
 	call->req.put.bucket = bucket_of(call);
 	call->req.put.stream = name_of(call);
 	call->req.put.n_events = k;
 	call->req.put.events = call->events;
 	w->counts.appended++;
+	return call;
+}
+
+static void
+add_key(struct call *call)
+{
+	struct vnode_put *req = &call->req.put;
+
+	req->has_key = 1;
+	memcpy(req->key, &call->put, sizeof(call->put));
+	memcpy(req->key_body, &call->put, sizeof(call->put));
+	if (call->other_body)
+		req->key_body[15] = 1;
+}
+
+static struct call *
+put(struct node *n, struct client *c, uint32_t stream)
+{
+	struct world *w = n->world;
+	uint32_t k = draw_n_events(w);
+	struct call *call =
+	    put_call(n, c, model_put_new(&w->model, stream, k), k);
+
+	if (c && world_one_in(w, 2)) {
+		c->unsure = 0;
+		c->again = call->put;
+		add_key(call);
+	}
+	send(call, call->req.put.group);
+	return call;
+}
+
+/* The append of C comes again; when it is known to be there, now and then with
+ * another body. */
+static struct call *
+put_again(struct node *n, struct client *c)
+{
+	struct world *w = n->world;
+	const struct model_put *p = &w->model.puts[c->again];
+	struct call *call = put_call(n, c, c->again, p->n_events);
+
+	call->other_body = p->state == PUT_ACKED && world_one_in(w, 4);
+	add_key(call);
 	send(call, call->req.put.group);
 	return call;
 }
@@ -491,7 +589,9 @@ static void
 act(struct world *w, struct happening *ev)
 {
 	struct client *c = ev->arg;
-	uint32_t stream = (uint32_t)world_below(w, w->model.n_streams);
+	uint32_t stream = c->has_again
+			      ? w->model.puts[c->again].stream
+			      : (uint32_t)world_below(w, w->model.n_streams);
 	uint64_t what = world_below(w, 100);
 	struct node *n = some_node(c, w->model.streams[stream].group);
 
@@ -500,6 +600,8 @@ act(struct world *w, struct happening *ev)
 		return;
 	if (!n)
 		client_think(c);
+	else if (c->has_again)
+		c->call = put_again(n, c);
 	else if (what < 55)
 		c->call = put(n, c, stream);
 	else if (what < 90)
@@ -530,9 +632,35 @@ void
 clients_stop(struct world *w)
 {
 	w->clients_stopped = 1;
+	for (uint32_t i = 0; i < w->n_clients; i++) {
+		struct client *c = &w->clients[i];
+
+		if (c->has_again && !c->call &&
+		    w->model.puts[c->again].state == PUT_PENDING &&
+		    model_put_failed(&w->model, c->again,
+			c->unsure ? PUT_UNKNOWN : PUT_REFUSED))
+			world_fail(w, "append: %s", w->model.why);
+		c->has_again = 0;
+	}
 }
 
-/* A put whose process died may have been written or not. */
+/* An append whose process died may have been written or not. */
+static void
+forget_put(struct call *call)
+{
+	struct world *w = call->world;
+	int r = 0;
+
+	w->counts.unknown++;
+	if (!call->req.put.has_key)
+		r = model_put_failed(&w->model, call->put, PUT_UNKNOWN);
+	else if (w->model.puts[call->put].state != PUT_ACKED)
+		r = not_acked(call, 1);
+	else
+		call->client->has_again = !w->clients_stopped;
+	must_hold(call, r, "append");
+}
+
 void
 clients_forget(struct node *n)
 {
@@ -544,12 +672,8 @@ clients_forget(struct node *n)
 
 		if (!call || call->node != n)
 			continue;
-		if (call->req.msg.kind == MSG_PUT) {
-			w->counts.unknown++;
-			must_hold(call,
-			    model_put_failed(&w->model, call->put, PUT_UNKNOWN),
-			    "append");
-		}
+		if (call->req.msg.kind == MSG_PUT)
+			forget_put(call);
 		c->call = NULL;
 		call_free(call);
 		client_think(c);

@@ -154,16 +154,18 @@ parse(int argc, char **argv, struct world_options *o, uint64_t *first,
 static void
 print_counts(const struct world_counts *c)
 {
-	printf("%.0f s of virtual time in %llu steps: %llu starts, %llu kills, "
-	       "%llu power cuts, %llu disk errors, %llu stops\n"
-	       "%llu appends: %llu acknowledged, %llu refused, %llu unknown; "
-	       "%llu reads, %llu events\n",
+	printf(
+	    "%.0f s of virtual time in %llu steps: %llu starts, %llu kills, "
+	    "%llu power cuts, %llu disk errors, %llu stops\n"
+	    "%llu appends: %llu acknowledged (%llu again), %llu refused, %llu "
+	    "unknown, %llu mismatches; %llu reads, %llu events\n",
 	    (double)c->virtual_us / 1e6, (unsigned long long)c->steps,
 	    (unsigned long long)c->starts, (unsigned long long)c->kills,
 	    (unsigned long long)c->power_cuts,
 	    (unsigned long long)c->disk_errors, (unsigned long long)c->stops,
 	    (unsigned long long)c->appended, (unsigned long long)c->acked,
-	    (unsigned long long)c->refused, (unsigned long long)c->unknown,
+	    (unsigned long long)c->replayed, (unsigned long long)c->refused,
+	    (unsigned long long)c->unknown, (unsigned long long)c->mismatches,
 	    (unsigned long long)c->reads, (unsigned long long)c->events_read);
 }
 

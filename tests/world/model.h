@@ -60,7 +60,8 @@ uint64_t model_put_new(struct model *m, uint32_t stream, uint32_t n);
 struct vnode_put_event model_event(
     uint64_t put, uint32_t ordinal, uint32_t n, uint8_t *out);
 
-/* All of these: 0, or -1 and WHY says what cannot be. */
+/* All of these: 0, or -1 and WHY says what cannot be.  A put may be acknowledged
+ * more than once, always as the same. */
 int model_put_acked(struct model *m, uint64_t put, uint64_t first,
     uint64_t last, uint64_t t_ms);
 int model_put_failed(struct model *m, uint64_t put, enum put_state state);

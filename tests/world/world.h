@@ -114,6 +114,10 @@ struct client {
 	struct world *world;
 	uint32_t number;
 	struct call *call; /* in flight, or NULL */
+	/* The append under a key that comes again next, if there is one. */
+	int has_again;
+	uint64_t again;
+	int unsure; /* it may have been done */
 	/* by group: the slot that led it, as far as the client was told */
 	uint32_t leaders[WORLD_GROUPS];
 };
@@ -236,6 +240,7 @@ struct happening {
 
 struct world_counts {
 	uint64_t appended, acked, unknown, refused, reads, events_read;
+	uint64_t replayed, mismatches;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
 	uint64_t frames, elections, changes;
 	uint64_t steps, virtual_us;
