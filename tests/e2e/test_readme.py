@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The examples of README.md work as they are pasted.
+"""The examples of README.md and EXAMPLES.md work as they are pasted.
 
 A ```sh block is run with a node behind $URL; the ``` block right after it, if any,
 is the output one sees, where `...` stands for anything.
@@ -16,13 +16,14 @@ from node import Node
 IORIOD = sys.argv[1]
 
 
-def examples():
-    text = open("README.md").read()
+def examples(page="README.md"):
+    with open(page) as f:
+        text = f.read()
     return re.findall(r"```sh\n(.*?)```\n(?:\n```\n(.*?)```)?", text, re.S)
 
 
-def test_examples_work_as_pasted():
-    blocks = [b for b in examples() if "$URL" in b[0]]
+def run_all(page):
+    blocks = [b for b in examples(page) if "$URL" in b[0]]
     assert len(blocks) >= 5, len(blocks)
     with open("README.md") as f:  # what they begin with, where `make run` is
         setup = re.search(r"```\n(URL=.*?\nTOKEN=.*?\n)```", f.read())[1]
@@ -37,6 +38,14 @@ def test_examples_work_as_pasted():
             pattern = re.escape(want.strip()).replace(r"\.\.\.", ".*?")
             assert re.fullmatch(pattern, p.stdout.strip(), re.S) or \
                 not want, (code, p.stdout, want)
+
+
+def test_examples_work_as_pasted():
+    run_all("README.md")
+
+
+def test_worked_examples_work_as_pasted():
+    run_all("EXAMPLES.md")
 
 
 def test_examples_of_iorio_admin_work_as_pasted():
