@@ -84,7 +84,8 @@ void store_stop(struct store *s, void (*done)(void *arg), void *arg);
 struct store *store_close(struct store *s);
 
 struct store_stats {
-	/* Without the group that is watched. */
+	/* Without the group that is watched; n_streams also without those of
+	 * bucket NAME_SYSTEM_BUCKET: what a node tells of itself. */
 	uint64_t n_streams, n_events, bytes;
 	uint64_t dirty_bytes, clean_bytes;
 	uint64_t n_checkpoints;

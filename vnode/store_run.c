@@ -3,6 +3,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/name.h"
 #include "vnode/fill.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
@@ -66,7 +67,9 @@ store_count(struct store *s, uint32_t worker)
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
 		if (s->config.changed && g == s->config.watched)
 			continue; /* the node's own, not users' */
-		streams += s->vnodes[g].n_by_id;
+		streams +=
+		    s->vnodes[g].n_by_id - vnode_count_streams(&s->vnodes[g],
+					       SLICE_LIT(NAME_SYSTEM_BUCKET));
 		events += s->vnodes[g].n_events;
 		bytes += s->vnodes[g].bytes;
 	}

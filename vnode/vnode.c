@@ -126,6 +126,15 @@ vnode_by_id(const struct vnode *v, uint64_t id)
 	return NULL;
 }
 
+uint32_t
+vnode_count_streams(const struct vnode *v, struct slice name)
+{
+	const struct bucket *b =
+	    table_find(&v->buckets, bucket_hash(v, name), &name);
+
+	return b ? b->n_streams : 0;
+}
+
 static struct bucket *
 get_bucket(struct vnode *v, struct slice name)
 {

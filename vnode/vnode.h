@@ -83,6 +83,9 @@ void vnode_forget_proposed(struct vnode *v, uint64_t from);
 /* S has its first event: it is listed from now on.  0 or -ERR_NOMEM. */
 int vnode_made_visible(struct vnode *v, struct stream *s);
 
+/* Streams of BUCKET that have events. */
+uint32_t vnode_count_streams(const struct vnode *v, struct slice bucket);
+
 /* Answers all but msg: names in order, as the request says. */
 void vnode_answer_list(struct vnode *v, struct vnode_list *req);
 

@@ -25,6 +25,8 @@ enum node_move {
 	MOVE_OUT,     /* it has left the cluster, and ends */
 };
 
+struct report;
+
 struct node {
 	const struct conf *conf;
 	struct log *log;
@@ -56,6 +58,7 @@ struct node {
 	struct wall started;
 	struct cors *cors;
 	struct ratelimit *ratelimit;
+	struct report *report;
 	const char *root; /* of the tree */
 	int (*load)(void *arg, struct conf **out, char why[CONF_WHY_BYTES]);
 	void *load_arg;
@@ -86,6 +89,11 @@ void node_close_tls(struct node *n);
 /* Of reload_config. */
 int node_load_again(void *arg, struct conf **out, char why[CONF_WHY_BYTES]);
 int node_loaded(void *arg);
+
+/* --- node_report.c -------------------------------------------------------- */
+
+int node_open_report(struct node *n, char *why);
+void node_close_report(struct node *n);
 
 /* --- node_view.c, node_metrics.c, node_process.c -------------------------- */
 

@@ -453,6 +453,8 @@ node_open(
 	if (r == 0)
 		r = open_control(n, why);
 	if (r == 0)
+		r = node_open_report(n, why);
+	if (r == 0)
 		r = core_start(n->core);
 	if (r == 0)
 		r = os_start(n->os);
@@ -464,6 +466,7 @@ node_open(
 void
 node_close(struct node *n)
 {
+	node_close_report(n);
 	for (uint32_t i = 0; n->servers && i < n->n_workers; i++)
 		http_server_free(n->servers[i]);
 	control_close(n->control);

@@ -75,7 +75,9 @@ class Node:
                         "handoff.port": 0,
                         "cluster.runtime_dir": f"{self.root}/run",
                         "journal.segment": "32MB",
-                        "disk.reserve": "16MB", **(options or {})}
+                        "disk.reserve": "16MB",
+                        "metrics.interval": "1d",  # or it would be listed
+                        **(options or {})}
         self.process = None
         atexit.register(self.close)
 

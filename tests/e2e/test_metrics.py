@@ -11,6 +11,7 @@ import time
 
 import prometheus
 import tap
+from cluster import Cluster, eventually
 from node import Node
 
 IORIOD = sys.argv[1]
@@ -206,6 +207,46 @@ def test_status_of_iorio_admin_has_the_same():
     assert o["metrics"]["iorio_append_events_total"] >= 1
     text = status()
     assert "streams : " in text and "\niorio_append_events_total : " in text
+
+
+def reports(n, query="?limit=1000"):
+    status, _, data = n.request("GET", "/streams/$sys/metrics" + query)
+    assert status == 200, data
+    return [e["data"] for e in json.loads(data)]
+
+
+def test_a_node_appends_what_it_measures_to_a_stream():
+    with Node(IORIOD, {"metrics.interval": "1s"}) as n:
+        assert n.post("b/s", b"1")[0] == 201
+        eventually(lambda: len(reports(n)) >= 3)
+        for r in reports(n):
+            assert r["node"] == "iorio@127.0.0.1"
+            assert set(r) == {"node", "metrics"}
+        m = reports(n, "")[0]["metrics"]
+        assert m["iorio_append_events_total"] == 1  # its own do not count
+        assert m["iorio_append_seconds"]["count"] == 1
+        assert m['iorio_cluster_members{state="valid"}'] == 1
+        assert {k.split("{")[0] for k in m} >= set(scrape(n))
+        out = n.request("GET", "/buckets")[2]
+        assert json.loads(out)["data"] == ["$sys", "b"]
+    with Node(IORIOD, {"metrics.interval": "1s", "metrics.bucket": "ops",
+                       "metrics.stream": "all of it"}) as n:
+        eventually(lambda: n.request("GET", "/streams/ops/all%20of%20it")[2]
+                   != b"[]")
+    n = Node(IORIOD, {"metrics.bucket": "a:b"})
+    n.start(wait=False)
+    assert n.process.wait(20) == 1 and "metrics.bucket" in n.console()
+    n.close()
+
+
+def test_reports_do_not_keep_a_node_from_joining():
+    with Cluster(IORIOD, 3, {"metrics.interval": "1s"}) as c:
+        for n in c.nodes:
+            eventually(lambda: len(reports(n)) >= 1)
+            assert c.json(c.nodes.index(n) + 1, "status")["streams"] == 0
+        c.form()
+        names = {n.name for n in c.nodes}
+        eventually(lambda: {r["node"] for r in reports(c.nodes[1])} == names)
 
 
 if __name__ == "__main__":
