@@ -11,6 +11,11 @@
  * request was due, so that a stall of the server is not hidden by the client's
  * waiting (coordinated omission).
  *
+ * --if-match: each append asks that the newest event of its stream is the one
+ * that was acknowledged last; who was overtaken (412) asks again.  --keys N: each
+ * append has an idempotency key of its own, is asked again until it succeeds, and
+ * N of 100 are sent once more after that, to be answered with the same seqnum.
+ *
  * --verify (append) reads every stream back at the end: each acknowledged event
  * must be there once, under its seqnum, with the bytes that were sent.
  */
@@ -24,36 +29,27 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "tests/bench/hist.h"
+#include "tests/bench/bench.h"
 
-#define BODY_MAX  70000 /* one event */
 #define HEAD_MAX  1024
 #define BATCH_MAX 10000
 #define INPUT_MAX (2 << 20)
+#define AGAIN_US  20000 /* what failed is asked again, under its key */
 
-struct bench {
-	const char *mode, *host, *token, *bucket;
-	int port, connections, streams, size, json, verify, limit, batch;
-	double seconds, rate;
-	struct event_base *base;
-	struct hist hist;
-	uint64_t started_us, end_us, n_ok, n_failed, n_sent, bytes_in;
-	uint64_t next_due_us;
-	uint64_t
-	    run; /* in every body: what an earlier run wrote is no concern */
-	int n_open, n_bad_seq;
-	struct stream_log {
-		uint64_t *ids; /* acknowledged: sequence number -> event id */
-		size_t n, cap;
-		uint64_t seen; /* newest that was read back */
-	} * logs;
+/* What a connection asks next. */
+enum next {
+	NEXT_NEW,
+	NEXT_AGAIN,  /* the same: it failed, or the condition did not hold */
+	NEXT_REPEAT, /* the same, though it was acknowledged */
 };
 
 struct conn {
 	struct bench *b;
 	int fd, stream, busy;
-	struct event *ev;
-	uint64_t due_us, id;
+	struct event *ev, *timer; /* an answer; when the next one is due */
+	enum next next;
+	int failed; /* why it comes again: nobody knows whether it is there */
+	uint64_t due_us, id, first;
 	size_t out_n, out_at, in_n;
 	char *in, *out;
 };
@@ -67,15 +63,15 @@ now_us(void)
 	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-static void
-die(const char *what)
+void
+bench_die(const char *what)
 {
 	fprintf(stderr, "iorio-bench: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
-static int
-connect_to(const struct bench *b, int blocking)
+int
+bench_connect(const struct bench *b, int blocking)
 {
 	struct sockaddr_in a = {
 	    .sin_family = AF_INET, .sin_port = htons((uint16_t)b->port)};
@@ -84,16 +80,15 @@ connect_to(const struct bench *b, int blocking)
 
 	if (fd < 0 || inet_pton(AF_INET, b->host, &a.sin_addr) != 1 ||
 	    connect(fd, (struct sockaddr *)&a, sizeof(a)))
-		die("cannot connect");
+		bench_die("cannot connect");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (!blocking)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return fd;
 }
 
-/* The body of event ID: JSON of exactly SIZE bytes (at least what it needs). */
-static int
-make_body(const struct bench *b, uint64_t id, char *out)
+int
+bench_body(const struct bench *b, uint64_t id, char *out)
 {
 	int n = snprintf(out, BODY_MAX, "{\"run\":%llu,\"id\":%llu,\"pad\":\"",
 	    (unsigned long long)b->run, (unsigned long long)id);
@@ -119,7 +114,7 @@ make_bodies(const struct bench *b, uint64_t id, char *out)
 	int n = 0;
 
 	for (int i = 0; i < b->batch; i++) {
-		n += make_body(b, event_id(b, id, i), out + n);
+		n += bench_body(b, event_id(b, id, i), out + n);
 		if (b->batch > 1)
 			out[n++] = '\n';
 	}
@@ -129,10 +124,26 @@ make_bodies(const struct bench *b, uint64_t id, char *out)
 static size_t
 request_max(const struct bench *b)
 {
-	/* What make_body needs at least is less than 128. */
+	/* What bench_body needs at least is less than 128. */
 	size_t body = (size_t)(b->size > 128 ? b->size : 128) + 1;
 
 	return HEAD_MAX + body * (size_t)b->batch + BODY_MAX;
+}
+
+/* Condition and key. */
+static void
+extra_headers(const struct conn *c, char *out, size_t n)
+{
+	const struct bench *b = c->b;
+	size_t at = 0;
+
+	out[0] = '\0';
+	if (b->if_match)
+		at = (size_t)snprintf(out, n, "If-Match: \"%llu\"\r\n",
+		    (unsigned long long)b->logs[c->stream].newest);
+	if (b->keys >= 0)
+		snprintf(out + at, n - at, "Idempotency-Key: %llu-%llu\r\n",
+		    (unsigned long long)b->run, (unsigned long long)c->id);
 }
 
 static void
@@ -144,13 +155,15 @@ make_request(struct conn *c)
 	c->stream = (int)(c->id % (uint64_t)b->streams);
 	if (b->mode[0] == 'a') {
 		int body_n = make_bodies(b, c->id, c->out + HEAD_MAX);
+		char more[160];
 
+		extra_headers(c, more, sizeof(more));
 		n = snprintf(c->out, HEAD_MAX,
 		    "POST /streams/%s/s%d HTTP/1.1\r\nHost: bench\r\n"
 		    "x-session: %s\r\nContent-Type: application/%s\r\n"
-		    "Content-Length: %d\r\n\r\n",
+		    "Content-Length: %d\r\n%s\r\n",
 		    b->bucket, c->stream, b->token,
-		    b->batch > 1 ? "x-ndjson" : "json", body_n);
+		    b->batch > 1 ? "x-ndjson" : "json", body_n, more);
 		memmove(c->out + n, c->out + HEAD_MAX, (size_t)body_n);
 		n += body_n;
 	} else {
@@ -173,7 +186,7 @@ log_event(struct bench *b, struct stream_log *l, uint64_t seq, uint64_t id)
 			cap *= 2;
 		l->ids = realloc(l->ids, cap * sizeof(*l->ids));
 		if (!l->ids)
-			die("memory");
+			bench_die("memory");
 		memset(l->ids + l->cap, 0, (cap - l->cap) * sizeof(*l->ids));
 		l->cap = cap;
 	}
@@ -183,18 +196,98 @@ log_event(struct bench *b, struct stream_log *l, uint64_t seq, uint64_t id)
 	l->n++;
 }
 
-static void
-log_ack(struct bench *b, const struct conn *c, const char *body)
+/* The number behind "NAME": in BODY, or 0. */
+static uint64_t
+number(const char *body, const char *name)
 {
-	const char *name = b->batch > 1 ? "\"first\":" : "\"id\":";
-	const char *at = strstr(body, name);
-	unsigned long long seq = at ? strtoull(at + strlen(name), NULL, 10) : 0;
+	char quoted[32];
+	const char *at;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\":", name);
+	at = strstr(body, quoted);
+	return at ? strtoull(at + strlen(quoted), NULL, 10) : 0;
+}
+
+/* An append that is answered with success for the first time. */
+static void
+acknowledged(struct conn *c, uint64_t seq)
+{
+	struct bench *b = c->b;
+	struct stream_log *l = &b->logs[c->stream];
+	uint64_t last = seq + (uint64_t)b->batch - 1;
 
 	if (seq == 0)
 		b->n_bad_seq++;
-	for (int i = 0; seq && i < b->batch; i++)
-		log_event(b, &b->logs[c->stream], seq + (uint64_t)i,
-		    event_id(b, c->id, i));
+	if (l->newest < last)
+		l->newest = last;
+	for (int i = 0; seq && b->verify && i < b->batch; i++)
+		log_event(b, l, seq + (uint64_t)i, event_id(b, c->id, i));
+	c->first = seq;
+	if (b->keys > 0 && c->id * 2654435761u % 100 < (unsigned)b->keys)
+		c->next = NEXT_REPEAT;
+}
+
+/* One that was acknowledged before must get the same answer. */
+static void
+repeated(struct conn *c, const char *head, uint64_t seq)
+{
+	struct bench *b = c->b;
+
+	b->n_replayed++;
+	if (seq != c->first || !strstr(head, "Idempotent-Replayed: true"))
+		b->n_bad_seq++;
+}
+
+static void
+overtaken(struct conn *c, const char *body)
+{
+	struct stream_log *l = &c->b->logs[c->stream];
+	uint64_t got = number(body, "got");
+
+	c->b->n_conflicts++;
+	if (l->newest < got)
+		l->newest = got;
+	c->next = NEXT_AGAIN;
+}
+
+static void
+refused(struct conn *c)
+{
+	struct bench *b = c->b;
+
+	if (b->keys >= 0 && c->in[9] == '5') {
+		b->n_again++;
+		c->next = NEXT_AGAIN;
+		c->failed = 1;
+	} else if (b->n_failed++ == 0) {
+		fprintf(stderr, "first failure: %.300s\n", c->in);
+	}
+}
+
+/* The whole answer is in C->IN. */
+static void
+answered(struct conn *c, const char *body)
+{
+	struct bench *b = c->b;
+	enum next was = c->next;
+	int append = b->mode[0] == 'a';
+	uint64_t seq = number(body, b->batch > 1 ? "first" : "id");
+
+	c->next = NEXT_NEW;
+	c->failed = 0;
+	if (c->in[9] == '2' && was == NEXT_REPEAT) {
+		repeated(c, c->in, seq);
+	} else if (c->in[9] == '2') {
+		b->n_ok++;
+		if (append)
+			acknowledged(c, seq);
+	} else if (b->if_match && memcmp(c->in + 9, "412", 3) == 0) {
+		overtaken(c, body);
+	} else {
+		refused(c);
+		if (c->next == NEXT_AGAIN)
+			c->next = was == NEXT_REPEAT ? was : NEXT_AGAIN;
+	}
 }
 
 /* A whole response in INPUT?  Its length, or 0. */
@@ -222,17 +315,11 @@ finish(struct conn *c, size_t total, const char *body)
 {
 	struct bench *b = c->b;
 	char kept = c->in[total];
-	int ok = c->in[9] == '2';
 
 	c->in[total] = '\0';
 	hist_add(&b->hist, now_us() - c->due_us);
 	b->bytes_in += total;
-	if (ok)
-		b->n_ok++;
-	else if (b->n_failed++ == 0)
-		fprintf(stderr, "first failure: %.300s\n", c->in);
-	if (ok && b->verify)
-		log_ack(b, c, body);
+	answered(c, body);
 	c->in[total] = kept;
 	memmove(c->in, c->in + total, c->in_n - total);
 	c->in_n -= total;
@@ -254,9 +341,19 @@ write_out(struct conn *c)
 			continue;
 		}
 		if (n < 0)
-			die("write");
+			bench_die("write");
 		c->out_at += (size_t)n;
 	}
+}
+
+static void
+ask(struct conn *c)
+{
+	c->busy = 1;
+	if (c->next == NEXT_NEW)
+		c->id = c->b->n_sent++;
+	make_request(c);
+	write_out(c);
 }
 
 static void
@@ -266,12 +363,19 @@ next_request(struct conn *c)
 	uint64_t now = now_us();
 
 	if (now >= b->end_us) {
+		b->n_failed += (uint64_t)c->failed; /* it is in doubt */
 		if (--b->n_open == 0)
 			event_base_loopbreak(b->base);
 		event_del(c->ev);
 		return;
 	}
 	c->due_us = now;
+	if (c->failed) {
+		struct timeval soon = {0, AGAIN_US};
+
+		event_add(c->timer, &soon);
+		return;
+	}
 	if (b->rate > 0) {
 		c->due_us = b->next_due_us;
 		b->next_due_us += (uint64_t)(1e6 / b->rate);
@@ -280,15 +384,19 @@ next_request(struct conn *c)
 			    (time_t)((c->due_us - now) / 1000000u),
 			    (suseconds_t)((c->due_us - now) % 1000000u)};
 
-			event_add(c->ev, &tv);
+			event_add(c->timer, &tv);
 			return;
 		}
 	}
-	c->busy = 1;
-	c->id = b->n_sent++;
-	make_request(c);
-	write_out(c);
-	event_add(c->ev, NULL);
+	ask(c);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	ask(arg);
 }
 
 static void
@@ -299,77 +407,16 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	size_t total;
 	ssize_t n;
 
-	if (what & EV_TIMEOUT) {
-		c->busy = 1;
-		c->id = c->b->n_sent++;
-		make_request(c);
-		write_out(c);
-		event_del(c->ev);
-		event_add(c->ev, NULL);
-		return;
-	}
+	(void)what;
 	n = read(fd, c->in + c->in_n, INPUT_MAX - c->in_n - 1);
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0)
-		die("the server closed the connection");
+		bench_die("the server closed the connection");
 	c->in_n += (size_t)n;
 	total = response_bytes(c->in, c->in_n, &body);
 	if (total && c->busy)
 		finish(c, total, body);
-}
-
-/* --- verify --------------------------------------------------------------- */
-
-static uint64_t
-verify_line(const struct bench *b, struct stream_log *l, char *line, size_t n)
-{
-	static char want[BODY_MAX];
-	unsigned long long run = 0;
-	char *data = memmem(line, n, "\"data\":", 7);
-	char *id = strstr(line, "\"id\":");
-	unsigned long long seq = id ? strtoull(id + 5, NULL, 10) : 0;
-	int want_n;
-
-	if (!data || seq == 0 || seq <= l->seen)
-		return 1;
-	l->seen = seq;
-	data += 7;
-	sscanf(data, "{\"run\":%llu,", &run);
-	if (seq >= l->cap || !l->ids[seq]) /* of another run, or in doubt */
-		return run == b->run && b->n_failed == 0;
-	want_n = make_body(b, l->ids[seq] - 1, want);
-	if ((size_t)(line + n - data) != (size_t)want_n + 1 ||
-	    memcmp(data, want, (size_t)want_n) != 0)
-		return 1;
-	l->n--;
-	return 0;
-}
-
-static uint64_t
-verify_stream(const struct bench *b, int stream)
-{
-	struct stream_log *l = &b->logs[stream];
-	char request[1024], *line = NULL;
-	uint64_t bad = 0;
-	size_t cap = 0;
-	ssize_t n;
-	int fd = connect_to(b, 1);
-	FILE *f = fdopen(fd, "r+");
-
-	n = snprintf(request, sizeof(request),
-	    "GET /streams/%s/s%d?from=1 HTTP/1.0\r\n"
-	    "Accept: application/x-ndjson\r\nx-session: %s\r\n\r\n",
-	    b->bucket, stream, b->token);
-	if (!f || write(fd, request, (size_t)n) != n)
-		die("verify");
-	while ((n = getline(&line, &cap, f)) > 2)
-		; /* the head */
-	while ((n = getline(&line, &cap, f)) > 0)
-		bad += verify_line(b, l, line, (size_t)n - 1);
-	free(line);
-	fclose(f);
-	return bad + l->n; /* what was acknowledged and not seen */
 }
 
 /* --- report --------------------------------------------------------------- */
@@ -378,13 +425,21 @@ static void
 report(const struct bench *b, double seconds, uint64_t lost)
 {
 	const struct hist *h = &b->hist;
+	char more[96] = "";
 
+	if (b->if_match || b->keys >= 0)
+		snprintf(more, sizeof(more),
+		    "  %llu conflicts  %llu asked again  %llu replayed",
+		    (unsigned long long)b->n_conflicts,
+		    (unsigned long long)b->n_again,
+		    (unsigned long long)b->n_replayed);
 	if (b->json)
 		printf("{\"mode\":\"%s\",\"connections\":%d,\"ok\":%llu,"
 		       "\"failed\":%llu,\"seconds\":%.3f,\"per_second\":%.1f,"
 		       "\"events_per_second\":%.1f,"
 		       "\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,"
-		       "\"max_us\":%llu,\"bytes_in\":%llu,\"lost\":%llu}\n",
+		       "\"max_us\":%llu,\"bytes_in\":%llu,\"conflicts\":%llu,"
+		       "\"again\":%llu,\"replayed\":%llu,\"lost\":%llu}\n",
 		    b->mode, b->connections, (unsigned long long)b->n_ok,
 		    (unsigned long long)b->n_failed, seconds,
 		    (double)b->n_ok / seconds,
@@ -393,17 +448,20 @@ report(const struct bench *b, double seconds, uint64_t lost)
 		    (unsigned long long)hist_quantile(h, 0.99),
 		    (unsigned long long)hist_quantile(h, 0.999),
 		    (unsigned long long)h->max, (unsigned long long)b->bytes_in,
+		    (unsigned long long)b->n_conflicts,
+		    (unsigned long long)b->n_again,
+		    (unsigned long long)b->n_replayed,
 		    (unsigned long long)lost);
 	else
 		printf("%-8s %4d connections  %9.0f/s  p50 %6llu us  "
 		       "p99 %6llu us  p99.9 %6llu us  max %7llu us  "
-		       "%llu ok  %llu failed%s\n",
+		       "%llu ok  %llu failed%s%s\n",
 		    b->mode, b->connections, (double)b->n_ok / seconds,
 		    (unsigned long long)hist_quantile(h, 0.5),
 		    (unsigned long long)hist_quantile(h, 0.99),
 		    (unsigned long long)hist_quantile(h, 0.999),
 		    (unsigned long long)h->max, (unsigned long long)b->n_ok,
-		    (unsigned long long)b->n_failed,
+		    (unsigned long long)b->n_failed, more,
 		    !b->verify ? ""
 		    : lost     ? "  VERIFY FAILED"
 			       : "  verified");
@@ -415,17 +473,22 @@ report(const struct bench *b, double seconds, uint64_t lost)
 static void
 usage(void)
 {
-	fputs("Usage: iorio-bench {append|read} [options]\n"
-	      "  --host IP          127.0.0.1     --port N           8080\n"
-	      "  --token T          (required)    --connections N    50\n"
-	      "  --seconds S        10            --rate N           0: closed "
-	      "loop\n"
-	      "  --size BYTES       256           --streams N        64\n"
-	      "  --bucket B         bench         --limit N          1 (read)\n"
-	      "  --batch N          events in a request, as NDJSON; 1 "
-	      "(append)\n"
-	      "  --verify           read back what was acknowledged (append)\n"
-	      "  --json             one JSON object instead of a line\n",
+	fputs(
+	    "Usage: iorio-bench {append|read} [options]\n"
+	    "  --host IP          127.0.0.1     --port N           8080\n"
+	    "  --token T          (required)    --connections N    50\n"
+	    "  --seconds S        10            --rate N           0: closed "
+	    "loop\n"
+	    "  --size BYTES       256           --streams N        64\n"
+	    "  --bucket B         bench         --limit N          1 (read)\n"
+	    "  --batch N          events in a request, as NDJSON; 1 "
+	    "(append)\n"
+	    "  --if-match         each append if the one before is the newest "
+	    "(append)\n"
+	    "  --keys N           with idempotency keys; N of 100 are sent "
+	    "twice (append)\n"
+	    "  --verify           read back what was acknowledged (append)\n"
+	    "  --json             one JSON object instead of a line\n",
 	    stderr);
 	exit(1);
 }
@@ -439,6 +502,7 @@ parse(struct bench *b, int argc, char **argv)
 	    {"rate", 1, NULL, 'r'}, {"size", 1, NULL, 'z'},
 	    {"streams", 1, NULL, 'S'}, {"bucket", 1, NULL, 'b'},
 	    {"limit", 1, NULL, 'l'}, {"batch", 1, NULL, 'B'},
+	    {"if-match", 0, NULL, 'm'}, {"keys", 1, NULL, 'k'},
 	    {"verify", 0, NULL, 'v'}, {"json", 0, NULL, 'j'}, {0}};
 	int o;
 
@@ -450,7 +514,8 @@ parse(struct bench *b, int argc, char **argv)
 	    .streams = 64,
 	    .bucket = "bench",
 	    .limit = 1,
-	    .batch = 1};
+	    .batch = 1,
+	    .keys = -1};
 	if (argc < 2 ||
 	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
 		usage();
@@ -492,6 +557,12 @@ parse(struct bench *b, int argc, char **argv)
 		case 'B':
 			b->batch = (int)n;
 			break;
+		case 'm':
+			b->if_match = 1;
+			break;
+		case 'k':
+			b->keys = n < 0 ? 101 : (int)n;
+			break;
 		case 'v':
 			b->verify = 1;
 			break;
@@ -504,8 +575,9 @@ parse(struct bench *b, int argc, char **argv)
 	}
 	if (!b->token || b->connections < 1 || b->streams < 1 || b->size < 64 ||
 	    b->size > 65536 || b->batch < 1 || b->batch > BATCH_MAX ||
-	    (b->batch > 1 && b->mode[0] != 'a') ||
-	    (long)b->size * b->batch > (8l << 20))
+	    ((b->batch > 1 || b->if_match || b->keys >= 0) &&
+		b->mode[0] != 'a') ||
+	    b->keys > 100 || (long)b->size * b->batch > (8l << 20))
 		usage();
 	b->run = now_us();
 }
@@ -528,17 +600,19 @@ main(int argc, char **argv)
 
 		if (!c || !(c->in = malloc(INPUT_MAX)) ||
 		    !(c->out = malloc(request_max(&b))))
-			die("memory");
+			bench_die("memory");
 		c->b = &b;
-		c->fd = connect_to(&b, 0);
+		c->fd = bench_connect(&b, 0);
 		c->ev =
 		    event_new(b.base, c->fd, EV_READ | EV_PERSIST, on_event, c);
+		c->timer = evtimer_new(b.base, on_timer, c);
+		event_add(c->ev, NULL);
 		next_request(c);
 	}
 	event_base_dispatch(b.base);
 	seconds = (double)(now_us() - b.started_us) / 1e6;
 	for (int i = 0; b.verify && i < b.streams; i++)
-		bad += verify_stream(&b, i);
+		bad += bench_verify_stream(&b, i);
 	bad += (uint64_t)b.n_bad_seq;
 	report(&b, seconds, bad);
 	return bad || b.n_failed ? 1 : 0;

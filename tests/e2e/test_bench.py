@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import tap
+from cluster import Cluster
 from node import Node
 
 IORIOD = sys.argv[1]
@@ -103,6 +105,42 @@ def test_batches_are_verified_event_by_event():
             code, result, err = bench(node, Liar(node, LIES[name]).port,
                                       "--batch", "100", "--bucket", f"b{i}")
             assert code == 1 and result["lost"] > 0, (name, result, err)
+
+
+def test_conditions_and_keys_are_verified():
+    with Node(IORIOD) as node:
+        code, result, err = bench(node, node.port, "--if-match", "--bucket",
+                                  "c")
+        assert (code, result["lost"]) == (0, 0), (result, err)
+        assert result["ok"] > 50 and result["conflicts"] > 0, result
+        code, result, err = bench(node, node.port, "--keys", "30", "--bucket",
+                                  "k")
+        assert (code, result["lost"]) == (0, 0), (result, err)
+        assert 0.1 < result["replayed"] / result["ok"] < 0.5, result
+        code, result, err = bench(node, node.port, "--keys", "100",
+                                  "--if-match", "--batch", "7", "--bucket",
+                                  "all")
+        assert (code, result["lost"]) == (0, 0), (result, err)
+        assert result["conflicts"] > 0 and result["replayed"] > 20, result
+
+
+def test_what_fails_is_asked_again_under_its_key():
+    with Cluster(IORIOD, 3, {"request.timeout": "500ms"}) as cluster:
+        cluster.form()
+        first, other = cluster.nodes[:2]
+
+        def kill():
+            time.sleep(1)
+            other.kill()
+            time.sleep(2)
+            other.start()
+        t = threading.Thread(target=kill)
+        t.start()
+        code, result, err = bench(first, first.port, "--keys", "10",
+                                  "--streams", "30", "--seconds", "6")
+        t.join()
+        assert (code, result["lost"]) == (0, 0), (result, err)
+        assert result["again"] > 0, result
 
 
 def test_every_lie_is_found():
