@@ -5,6 +5,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
+#include "vnode/wire.h"
 
 TestSuite(keys, .timeout = 120);
 
@@ -151,6 +152,63 @@ Test(keys, no_answer_rests_on_what_is_lost_with_its_leader)
 	mem_free(other);
 }
 
+/* Entries of ARG do not arrive, heartbeats do. */
+static int
+no_entries(void *arg, struct node *from, struct node *to,
+    const struct iovec *iov, int count)
+{
+	struct wire_message m;
+	struct wire_reader r;
+	struct buf b;
+	int lost = 0;
+
+	(void)to;
+	if (from != arg)
+		return 0;
+	buf_init(&b, 1u << 20);
+	for (int i = 0; i < count; i++)
+		buf_add(&b, iov[i].iov_base, iov[i].iov_len);
+	if (wire_open(&r, buf_slice(&b)) == 0)
+		while (wire_next(&r, &m) == 0)
+			lost |= m.type == RAFT_APPEND && m.n > 0;
+	buf_deinit(&b);
+	return lost;
+}
+
+/* The others say that it leads still, so the round of a read is over at once;
+ * what it rests on is lost all the same. */
+Test(keys, nor_does_one_whose_leader_was_confirmed)
+{
+	struct nodes *rig = nodes_new();
+	struct ask *first, *second;
+	struct node *old;
+
+	nodes_join_all(rig);
+	cr_assert_eq(put(rig, 1), 1);
+	old = nodes_leader(rig);
+	rig->hook = no_entries;
+	rig->arg = old;
+	first = begin(rig, old, 2, 2, ANY);
+	second = begin(rig, old, 2, 2, ANY);
+	nodes_run_for(rig, SECOND / 2);
+	cr_assert_not(first->done || second->done);
+	old->cut = 1;
+	nodes_run_for(rig, 10 * SECOND);
+	cr_assert_neq(nodes_leader(rig), old);
+	for (uint8_t i = 3; i < 10; i++)
+		put(rig, i);
+	rig->hook = NULL;
+	old->cut = 0;
+	nodes_wait_for(rig, first);
+	nodes_wait_for(rig, second);
+	cr_expect_eq(first->put.r, -ERR_UNKNOWN);
+	cr_expect(second->put.r == -ERR_NOTLEADER ||
+		  second->put.r == -ERR_UNAVAILABLE);
+	cr_expect_eq(put(rig, 2), 9);
+	mem_free(first);
+	mem_free(second);
+}
+
 /* By the log, by a manifest that was sent, and by one of its own. */
 Test(keys, each_replica_has_them_when_it_leads)
 {
@@ -165,8 +223,7 @@ Test(keys, each_replica_has_them_when_it_leads)
 		cr_assert_eq(put(rig, i), 200 + i);
 	for (int k = 0; k < N_NODES; k++) {
 		if (nodes_leader(rig) != &rig->nodes[k])
-			nodes_change_soon(
-			    rig, VNODE_TRANSFER, &rig->nodes[k]);
+			nodes_change_soon(rig, VNODE_TRANSFER, &rig->nodes[k]);
 		nodes_run_for(rig, 2 * SECOND);
 		cr_assert_eq(nodes_leader(rig), &rig->nodes[k]);
 		for (uint8_t i = 1; i <= 40; i++)
