@@ -7,7 +7,7 @@
  *
  *	call	 0  u32  magic "IOCA"
  *		 4  u16  format = 1
- *		 6  u8   kind: 1 put, 2 read, 3 list
+ *		 6  u8   kind: 1 put, 2 read, 3 list, 4 news (news.c)
  *		 7  u8   0 request, 1 answer, 3 answer that may be stale
  *		 8  u64  id, of the caller
  *		16       body
@@ -42,6 +42,7 @@
 #include "src/base/mem.h"
 #include "src/base/name.h"
 #include "vnode/event.h"
+#include "vnode/news.h"
 #include "vnode/watch.h"
 
 #define CALL_MAGIC  0x41434f49u /* "IOCA" */
@@ -49,7 +50,7 @@
 #define CALL_BYTES  16
 #define HEADS_MAX   (64u << 20)
 
-enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST };
+enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST, WIRE_NEWS };
 enum { ANSWER = 1, STALE = 2 };
 enum { PUT_EXPECT = 1, PUT_PATCH = 2, PUT_KEY = 4, PUT_REPLAYED = 1 };
 enum { READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
@@ -70,6 +71,8 @@ request_group(const struct msg *m)
 		return OF(m, vnode_put)->group;
 	case MSG_READ:
 		return OF(m, vnode_read)->group;
+	case MSG_NEWS:
+		return OF(m, vnode_news)->group;
 	case MSG_LIST:
 		return OF(m, vnode_list)->group;
 	case MSG_CHANGE:
@@ -87,6 +90,8 @@ request_result(struct msg *m)
 		return &OF(m, vnode_put)->r;
 	case MSG_READ:
 		return &OF(m, vnode_read)->r;
+	case MSG_NEWS:
+		return &OF(m, vnode_news)->r;
 	case MSG_LIST:
 		return &OF(m, vnode_list)->r;
 	case MSG_CHANGE:
@@ -104,6 +109,8 @@ request_leader(struct msg *m)
 		return OF(m, vnode_put)->leader;
 	case MSG_READ:
 		return OF(m, vnode_read)->leader;
+	case MSG_NEWS:
+		return OF(m, vnode_news)->leader;
 	case MSG_LIST:
 		return OF(m, vnode_list)->leader;
 	case MSG_CHANGE:
@@ -301,6 +308,12 @@ body(struct call_out *out, const struct msg *m)
 	case MSG_READ:
 		return m->answer ? read_answer(out, OF(m, vnode_read))
 				 : read_request(out, OF(m, vnode_read));
+	case MSG_NEWS:
+		if (m->answer)
+			news_add_answer(&out->head, OF(m, vnode_news));
+		else
+			news_add_request(&out->head, OF(m, vnode_news));
+		return room_for(out, 0);
 	case MSG_LIST:
 		return m->answer ? list_answer(out, OF(m, vnode_list))
 				 : list_request(out, OF(m, vnode_list));
@@ -335,6 +348,7 @@ call_encode(struct call_out *out, uint64_t id, const struct msg *m)
 	add16(&out->head, CALL_FORMAT);
 	add8(&out->head, m->kind == MSG_PUT    ? WIRE_PUT
 			 : m->kind == MSG_READ ? WIRE_READ
+			 : m->kind == MSG_NEWS ? WIRE_NEWS
 					       : WIRE_LIST);
 	add8(&out->head, m->answer ? ANSWER | (is_stale(m) ? STALE : 0) : 0);
 	add64s(&out->head, 1, &id);
@@ -397,14 +411,15 @@ call_open(struct slice bytes, struct call_in *out)
 {
 	static const enum msg_kind kinds[] = {[WIRE_PUT] = MSG_PUT,
 	    [WIRE_READ] = MSG_READ,
-	    [WIRE_LIST] = MSG_LIST};
+	    [WIRE_LIST] = MSG_LIST,
+	    [WIRE_NEWS] = MSG_NEWS};
 	uint8_t kind;
 
 	if (bytes.n < CALL_BYTES || le_get32(bytes.p) != CALL_MAGIC ||
 	    le_get16(bytes.p + 4) != CALL_FORMAT)
 		return -ERR_FORMAT;
 	kind = bytes.p[6];
-	if (kind < WIRE_PUT || kind > WIRE_LIST || bytes.p[7] > 3 ||
+	if (kind < WIRE_PUT || kind > WIRE_NEWS || bytes.p[7] > 3 ||
 	    bytes.p[7] == STALE)
 		return -ERR_FORMAT;
 	*out = (struct call_in){
@@ -562,6 +577,8 @@ call_request(const struct call_in *in, struct msg **out)
 	case MSG_READ:
 		r = take_read(&c, &m);
 		break;
+	case MSG_NEWS:
+		return news_take_request(in->rest, out);
 	default:
 		r = take_list(&c, &m);
 	}
@@ -588,6 +605,10 @@ call_free_request(struct msg *m)
 	case MSG_LIST:
 		vnode_list_deinit(OF(m, vnode_list));
 		mem_free(OF(m, vnode_list));
+		break;
+	case MSG_NEWS:
+		vnode_news_deinit(OF(m, vnode_news));
+		mem_free(OF(m, vnode_news));
 		break;
 	default:
 		ASSERT_UNREACHED();
@@ -756,6 +777,9 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 	case MSG_READ:
 		r = answer_read(&c, block, OF(m, vnode_read));
 		OF(m, vnode_read)->stale = in->stale;
+		break;
+	case MSG_NEWS:
+		r = news_take_answer(c.in, OF(m, vnode_news));
 		break;
 	default:
 		r = answer_list(&c, OF(m, vnode_list));

@@ -37,6 +37,8 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 	if (m->kind == MSG_READ)
 		CONTAINER_OF(m, struct vnode_read, msg)->page =
 		    (struct vnode_page){0};
+	if (m->kind == MSG_NEWS)
+		vnode_news_deinit(CONTAINER_OF(m, struct vnode_news, msg));
 	if (m->kind == MSG_LIST)
 		vnode_list_clear(CONTAINER_OF(m, struct vnode_list, msg));
 	store_answer(w->store, m);
@@ -58,6 +60,9 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 	case MSG_READ:
 		store_read(
 		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
+		return;
+	case MSG_NEWS:
+		store_news(w, CONTAINER_OF(m, struct vnode_news, msg));
 		return;
 	case MSG_PUT: /* it has been judged */
 		CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
@@ -274,6 +279,8 @@ change(struct store_worker *w, struct vnode *v, struct vnode_change *req)
 static int
 is_wait(const struct msg *m)
 {
+	if (m->kind == MSG_NEWS)
+		return !CONTAINER_OF(m, struct vnode_news, msg)->now;
 	return m->kind == MSG_READ &&
 	       CONTAINER_OF(m, struct vnode_read, msg)->op == VNODE_READ_WAIT;
 }

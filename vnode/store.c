@@ -350,6 +350,7 @@ store_handle(struct store *s, uint32_t worker, struct msg *m)
 	case MSG_PUT:
 	case MSG_READ:
 	case MSG_LIST:
+	case MSG_NEWS:
 	case MSG_CHANGE:
 		ASSERT(request_group(m) < s->config.n_groups);
 		request_take(w, &s->vnodes[request_group(m)], m);

@@ -170,6 +170,9 @@ void store_unpark(struct store_worker *w);
 void store_read(
     struct store *s, struct store_worker *w, struct vnode_read *req);
 
+/* The same of REQ, which is about a bucket: news.c. */
+void store_news(struct store_worker *w, struct vnode_news *req);
+
 /* --- flush ---------------------------------------------------------------- */
 
 /*

@@ -169,7 +169,7 @@ must_wait(const struct stream *st, const struct vnode_read *req)
 static void
 wait_for_more(struct store *s, struct store_worker *w, struct vnode_read *req)
 {
-	int r = watch_wait(w, &s->vnodes[req->group], req);
+	int r = watch_wait(w, &s->vnodes[req->group], &req->msg);
 
 	if (r)
 		answer(s, req, r);

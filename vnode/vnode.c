@@ -108,6 +108,12 @@ vnode_find(const struct vnode *v, struct slice bucket, struct slice stream)
 	return table_find(&v->streams, stream_hash(v, bucket, stream), &key);
 }
 
+const struct bucket *
+vnode_bucket(const struct vnode *v, struct slice name)
+{
+	return table_find(&v->buckets, bucket_hash(v, name), &name);
+}
+
 struct stream *
 vnode_by_id(const struct vnode *v, uint64_t id)
 {

@@ -72,6 +72,8 @@ void vnode_deinit(struct vnode *v, struct tail_cache *cache);
 /* NULL when there is none; one that was only proposed has last == 0. */
 struct stream *vnode_find(
     const struct vnode *v, struct slice bucket, struct slice stream);
+/* NULL: no stream was ever in it. */
+const struct bucket *vnode_bucket(const struct vnode *v, struct slice name);
 struct stream *vnode_by_id(const struct vnode *v, uint64_t id);
 /* A new stream; ID is greater than all before.  NULL: no memory. */
 struct stream *vnode_create(

@@ -18,6 +18,7 @@ enum msg_kind {
 	MSG_PUT,
 	MSG_READ,
 	MSG_LIST,
+	MSG_NEWS,
 	MSG_CHANGE,
 	MSG_PING,
 	MSG_JOURNAL_DONE,

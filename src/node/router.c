@@ -274,6 +274,9 @@ is_held(struct router_worker *w)
 static uint64_t
 wait_us(const struct msg *m)
 {
+	if (m->kind == MSG_NEWS)
+		return CONTAINER_OF(m, struct vnode_news, msg)->wait_ms *
+		       1000ull;
 	return m->kind == MSG_READ
 		   ? CONTAINER_OF(m, struct vnode_read, msg)->wait_ms * 1000ull
 		   : 0;
