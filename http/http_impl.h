@@ -353,6 +353,7 @@ void api_ping(struct request *rq);
 void api_cluster(struct request *rq);
 void api_metrics(struct request *rq);
 void api_stats(struct request *rq);
+void api_openapi(struct request *rq);
 void api_live(struct request *rq);
 void api_ready(struct request *rq);
 

@@ -17,6 +17,7 @@ static const struct route routes[] = {
     {"GET", "healthz", PERM_NONE, 0, NULL, api_ready},
     {"GET", "metrics", PERM_METRICS, 0, NULL, api_metrics},
     {"GET", "stats", PERM_ADMIN, 1, NULL, api_stats},
+    {"GET", "openapi.json", PERM_NONE, 1, NULL, api_openapi},
     {"GET", "cluster", PERM_ADMIN, 1, NULL, api_cluster},
     {"GET", "listen", PERM_ADMIN, 0, NULL, api_listen},
     {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},

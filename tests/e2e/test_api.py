@@ -15,6 +15,7 @@ READ = "GET, HEAD, OPTIONS"
 ROUTES = {
     "/ping": READ, "/livez": READ, "/readyz": READ, "/healthz": READ,
     "/metrics": READ, "/stats": READ, "/cluster": READ,
+    "/openapi.json": READ,
     "/buckets": READ, "/streams/b": READ, "/streams/b/s/1": READ,
     "/streams/b/s": "GET, HEAD, POST, PUT, PATCH, OPTIONS",
 }
