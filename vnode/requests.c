@@ -46,10 +46,13 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 
 /* --- reads ---------------------------------------------------------------- */
 
-static uint64_t
+/* Of a write: the log index of what it was judged by. */
+static uint64_t *
 rests_on(struct msg *m)
 {
-	return CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
+	return m->kind == MSG_DELETE
+		   ? &CONTAINER_OF(m, struct vnode_delete, msg)->rests_on
+		   : &CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
 }
 
 /* What M rests on is committed and applied. */
@@ -66,7 +69,10 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 		return;
 	case MSG_PUT: /* it has been judged */
 		CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
-		    replica_count(v, rests_on(m));
+		    replica_count(v, *rests_on(m));
+		break;
+	case MSG_DELETE: /* there was nothing */
+		*request_result(m) = 0;
 		break;
 	default:
 		vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
@@ -98,8 +104,8 @@ read_after(
 	struct group *g = &v->group;
 	uint64_t last = g->n_reads ? g->read_index[g->n_reads - 1] : 0;
 
-	if (m->kind == MSG_PUT && rests_on(m) > index)
-		index = rests_on(m);
+	if (request_is_write(m) && *rests_on(m) > index)
+		index = *rests_on(m);
 	if (index <= g->applied_index) {
 		read_now(w, v, m);
 		return;
@@ -184,11 +190,11 @@ request_applied(struct store_worker *w, struct vnode *v)
 }
 
 void
-request_settled(struct store_worker *w, struct vnode *v, struct vnode_put *req)
+request_settled(struct store_worker *w, struct vnode *v, struct msg *m)
 {
 	ASSERT(!v->group.open);
-	req->rests_on = raft_last(v->group.raft);
-	read_fresh(w, v, &req->msg);
+	*rests_on(m) = raft_last(v->group.raft);
+	read_fresh(w, v, m);
 }
 
 /* Writes leave the reads that wait, by msg.next. */
@@ -201,7 +207,7 @@ take_settled(struct group *g)
 	for (uint32_t i = 0; i < g->n_reads; i++) {
 		struct msg *m = *at;
 
-		if (m->kind == MSG_PUT) {
+		if (request_is_write(m)) {
 			*at = m->next;
 			m->next = NULL;
 			*last = m;
@@ -291,6 +297,9 @@ serve(struct store_worker *w, struct vnode *v, struct msg *m)
 	switch (m->kind) {
 	case MSG_PUT:
 		store_put(w, CONTAINER_OF(m, struct vnode_put, msg));
+		break;
+	case MSG_DELETE:
+		store_delete(w, CONTAINER_OF(m, struct vnode_delete, msg));
 		break;
 	case MSG_CHANGE:
 		change(w, v, CONTAINER_OF(m, struct vnode_change, msg));

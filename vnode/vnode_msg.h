@@ -60,9 +60,28 @@ struct vnode_put {
 	int replayed;       /* what an earlier one got: nothing was appended */
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
-	uint32_t n_replicas; /* that had it on their disks then */
-	uint64_t newest;     /* -ERR_CONFLICT: what it is instead, committed */
+	uint64_t incarnation; /* of their stream; not of another node */
+	uint32_t n_replicas;  /* that had it on their disks then */
+	uint64_t newest;      /* -ERR_CONFLICT: what it is instead, committed */
 	uint64_t rests_on; /* the vnode's: log index of what it was judged by */
+};
+
+/* --- MSG_DELETE: a stream ends --------------------------------------------- */
+
+/*
+ * What is appended under its name afterwards is another stream, with another
+ * incarnation, from seqnum 1 on.  Also done when there was nothing.
+ */
+struct vnode_delete {
+	struct msg msg;
+	uint32_t group;
+	struct slice bucket, stream;
+	/* answer */
+	int r;
+	uint8_t leader[16];
+	/* the vnode's */
+	uint64_t rests_on;  /* as of vnode_put */
+	uint64_t parked_us; /* since when it has waited for room */
 };
 
 /* --- MSG_READ: one page of a stream --------------------------------------- */

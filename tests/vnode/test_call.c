@@ -262,6 +262,43 @@ Test(call, a_key_and_what_became_of_it_arrive)
 	block_unref(b);
 }
 
+Test(call, a_deletion_arrives_with_its_names)
+{
+	struct vnode_delete del = {.msg = {.kind = MSG_DELETE},
+	    .group = 7,
+	    .bucket = SLICE_LIT("bucket"),
+	    .stream = SLICE_LIT("stream")};
+	struct vnode_delete back = del, *p;
+	struct block *b = encode(77, &del.msg);
+	struct call_in in;
+	struct msg *m;
+	struct buf all;
+
+	p = CONTAINER_OF(request_of(b, &in), struct vnode_delete, msg);
+	cr_expect(p->msg.kind == MSG_DELETE && p->group == 7);
+	cr_expect(slice_equal(p->bucket, del.bucket));
+	cr_expect(slice_equal(p->stream, del.stream));
+	call_free_request(&p->msg);
+	for (uint32_t n = 0; n < b->n; n++)
+		cr_expect(
+		    call_open(SLICE(b->p, n), &in) || call_request(&in, &m));
+	buf_init(&all, 4096);
+	buf_add(&all, b->p, b->n);
+	block_unref(b);
+	del.msg.answer = 1;
+	del.r = -ERR_NOTLEADER;
+	memset(del.leader, 0x11, 16);
+	b = encode(77, &del.msg);
+	buf_add(&all, b->p, b->n);
+	golden("call_delete.bin", buf_slice(&all));
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b, &back.msg), 0);
+	cr_expect_eq(back.r, -ERR_NOTLEADER);
+	cr_expect_eq(memcmp(back.leader, del.leader, 16), 0);
+	buf_deinit(&all);
+	block_unref(b);
+}
+
 Test(call, reads_and_lists_arrive_as_they_were_asked)
 {
 	struct call_in in;
