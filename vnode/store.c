@@ -128,6 +128,7 @@ judge_key(struct vnode_put *req, const struct dedup_key *k)
 	req->first = k->first;
 	req->last = k->first + k->id.n_events - 1;
 	req->t_ms = k->t_ms;
+	req->incarnation = k->stream->id;
 }
 
 /*
