@@ -62,6 +62,11 @@ int fill_take_place(struct store *s, uint32_t group, atomic_uint *n);
 void fill_give_place(struct store *s, uint32_t group, atomic_uint *n);
 int fill_has_place(const struct store *s, uint32_t group, const atomic_uint *n);
 
+/* Whether a page may go out now; N bytes go out; how long a page should be. */
+int fill_rate_allows(const struct store *s);
+void fill_rate_charge(struct store *s, size_t n);
+size_t fill_rate_page(const struct store *s);
+
 /* A row for others to see, or NULL: there are too many.  The other two take
  * NULL. */
 struct fill_row *fill_row_take(struct store *s, const struct store_fill *first);
@@ -90,6 +95,15 @@ void fill_receive_tick(struct store_worker *w, struct vnode *v);
 void fill_offered_again(struct store_worker *w, struct vnode *v);
 /* A place has become free. */
 void fill_next_offer(struct store_worker *w);
+/* --- files of a fill that was interrupted: fill_resume.c -------------------- */
+
+/* The directory of that life has some; at the start, too. */
+void fill_staged_set(
+    struct store *s, uint32_t group, uint64_t generation, uint32_t life);
+void fill_staged_drop(struct store_worker *w, uint32_t group);
+/* Drops what is too old. */
+void fill_staged_tick(struct store_worker *w, uint32_t group);
+
 /* The node stops. */
 void fill_receive_end(struct store_worker *w, struct vnode *v);
 /* The replica waits to be replaced, or is being replaced, by what was filled in:

@@ -30,7 +30,9 @@ run_sync(struct env_job *job)
 	struct fill *f = CONTAINER_OF(job, struct fill, job);
 	const struct env_disk *d = &f->store->env->disk;
 
-	f->r = VNODE_MUTANT(FILL_NOT_SYNCED) ? 0 : d->sync_all(d->ctx);
+	f->r = fill_remove_unwanted(f);
+	if (f->r == 0 && !VNODE_MUTANT(FILL_NOT_SYNCED))
+		f->r = d->sync_all(d->ctx);
 	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
 }
 
@@ -48,6 +50,12 @@ synced(struct msg *m)
 void
 fill_sync(struct fill *f)
 {
+	if (f->n_kept)
+		store_report(f->store, 0,
+		    "group %u: %llu chunks, %llu bytes of an interrupted fill "
+		    "were here and whole",
+		    f->group, (unsigned long long)f->n_kept,
+		    (unsigned long long)f->kept_bytes);
 	f->stage = FILL_STAGE_SYNCING;
 	fill_job(f, run_sync, synced);
 }
@@ -253,7 +261,7 @@ fill_try_adopt(struct fill *f)
 		return;
 	if (f->generation <= v->group.removed ||
 	    (v->group.generation == f->generation && v->group.retiring)) {
-		fill_abort(f, "the replica was removed");
+		fill_drop(f, "the replica was removed");
 		return;
 	}
 	if (v->group.raft && v->group.generation == f->generation &&
@@ -263,7 +271,7 @@ fill_try_adopt(struct fill *f)
 	}
 	if (v->group.raft && v->group.generation == f->generation &&
 	    v->group.applied_index >= f->shadow->group.applied_index) {
-		fill_abort(f, "it is not needed any more");
+		fill_drop(f, "it is not needed any more");
 		return;
 	}
 	r = make_manifest(f);

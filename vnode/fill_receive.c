@@ -13,7 +13,6 @@
 #include "vnode/removal.h"
 
 #define MANIFEST_MAX (1ull << 31)
-#define CHUNK_MAX    (24u << 20)
 
 static struct mono
 now(const struct fill *f)
@@ -34,12 +33,17 @@ say(struct fill *f, struct fill_message m)
 
 /* --- what is wanted next -------------------------------------------------- */
 
-static struct stream *
-stream_now(const struct fill *f)
+struct stream *
+fill_stream_now(struct fill *f)
 {
-	return f->at_stream < f->shadow->n_by_id
-		   ? f->shadow->by_id[f->at_stream]
-		   : NULL;
+	const struct vnode *v = f->shadow;
+
+	while (f->at_stream < v->n_by_id &&
+	       f->at_chunk >= v->by_id[f->at_stream]->n_chunks) {
+		f->at_stream++;
+		f->at_chunk = 0;
+	}
+	return f->at_stream < v->n_by_id ? v->by_id[f->at_stream] : NULL;
 }
 
 static void
@@ -53,7 +57,7 @@ ask(struct fill *f)
 			   .op = FILL_GET_MANIFEST, .a = f->manifest.n});
 		return;
 	}
-	s = stream_now(f);
+	s = fill_stream_now(f);
 	c = &s->chunks[f->at_chunk];
 	say(f, (struct fill_message){.op = FILL_GET_CHUNK,
 		   .a = s->id,
@@ -62,24 +66,27 @@ ask(struct fill *f)
 		   .d = c->sealed ? 0 : c->bytes});
 }
 
-/* The next chunk there is, or the end. */
-static void
-next_chunk(struct fill *f)
+void
+fill_fetch(struct fill *f)
 {
-	struct stream *s;
-
-	while ((s = stream_now(f)) && f->at_chunk >= s->n_chunks) {
-		f->at_stream++;
-		f->at_chunk = 0;
-	}
-	buf_reset(&f->chunk);
 	f->chunk_bytes = 0;
-	if (!s) {
+	if (!fill_stream_now(f)) {
 		fill_sync(f);
 		return;
 	}
 	f->stage = FILL_STAGE_CHUNKS;
 	ask(f);
+}
+
+/* The next chunk there is, or the end. */
+static void
+next_chunk(struct fill *f)
+{
+	buf_reset(&f->chunk);
+	if (f->resumes)
+		fill_look(f);
+	else
+		fill_fetch(f);
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -99,8 +106,8 @@ fill_free(struct fill *f)
 	mem_free(f);
 }
 
-void
-fill_abort(struct fill *f, const char *why)
+static void
+abort_fill(struct fill *f, const char *why, int keep)
 {
 	struct store_worker *w = fill_worker(f);
 
@@ -108,12 +115,28 @@ fill_abort(struct fill *f, const char *why)
 	say(f, (struct fill_message){.op = FILL_FAILED,
 		   .a = f->r ? (uint64_t)-f->r : ERR_CANCELED});
 	fill_vnode(f)->group.fill = NULL;
-	if (f->shadow)
+	if (f->shadow && keep)
+		fill_staged_set(
+		    f->store, f->group, f->generation, f->shadow->life);
+	else if (f->shadow)
 		removal_start(w, f->shadow->dir, 0);
 	if (f->busy)
 		f->canceled = 1;
 	else
 		fill_free(f);
+}
+
+void
+fill_abort(struct fill *f, const char *why)
+{
+	/* What has begun to be adopted may have half a manifest. */
+	abort_fill(f, why, f->stage < FILL_STAGE_ADOPTING);
+}
+
+void
+fill_drop(struct fill *f, const char *why)
+{
+	abort_fill(f, why, 0);
 }
 
 void
@@ -169,6 +192,7 @@ make_shadow(struct fill *f)
 	vnode_init(v, f->group, f->generation, life, f->store->dir,
 	    f->store->config.seed, &f->store->dedup);
 	f->shadow = v;
+	fill_staged_take(f);
 	v->recovered = mem_zalloc(sizeof(*v->recovered));
 	if (!v->recovered)
 		return -ERR_NOMEM;
@@ -178,7 +202,7 @@ make_shadow(struct fill *f)
 	return r;
 }
 
-/* LANE_FLUSH: remains of an earlier try go first. */
+/* LANE_FLUSH: remains of anything but an earlier try go first. */
 static void
 make_dir(struct env_job *job)
 {
@@ -187,7 +211,8 @@ make_dir(struct env_job *job)
 
 	f->r = d->mkdir(d->ctx, f->shadow->dir);
 	if (f->r == -ERR_EXISTS) {
-		store_remove_files(f->store, f->shadow->dir);
+		if (!f->resumes)
+			store_remove_files(f->store, f->shadow->dir);
 		f->r = 0;
 	}
 	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
@@ -262,8 +287,8 @@ write_chunk(struct fill *f, const struct stream *s, const struct chunk_info *c)
 	return r;
 }
 
-static int
-verify(struct fill *f, const struct stream *s, const struct chunk_info *c)
+int
+fill_verify(struct fill *f, const struct stream *s, const struct chunk_info *c)
 {
 	struct chunk_id id = {
 	    .group = f->group,
@@ -283,11 +308,14 @@ static void
 run_chunk(struct env_job *job)
 {
 	struct fill *f = CONTAINER_OF(job, struct fill, job);
-	const struct stream *s = stream_now(f);
+	const struct stream *s = fill_stream_now(f);
 	const struct chunk_info *c = &s->chunks[f->at_chunk];
 
-	f->r = verify(f, s, c);
-	if (f->r == 0)
+	f->r = fill_verify(f, s, c);
+	f->again = f->r && f->prefixed;
+	if (f->again)
+		f->r = 0;
+	else if (f->r == 0)
 		f->r = write_chunk(f, s, c);
 	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
 }
@@ -299,6 +327,13 @@ chunk_written(struct msg *m)
 
 	if (!f)
 		return;
+	f->prefixed = 0;
+	if (f->again) { /* what was found here was no beginning of it */
+		f->again = 0;
+		buf_reset(&f->chunk);
+		fill_fetch(f);
+		return;
+	}
 	f->at_chunk++;
 	next_chunk(f);
 }
@@ -310,9 +345,9 @@ take_chunk(struct fill *f, const struct fill_message *m)
 
 	if (f->stage != FILL_STAGE_CHUNKS)
 		return;
-	s = stream_now(f);
+	s = fill_stream_now(f);
 	if (m->a != s->id || m->b != s->chunks[f->at_chunk].first ||
-	    m->c != f->chunk.n || m->d > CHUNK_MAX ||
+	    m->c != f->chunk.n || m->d > FILL_CHUNK_MAX ||
 	    m->d < f->chunk.n + m->bytes.n)
 		return; /* of an answer that came twice */
 	f->chunk_bytes = m->d;
@@ -400,7 +435,7 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	memcpy(f->node, node, 16);
 	f->heard = now(f);
 	buf_init(&f->manifest, MANIFEST_MAX);
-	buf_init(&f->chunk, CHUNK_MAX);
+	buf_init(&f->chunk, FILL_CHUNK_MAX);
 	buf_init(&f->rows, MANIFEST_MAX);
 	v->group.fill = f;
 	ask(f);

@@ -43,6 +43,8 @@ struct fill_out {
 	size_t n;
 	uint32_t number;
 	int reading; /* one page, or the manifest */
+	int is_held; /* what was asked for last waits for its turn */
+	struct fill_message held;
 };
 
 static struct mono
@@ -223,6 +225,9 @@ offer_next(struct store_worker *w)
 	}
 }
 
+static void serve(struct store_worker *w, struct vnode *v, struct fill_out *f,
+    const struct fill_message *m);
+
 void
 fill_send_tick(struct store_worker *w, struct vnode *v)
 {
@@ -238,6 +243,11 @@ fill_send_tick(struct store_worker *w, struct vnode *v)
 				v->group.fill_error = ERR_TIMEOUT;
 			end_and_tell(w, v, f);
 			return; /* the list may be another */
+		}
+		if (f->is_held && f->stage == FILL_SENDING) {
+			struct fill_message m = f->held;
+
+			serve(w, v, f, &m);
 		}
 		if (f->stage == FILL_OFFERED &&
 		    mono_diff_us(f->offered, now(w)) > FILL_AGAIN_US)
@@ -272,6 +282,7 @@ count_page(struct store_worker *w, const struct vnode *v, struct fill_out *f,
 {
 	const struct stream *s = whole ? vnode_by_id(v, m->a) : NULL;
 
+	fill_rate_charge(w->store, n);
 	f->seen.bytes += n;
 	f->seen.updated_ms = wall_ms(w);
 	for (uint32_t k = 0; s && k < s->n_chunks; k++)
@@ -303,6 +314,7 @@ static int
 read_page(struct reading *rd)
 {
 	const struct env_disk *d = &rd->store->env->disk;
+	size_t most = fill_rate_page(rd->store);
 	struct disk_file *file;
 	uint64_t n;
 	int r = d->open(d->ctx, rd->path, DISK_READ, &file);
@@ -315,11 +327,11 @@ read_page(struct reading *rd)
 	if (r == 0 && rd->m.c > rd->total)
 		r = -ERR_INVAL;
 	n = rd->total - rd->m.c;
-	if (r == 0 && !(rd->bytes = mem_alloc(FILL_PAGE_BYTES)))
+	if (r == 0 && !(rd->bytes = mem_alloc(most)))
 		r = -ERR_NOMEM;
 	if (r == 0)
-		r = d->pread(d->ctx, file, rd->bytes,
-		    n < FILL_PAGE_BYTES ? n : FILL_PAGE_BYTES, rd->m.c, &rd->n);
+		r = d->pread(d->ctx, file, rd->bytes, n < most ? n : most,
+		    rd->m.c, &rd->n);
 	d->close(d->ctx, file);
 	return r;
 }
@@ -329,14 +341,16 @@ answer_manifest(struct store_worker *w, struct vnode *v, struct fill_out *f,
     uint64_t offset)
 {
 	uint64_t n = offset < f->n ? f->n - offset : 0;
+	size_t most = fill_rate_page(w->store);
 
+	n = n < most ? n : most;
+	fill_rate_charge(w->store, n);
 	say(w, v, f,
 	    (struct fill_message){.op = FILL_MANIFEST,
 		.a = offset,
 		.b = f->n,
 		.c = f->number,
-		.bytes = SLICE(f->manifest + offset,
-		    n < FILL_PAGE_BYTES ? n : FILL_PAGE_BYTES)});
+		.bytes = SLICE(f->manifest + offset, n)});
 }
 
 static void
@@ -453,6 +467,25 @@ get_chunk(struct store_worker *w, struct vnode *v, struct fill_out *f,
 	start(w, v, f, m, 0, name, m->d);
 }
 
+/* M, when its turn has come. */
+static void
+serve(struct store_worker *w, struct vnode *v, struct fill_out *f,
+    const struct fill_message *m)
+{
+	f->is_held = !fill_rate_allows(w->store);
+	if (f->is_held)
+		f->held = (struct fill_message){.op = m->op,
+		    .a = m->a,
+		    .b = m->b,
+		    .c = m->c,
+		    .d = m->d,
+		    .transfer = m->transfer};
+	else if (m->op == FILL_GET_MANIFEST)
+		get_manifest(w, v, f, m);
+	else
+		get_chunk(w, v, f, m);
+}
+
 /* It was asked for: now it takes its place, if there is one. */
 static int
 begin_sending(struct store_worker *w, struct vnode *v, struct fill_out *f)
@@ -504,12 +537,9 @@ fill_send_message(struct store_worker *w, struct vnode *v,
 	f->heard = now(w);
 	switch (fm->op) {
 	case FILL_GET_MANIFEST:
-		if (begin_sending(w, v, f))
-			get_manifest(w, v, f, fm);
-		break;
 	case FILL_GET_CHUNK:
 		if (begin_sending(w, v, f))
-			get_chunk(w, v, f, fm);
+			serve(w, v, f, fm);
 		break;
 	case FILL_DONE:
 	case FILL_FAILED:

@@ -68,6 +68,54 @@ fill_has_place(const struct store *s, uint32_t group, const atomic_uint *n)
 	       atomic_load(n) < atomic_load(&s->fills.limit);
 }
 
+/* --- handoff.rate ---------------------------------------------------------
+ *
+ * What goes out is paid for at the rate; as long as no more than BURST_US of it
+ * is unpaid, more may go.
+ */
+
+#define BURST_US 200000 /* a few beats: who has to wait is asked at each */
+#define PAGE_MIN 4096
+
+static uint64_t
+clock_us(const struct store *s)
+{
+	return s->env->clock.mono(s->env->clock.ctx).us;
+}
+
+int
+fill_rate_allows(const struct store *s)
+{
+	return atomic_load(&s->fills.rate) == 0 ||
+	       atomic_load(&s->fills.paid_us) <= clock_us(s) + BURST_US;
+}
+
+void
+fill_rate_charge(struct store *s, size_t n)
+{
+	uint64_t rate = atomic_load(&s->fills.rate), now = clock_us(s);
+	unsigned long long paid = atomic_load(&s->fills.paid_us), next;
+
+	if (rate == 0)
+		return;
+	do
+		next = (paid > now ? paid : now) + n * 1000000 / rate;
+	while (!atomic_compare_exchange_weak(&s->fills.paid_us, &paid, next));
+}
+
+/* Several a second, so that the other side hears something, for each of those
+ * that go out. */
+size_t
+fill_rate_page(const struct store *s)
+{
+	uint64_t rate = atomic_load(&s->fills.rate);
+	uint64_t n = rate / 4 / (atomic_load(&s->fills.n_out) + 1);
+
+	return rate == 0 || n > FILL_PAGE_BYTES ? FILL_PAGE_BYTES
+	       : n < PAGE_MIN                   ? PAGE_MIN
+						: (size_t)n;
+}
+
 /* --- rows ----------------------------------------------------------------- */
 
 struct fill_row *
@@ -133,6 +181,13 @@ void
 store_set_fill_limit(struct store *s, uint32_t n)
 {
 	atomic_store(&s->fills.limit, n);
+}
+
+void
+store_set_fill_rate(struct store *s, uint64_t bytes)
+{
+	atomic_store(&s->fills.rate, bytes);
+	atomic_store(&s->fills.paid_us, 0);
 }
 
 uint32_t

@@ -29,9 +29,7 @@
 	X(FILL_NOT_SYNCED)                                                     \
 	X(FILL_TAKES_LEADERS_VOTE)                                             \
 	X(KEYS_NOT_TAKEN)                                                      \
-	X(KEYS_NOT_IN_MANIFEST)                                                \
-	X(DELETE_NOT_SAVED)                                                    \
-	X(FILES_GO_BEFORE_CHECKPOINT)
+	X(KEYS_NOT_IN_MANIFEST)
 
 enum vnode_mutant {
 	VNODE_NO_MUTANT,

@@ -71,8 +71,10 @@ finish(struct store_worker *w, struct vnode *v)
 	if (removal_start(w, v->dir, v->group.dropped_at))
 		return; /* at the next tick */
 	if (v->group.fill && v->group.fill->generation == generation)
-		fill_abort(v->group.fill, "the replica was removed");
+		fill_drop(v->group.fill, "the replica was removed");
 	fill = v->group.fill;
+	if (w->store->staged[v->group.id].generation <= generation)
+		fill_staged_drop(w, v->group.id);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		if (!list_empty(&v->by_id[i]->dirty))
 			dirty_remove(&w->dirty, v->by_id[i]);

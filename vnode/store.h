@@ -34,6 +34,7 @@ struct store_config {
 	uint64_t segment_bytes, journal_max_bytes;
 	int sync; /* enum journal_sync */
 	uint64_t disk_reserve_bytes;
+	uint64_t grace_us; /* what left this node stays so long: attic.h */
 	uint64_t request_timeout_us;
 	uint64_t dirty_max_bytes;  /* 0: the default */
 	uint64_t clean_max_bytes;  /* 0: the default */
@@ -149,6 +150,8 @@ void store_fills(struct store *s, struct store_fills *out);
  * `watched` has no limit.  Any thread. */
 void store_set_fill_limit(struct store *s, uint32_t n);
 uint32_t store_fill_limit(const struct store *s);
+/* Bytes a second that all of them may send; 0: no limit.  Any thread. */
+void store_set_fill_rate(struct store *s, uint64_t bytes);
 
 /* What STORE_STATS says of the groups of WORKER is of now; on that worker. */
 void store_count(struct store *s, uint32_t worker);

@@ -15,7 +15,6 @@
 #include "vnode/store.h"
 #include "vnode/vnode.h"
 
-struct dropped;
 struct flush;
 struct order;
 struct stop;
@@ -38,9 +37,6 @@ struct store_worker {
 	struct journal_append *chain, **last_chain; /* records of this turn */
 	struct list touched;       /* groups to tell what became durable */
 	struct list removals;      /* of files: removal.c */
-	struct dropped *dropped;   /* files of deleted streams; or NULL */
-	atomic_uint reads[2];      /* of chunk files, under way: dropped.c */
-	unsigned read_turn;        /* which of them counts those that begin */
 	struct outbox outbox;      /* frames of this turn */
 	struct clocks clocks;      /* of the other nodes */
 	struct mono clock_said;    /* that this one's is off */
@@ -115,8 +111,17 @@ struct fill_row {
 /* fill_table.c */
 struct fill_table {
 	atomic_uint limit;
+	atomic_ullong rate;    /* bytes/s that go out; 0: no limit */
+	atomic_ullong paid_us; /* until when what went out is paid for */
 	atomic_uint n_in, n_out, n_queued;
 	struct fill_row rows[STORE_FILLS_MAX];
+};
+
+/* The directory of a fill that was interrupted: fill_resume.c. */
+struct fill_staged {
+	uint64_t generation; /* 0: none */
+	uint32_t life;
+	struct mono since;
 };
 
 struct store {
@@ -138,6 +143,8 @@ struct store {
 	atomic_uint *moves;   /* by group: chunk_read.h */
 	atomic_int stopping, disk_full, dead;
 	struct fill_table fills;
+	struct fill_staged *staged; /* by group, of its worker */
+	struct mono swept_at;       /* attic.c */
 	atomic_ullong n_checkpoints, free_bytes;
 	char dir[64];
 };
@@ -158,7 +165,6 @@ void store_answer(struct store *s, struct msg *m);
 void store_changed(struct store *s, uint32_t group);
 /* REQ is proposed, waits for room, or is refused. */
 void store_put(struct store_worker *w, struct vnode_put *req);
-void store_delete(struct store_worker *w, struct vnode_delete *req);
 void store_fatal(struct store *s, const char *what, int r);
 void store_report(struct store *s, int is_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -174,9 +180,6 @@ void store_unpark(struct store_worker *w);
 /* What is applied here is fresh enough for REQ. */
 void store_read(
     struct store *s, struct store_worker *w, struct vnode_read *req);
-
-/* The same of REQ, which is about a bucket: news.c. */
-void store_news(struct store_worker *w, struct vnode_news *req);
 
 /* --- flush ---------------------------------------------------------------- */
 

@@ -5,13 +5,16 @@
  * A replica is a directory <group>-<generation>.<life> with a manifest in it;
  * each fill begins a new life.  Of several of a group the newest counts, the
  * others were replaced.  A directory without a manifest is of a creation or fill
- * that was cut short.  What does not count is removed.  In the directory of a
+ * that was cut short: the newest of them stays, for a fill that goes on there
+ * (fill_resume.c).  What else does not count is removed.  In the directory of a
  * replica that has retired a file `removed` stays: it never comes back, whoever
  * offers it.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/attic.h"
+#include "vnode/fill.h"
 #include "vnode/store_open.h"
 
 #define MANIFEST_FILE_MAX (1ull << 31)
@@ -34,7 +37,7 @@ load_stream(void *arg, const struct manifest_stream *row)
 		uint64_t newest = v->n_by_id ? v->by_id[v->n_by_id - 1]->id : 0;
 
 		if (row->bucket.n == 0 || row->id <= newest ||
-		    vnode_newest(v, row->bucket, row->stream))
+		    vnode_find(v, row->bucket, row->stream))
 			return -ERR_CORRUPT;
 		s = vnode_create(v, row->id, row->bucket, row->stream);
 		if (!s)
@@ -66,21 +69,6 @@ load_chunk(void *arg, uint64_t stream_id, const struct chunk_info *c)
 	r = stream_set_chunk(s, c);
 	s->saved_chunks = s->n_chunks - 1;
 	return r;
-}
-
-/* Its files, if a crash has left any, are found later: dropped.c. */
-static int
-load_dropped(void *arg, uint64_t stream_id)
-{
-	struct load *l = arg;
-	struct stream *s = vnode_by_id(l->vnode, stream_id);
-
-	if (!s)
-		return -ERR_CORRUPT;
-	dedup_drop_stream(&l->vnode->dedup, s);
-	vnode_unlink(l->vnode, s);
-	vnode_free_stream(l->vnode, s, l->cache);
-	return 0;
 }
 
 static int
@@ -153,7 +141,6 @@ static const struct manifest_reader_ops load_ops = {
     .stream = load_stream,
     .chunk = load_chunk,
     .key = load_key,
-    .dropped = load_dropped,
     .commit = load_commit,
 };
 
@@ -408,9 +395,13 @@ mark_removed(struct store *s, const char *dir)
 int
 store_remove_replica(struct store *s, const char *dir)
 {
-	int r = mark_removed(s, dir);
+	int r = mark_removed(s, dir), taken;
 
-	return r ? r : remove_files(s, dir, REMOVED);
+	if (r)
+		return r;
+	taken = attic_take(s, dir, REMOVED);
+	r = remove_files(s, dir, REMOVED);
+	return taken == -ERR_IO ? taken : r;
 }
 
 static int
@@ -430,7 +421,11 @@ open_replica(
 	if (r == 0)
 		r = load_vnode(s, v, why, why_bytes);
 	if (r == -ERR_NOTFOUND) {
-		r = store_remove_files(s, v->dir);
+		r = 0;
+		if (s->staged[d->group].generation)
+			r = store_remove_files(s, v->dir);
+		else
+			fill_staged_set(s, d->group, d->generation, d->life);
 		store_drop_vnode(s, d->group);
 	}
 	return r;

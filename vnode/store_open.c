@@ -13,7 +13,6 @@
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
-#include "vnode/dropped.h"
 #include "vnode/images.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
@@ -105,11 +104,12 @@ make(struct store **out, const struct store_config *config)
 	    mem_calloc(config->n_groups, sizeof(*s->unsynced.dirs));
 	s->places = mem_calloc(config->n_groups, sizeof(*s->places));
 	s->moves = mem_calloc(config->n_groups, sizeof(*s->moves));
+	s->staged = mem_calloc(config->n_groups, sizeof(*s->staged));
 	s->chain = hash128_stream_new();
 	fill_table_init(&s->fills);
 	*out = s;
 	if (!s->files || !s->vnodes || !s->workers || !s->places || !s->moves ||
-	    !s->unsynced.dirs || !s->chain)
+	    !s->unsynced.dirs || !s->chain || !s->staged)
 		return -ERR_NOMEM;
 	for (uint32_t i = 0; i < s->n_workers; i++) {
 		struct store_worker *w = &s->workers[i];
@@ -334,7 +334,6 @@ store_close(struct store *s)
 	}
 	for (uint32_t i = 0; s->workers && i < s->n_workers; i++) {
 		removal_forget_all(&s->workers[i]);
-		dropped_forget_all(&s->workers[i]);
 		outbox_deinit(&s->workers[i].outbox);
 		raft_effects_deinit(&s->workers[i].fx);
 	}
@@ -349,6 +348,7 @@ store_close(struct store *s)
 	hash128_stream_free(s->chain);
 	mem_free(s->workers);
 	mem_free(s->vnodes);
+	mem_free(s->staged);
 	files_free(s->files);
 	return mem_free(s);
 }

@@ -4,7 +4,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/name.h"
-#include "vnode/dropped.h"
+#include "vnode/attic.h"
 #include "vnode/fill.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
@@ -88,15 +88,17 @@ tick(struct store_worker *w)
 	store_count(s, w->id);
 	store_unpark(w);
 	removal_tick(w);
-	dropped_tick(w);
 	if (atomic_load(&s->disk_full))
 		for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
 			replica_hand_over(w, &s->vnodes[g]);
 	if (w->id != 0)
 		return;
 	check_space(s);
-	if (!atomic_load(&s->dead))
-		checkpoint_tick(s, 0);
+	if (atomic_load(&s->dead))
+		return;
+	checkpoint_tick(s, 0);
+	if (!w->stop)
+		attic_tick(s);
 }
 
 static void go_on_stopping(struct store_worker *w);
@@ -127,6 +129,8 @@ on_beat(void *arg)
 			replica_tick(w, v);
 		if (v->group.fill)
 			fill_receive_tick(w, v);
+		else
+			fill_staged_tick(w, g);
 		if (v->group.offer.waits)
 			fill_offered_again(w, v);
 		if (v->group.waiting)

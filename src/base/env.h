@@ -123,6 +123,7 @@ struct env_disk {
 	int (*sync_dir)(void *ctx, const char *path);
 	int (*rename)(
 	    void *ctx, const char *from, const char *to); /* replaces */
+	/* A file, or an empty directory, though not every disk does that. */
 	int (*unlink)(void *ctx, const char *path);
 	int (*mkdir)(void *ctx, const char *path); /* -ERR_EXISTS if there */
 	/* Each name but . and .., in no order; FN may remove the one it is

@@ -174,6 +174,8 @@ node_apply_conf(void *arg, uint32_t worker, const struct conf *c)
 	if (worker == 0) {
 		log_set_level(n->log, node_log_level(c));
 		take_transfer_limit(n, c);
+		store_set_fill_rate(
+		    core_store(n->core), conf_num(c, CONF_handoff_rate));
 	}
 	http_server_set_timeout(n->servers[worker], timeout);
 	node_set_limits(n, worker, c);

@@ -134,6 +134,7 @@ open_core(struct node *n, char *why)
 		    .segment_bytes = conf_num(c, CONF_journal_segment),
 		    .journal_max_bytes = conf_num(c, CONF_journal_max),
 		    .sync = (int)conf_num(c, CONF_durability_sync),
+		    .grace_us = conf_num(c, CONF_handoff_grace),
 		    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
 		    .request_timeout_us = conf_num(c, CONF_request_timeout),
 		    .files_max = n->limits.files_max,
@@ -161,6 +162,8 @@ open_core(struct node *n, char *why)
 	if (r == 0) {
 		n->transfer_limit = (uint32_t)conf_num(c, CONF_transfer_limit);
 		store_set_fill_limit(core_store(n->core), n->transfer_limit);
+		store_set_fill_rate(
+		    core_store(n->core), conf_num(c, CONF_handoff_rate));
 	}
 	return r;
 }

@@ -236,7 +236,11 @@ disk_unlink(void *ctx, const char *path)
 
 	if (!safe(path))
 		return -ERR_INVAL;
-	return unlinkat(os->root_fd, path, 0) ? failed() : 0;
+	if (unlinkat(os->root_fd, path, 0) == 0)
+		return 0;
+	if (errno == EISDIR && unlinkat(os->root_fd, path, AT_REMOVEDIR) == 0)
+		return 0;
+	return failed();
 }
 
 static int

@@ -190,6 +190,7 @@ draw_store(struct world *w)
 	    .found = 1,
 	    .segment_bytes = segment,
 	    .journal_max_bytes = segment * world_between(w, 4, 12),
+	    .grace_us = 3000000,
 	    .disk_reserve_bytes = world_below(w, 2) * 65536,
 	    .request_timeout_us = world_between(w, 200000, 5000000),
 	    .dirty_max_bytes = world_between(w, 16384, 1 << 20),
@@ -213,7 +214,6 @@ create(struct world *w)
 	w->n_clients = (uint32_t)world_between(w, 1, WORLD_CLIENTS);
 	w->step_max_us = world_one_in(w, 2) ? 200 : 2000;
 	w->think_us = world_between(w, 1, 40) * 5000;
-	w->deletes = (uint32_t[]){0, 3, 10}[w->o.seed / 4 % 3];
 	model_init(&w->model, (uint32_t)world_between(w, 1, MODEL_STREAMS),
 	    w->n_groups);
 	draw_store(w);

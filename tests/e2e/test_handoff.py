@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Members that change while there is much to move and clients write.
+
+usage: test_handoff.py IORIOD [TEST...]; HANDOFF_MB: how much (24)"""
+import hashlib
+import json
+import os
+import sys
+import time
+
+import tap
+from cluster import NDJSON, Cluster, Load, admin, eventually
+from history import History
+
+IORIOD = sys.argv[1]
+MB = int(os.environ.get("HANDOFF_MB", 24))
+BUCKETS = 20
+SETTLE_S = 120 + 4 * MB
+
+
+def pour(node, stream, n_bytes, size=4000):
+    """Events of SIZE until the stream has N_BYTES."""
+    lines, i = [], 0
+    c = node.connect()
+    while n_bytes > 0:
+        i += 1
+        lines.append(b'{"n":%d,"pad":"%s"}' % (i, os.urandom(8).hex().encode()
+                                             * (size // 16)))
+        n_bytes -= size
+        if len(lines) == 250 or n_bytes <= 0:
+            status, data = node.post(stream, b"\n".join(lines) + b"\n", c,
+                                     "application/x-ndjson")
+            assert status == 201, (status, data)
+            lines = []
+    return stream
+
+
+def pour_all(node, mb):
+    """Half of it in one stream, the rest in streams of all sizes, in BUCKETS
+    buckets."""
+    streams = [pour(node, "b0/long", mb * 500_000)]
+    small = [(f"b{b}/s{k}", (k + 1) ** 2) for b in range(BUCKETS)
+             for k in range(6)]
+    unit = mb * 500_000 // sum(n for _, n in small)
+    return streams + [pour(node, s, n * unit, 1000) for s, n in small]
+
+
+def put_away(node):
+    """All of it is in chunk files, and the log begins behind it: else a new
+    replica gets much of it from the log."""
+    for _ in range(2):
+        node.stop()
+        node.start()
+
+
+def fingerprint(node, stream):
+    def read():
+        status, _, data = node.request("GET", f"/streams/{stream}?from=1",
+                                       headers=NDJSON)
+        assert status == 200, (node.name, stream, status, data[:200])
+        return [hashlib.sha256(data).hexdigest()]
+    return eventually(read, 30)[0]
+
+
+def log_of(node):
+    out = ""
+    for name in ("console.log", "log/iorio.log"):
+        if os.path.exists(f"{node.root}/{name}"):
+            with open(f"{node.root}/{name}", errors="replace") as f:
+                out += f.read()
+    return out
+
+
+class Moving:
+    """A cluster with much in it, under load, that is looked at after each
+    change."""
+
+    def __init__(self, cluster):
+        self.c = cluster
+        self.first = cluster.nodes[0]
+        self.poured = pour_all(self.first, MB)
+        put_away(self.first)
+        self.prints = {s: fingerprint(self.first, s) for s in self.poured}
+        self.live = [f"live{i % 5}/s{i}" for i in range(40)]
+        self.history = History()
+        self.loads = []
+        self.load(self.first)
+
+    def load(self, node):
+        self.loads.append(Load(self.history, [node], self.live, 1, 1, 0.01))
+
+    def add(self, replaces=None):
+        node = self.c.add()
+        node.start()
+        code, text = admin(node, "cluster", "join", self.first.name)
+        assert code == 0, text
+        if replaces:
+            code, text = self.c.admin(1, "cluster", "replace", replaces.name,
+                                      node.name)
+            assert code == 0, text
+        return node
+
+    def commit(self, label, ring=None):
+        begun = time.monotonic()
+        eventually(lambda: self.c.admin(1, "cluster", "plan")[0] == 0)
+        code, text = self.c.admin(1, "cluster", "commit")
+        assert code == 0, text
+        self.c.settle(1, SETTLE_S)
+        print(f"# {label}: {time.monotonic() - begun:.1f} s", flush=True)
+        if ring:
+            members = self.c.json(1, "member-status")["members"]
+            assert sorted(m["ring"] for m in members
+                          if m["status"] == "valid") == ring, members
+        self.check()
+
+    def up(self):
+        valid = {m["name"] for m in self.c.json(1, "member-status")["members"]
+                 if m["status"] == "valid"}
+        return [n for n in self.c.nodes
+                if n.process.poll() is None and n.name in valid]
+
+    def check(self):
+        for load in self.loads:
+            load.check()
+        nodes = self.up()
+        for i, (stream, want) in enumerate(self.prints.items()):
+            node = nodes[i % len(nodes)]
+            assert fingerprint(node, stream) == want, (node.name, stream)
+
+    def end(self):
+        for load in self.loads:
+            load.stop()
+        print(f"# {self.history.counts()}", flush=True)
+        for node in self.up():
+            k = self.c.nodes.index(node) + 1
+            self.history.check({s: self.c.events(k, s) for s in self.live})
+            for stream, want in self.prints.items():
+                assert fingerprint(node, stream) == want, (node.name, stream)
+
+
+def test_members_come_and_go_under_load_and_nothing_is_lost():
+    with Cluster(IORIOD, 1) as c:
+        m = Moving(c)
+        second = m.add()
+        m.commit("1 -> 2", [50.0, 50.0])
+        m.load(second)
+        m.add()
+        m.add()
+        m.commit("2 -> 4", [25.0] * 4)
+        fifth = m.add()
+        m.commit("4 -> 5", [18.8, 20.3, 20.3, 20.3, 20.3])
+        code, text = c.admin(1, "cluster", "leave", fifth.name)
+        assert code == 0, text
+        m.commit("5 -> 4", [25.0] * 4)
+        assert fifth.process.wait(30) == 0
+        third = c.nodes[2]
+        m.add(replaces=third)
+        m.commit("replace", [25.0] * 4)
+        assert third.process.wait(30) == 0
+        killed = c.nodes[3]
+        killed.kill()
+        code, text = c.admin(1, "cluster", "force-remove", killed.name)
+        assert code == 0, text
+        m.commit("force-remove", [32.8, 32.8, 34.4])
+        c.nodes[5].kill()  # one of the three that are left
+        time.sleep(4)
+        m.check()
+        c.nodes[5].start()
+        c.settle(1, SETTLE_S)
+        m.end()
+
+
+def test_a_fill_goes_on_where_it_was_after_kill_9_of_the_receiver():
+    with Cluster(IORIOD, 1, {"handoff.rate": "4MB"}) as c:
+        first = c.nodes[0]
+        pour(first, "b/long", 20_000_000)
+        put_away(first)
+        want = fingerprint(first, "b/long")
+        second = c.add()
+        second.start()
+        assert admin(second, "cluster", "join", first.name)[0] == 0
+        eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+        begun = time.monotonic()
+        assert c.admin(1, "cluster", "commit")[0] == 0
+
+        def half():
+            return [t for t in c.json(1, "transfers")["active"]
+                    if t["bytes"] > 9_000_000]
+        row = eventually(half, 30, 0.05)[0]
+        assert row["rate"] <= 5_500_000 and row["eta_s"] > 0, row
+        assert row["from"] == first.name and row["to"] == second.name, row
+        second.kill()
+        second.start()
+        c.settle(1, 120)
+        took = time.monotonic() - begun
+        assert took > 20 / 4.2, took  # handoff.rate
+        lines = [x for x in log_of(second).splitlines()
+                 if "of an interrupted fill were here and whole" in x]
+        kept = max([int(x.split(" chunks, ")[1].split()[0]) for x in lines]
+                   or [0])
+        assert kept > 8_000_000, lines
+        first.stop()  # it is there, and whole: a majority is both
+        first.start()
+        assert fingerprint(second, "b/long") == want
+
+
+if __name__ == "__main__":
+    tap.run(sys.modules[__name__])
