@@ -3,6 +3,7 @@
  * api_listen - GET /listen (http-api.md section 6): what is asked for, by which
  * transport, and from where on.
  */
+#include "http/bucket.h"
 #include "http/param.h"
 #include "http/socket.h"
 #include "src/base/err.h"
@@ -15,6 +16,7 @@
 struct wanted {
 	struct slice bucket, stream;
 	uint64_t next; /* 0: from now on */
+	int all;       /* streams of the bucket */
 };
 
 /* What a listener says about where it stood. */
@@ -79,8 +81,9 @@ take_wanted(struct slice value, struct wanted *out)
 	for (size_t i = 0; i < value.n; i++)
 		colons += value.p[i] == ':';
 	*out = (struct wanted){.bucket = word(&rest), .stream = word(&rest)};
+	out->all = slice_equal(out->stream, SLICE_LIT("*"));
 	if (colons < 1 || colons > 2 || name_check(out->bucket) ||
-	    name_check(out->stream))
+	    (out->all ? colons > 1 : name_check(out->stream)))
 		return -ERR_INVAL;
 	if (colons == 1)
 		return 0;
@@ -92,10 +95,23 @@ take_wanted(struct slice value, struct wanted *out)
 }
 
 static int
+add_bucket(struct listener *l, struct slice bucket)
+{
+	if (bucket_find(l, bucket))
+		return 0;
+	if (l->n_buckets == BUCKETS_MAX)
+		return -ERR_LIMIT;
+	return bucket_add(l, bucket) ? 0 : -ERR_NOMEM;
+}
+
+static int
 add_wanted(struct listener *l, const struct wanted *w)
 {
 	struct sub *s = listener_find(l, w->bucket, w->stream);
 	struct listen_names *names;
+
+	if (w->all)
+		return add_bucket(l, w->bucket);
 
 	if (s) { /* named twice: what both of them want */
 		if (w->next && (s->next == 0 || w->next < s->next))
@@ -119,7 +135,7 @@ add_one(struct request *rq, struct listener *l, struct slice value)
 
 	if (r)
 		refuse_field(rq, "s", value,
-		    "s is bucket:stream or bucket:stream:seqnum");
+		    "s is bucket:stream, bucket:stream:seqnum or bucket:*");
 	else
 		r = add_wanted(l, &w);
 	if (r == -ERR_LIMIT)
@@ -144,7 +160,7 @@ add_all(struct request *rq, struct listener *l)
 		if (slice_equal(name, SLICE_LIT("s")))
 			r = add_one(rq, l, value);
 	mem_free(store);
-	if (r || l->n_subs || l->kind == LISTEN_SOCKET)
+	if (r || l->n_subs || l->n_buckets || l->kind == LISTEN_SOCKET)
 		return r;
 	refuse_field(rq, "s", SLICE(NULL, 0), "nothing to listen to");
 	return -ERR_INVAL;
@@ -180,7 +196,8 @@ find_resume(struct request *rq, const struct listener *l, struct resume *out)
 
 	if (l->kind != LISTEN_SSE)
 		text = SLICE(NULL, 0);
-	if (text.n && l->n_subs == 1 && take_id(text, out) == 0)
+	if (text.n && l->n_subs == 1 && l->n_buckets == 0 &&
+	    take_id(text, out) == 0)
 		return 0;
 	if (text.n == 0 && !request_param(rq, "cursor", &text))
 		return 0;
@@ -195,6 +212,21 @@ find_resume(struct request *rq, const struct listener *l, struct resume *out)
 		respond_error(rq, 400, "bad-cursor", NULL, NULL,
 		    "this is no cursor of this cluster");
 	return r;
+}
+
+static void
+apply_to_bucket(struct bucket_sub *b, const struct cursor *c)
+{
+	for (uint32_t i = 0; i < b->n_lanes; i++) {
+		struct lane *x = &b->lanes[i];
+		const struct cursor_group *at =
+		    cursor_find_group(c, b->names->bucket, i);
+
+		if (!at)
+			continue;
+		x->at = (struct position){at->index, at->t_ms, at->ordinal};
+		x->known = 1;
+	}
 }
 
 static void
@@ -215,6 +247,10 @@ apply_resume(struct listener *l, const struct resume *r)
 			s->next = at->next > s->next ? at->next : s->next;
 		}
 	}
+	LIST_FOREACH (node, &l->buckets)
+		apply_to_bucket(
+		    LIST_ENTRY(node, struct bucket_sub, link), &r->cursor);
+	listener_count_unknown(l);
 }
 
 /* --- transports ----------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* api_ops - /ping and what load balancers ask (http-api.md section 5). */
 #include "http/http_impl.h"
+#include "http/openapi.h"
 #include "src/base/err.h"
 
 #define NO_STORE "Cache-Control: no-store\r\n"
@@ -124,6 +125,13 @@ api_metrics(struct request *rq)
 	else
 		respond_error(rq, 406, "not-acceptable", NULL, NULL,
 		    "the answer is text/plain or %s", open);
+}
+
+void
+api_openapi(struct request *rq)
+{
+	respond(rq, 200, "application/json", "Cache-Control: no-cache\r\n",
+	    openapi_text());
 }
 
 /* --- load balancers ------------------------------------------------------- */

@@ -247,7 +247,6 @@ begin_range(struct request *rq)
 	rq->last = rq->range_last = r->range_last;
 	rq->kept_first = r->kept_first;
 	rq->newest = r->newest;
-	rq->incarnation = r->incarnation;
 	rq->stale = r->stale;
 	rq->stage = STAGE_MORE;
 	expected(rq, &low, &high);
@@ -290,6 +289,21 @@ use_page(struct request *rq)
 	}
 }
 
+/*
+ * Whether the stream is no more the one that the read began with: what was sent
+ * of that one, and what would come of its successor, must not be taken for one
+ * history.
+ */
+static int
+was_deleted(struct request *rq)
+{
+	uint64_t id = rq->read.incarnation;
+	int other = rq->incarnation && id != rq->incarnation;
+
+	rq->incarnation = id;
+	return other;
+}
+
 /* It cannot go on.  Once the head is out, an unfinished body must say so. */
 static void
 fail(struct request *rq, int r)
@@ -325,6 +339,9 @@ got_page(struct msg *m)
 		return;
 	if (r->r) {
 		fail(rq, r->r);
+	} else if (was_deleted(rq)) {
+		vnode_page_deinit(&r->page);
+		fail(rq, -ERR_UNAVAILABLE);
 	} else if (too_early(rq)) {
 		vnode_page_deinit(&r->page);
 		rq->stalled = 1;

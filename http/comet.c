@@ -3,7 +3,7 @@
  * comet - listeners that get one answer: all that is there once there is
  * something, or nothing after a while.
  */
-#include "http/listen.h"
+#include "http/bucket.h"
 #include "src/base/err.h"
 
 #define EVENTS_MAX 1000
@@ -45,6 +45,28 @@ page(struct sub *s, const struct listen_page *p, uint64_t from)
 	return from + n;
 }
 
+static uint32_t
+batch(struct lane *x, const struct batch *b, uint32_t first)
+{
+	struct listener *l = x->bucket->listener;
+	uint32_t n = 0;
+
+	while (first + n < b->n && l->n_events < EVENTS_MAX) {
+		struct slice item = SLICE(b->text->p + b->begin[first + n],
+		    b->end[first + n] - b->begin[first + n]);
+
+		if (l->n_events && l->out.bytes + item.n + 2 > BYTES_MAX) {
+			l->n_events = EVENTS_MAX; /* full */
+			break;
+		}
+		begin_item(l);
+		out_block(&l->out, item, b->text);
+		l->n_events++;
+		n++;
+	}
+	return n;
+}
+
 static void
 notice(struct sub *s, struct slice text)
 {
@@ -58,16 +80,6 @@ has_room(const struct listener *l)
 	return l->n_events < EVENTS_MAX;
 }
 
-/* Whether every subscription knows where it stands. */
-static int
-stands(const struct listener *l)
-{
-	LIST_FOREACH (node, &l->subs)
-		if (LIST_ENTRY(node, struct sub, link)->next == 0)
-			return 0;
-	return 1;
-}
-
 static void
 answer(struct listener *l)
 {
@@ -75,7 +87,7 @@ answer(struct listener *l)
 	struct buf head;
 
 	l->ended = 1;
-	if (l->out.bytes == 0 && !stands(l)) {
+	if (l->out.bytes == 0 && l->n_unknown) {
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
 		    NULL, "it is not known where the streams end now");
 		return;
@@ -140,7 +152,7 @@ fail(struct listener *l, int r)
 }
 
 const struct listen_transport listen_comet = {
-    page, notice, has_room, flush, tick, stop, fail};
+    page, batch, notice, has_room, flush, tick, stop, fail};
 
 void
 comet_start(struct listener *l, uint64_t wait_us)

@@ -9,8 +9,10 @@
  *	num	streams; for each
  *		u64 XXH3-64 of u8 bytes of bucket, bucket, stream
  *		num incarnation (0: there is no such stream), num next seqnum
- *	num	groups, ascending; for each
- *		num group, num log index, num ordinal, num t of that event
+ *	num	runs of groups; for each
+ *		u64 the same hash of the bucket, with no bytes of stream
+ *		num groups, at least one, ascending; for each
+ *			num group, num log index, num ordinal + 1 (2^32 is 0), num t
  *	u32	CRC32C of all that stands before
  *
  * Integers of fixed size are little endian; num is LEB128 of 64 bits, in the
@@ -38,7 +40,8 @@ cursor_names(struct slice bucket, struct slice stream)
 
 	names[0] = (uint8_t)bucket.n;
 	memcpy(names + 1, bucket.p, bucket.n);
-	memcpy(names + 1 + bucket.n, stream.p, stream.n);
+	if (stream.n)
+		memcpy(names + 1 + bucket.n, stream.p, stream.n);
 	return hash64(names, 1 + bucket.n + stream.n, 0);
 }
 
@@ -74,6 +77,41 @@ add_text(struct buf *text, struct slice s)
 		buf_add_byte(text, (uint8_t)digits[v << (6 - bits) & 63]);
 }
 
+/* Entries from I on that are of one bucket. */
+static uint32_t
+run_length(const struct cursor *c, uint32_t i)
+{
+	uint32_t n = 0;
+
+	while (
+	    i + n < c->n_groups && c->groups[i + n].names == c->groups[i].names)
+		n++;
+	return n;
+}
+
+static void
+add_groups(struct buf *b, const struct cursor *c)
+{
+	uint32_t runs = 0, n;
+	uint8_t names[8];
+
+	for (uint32_t i = 0; i < c->n_groups; i += run_length(c, i))
+		runs++;
+	add_num(b, runs);
+	for (uint32_t i = 0; i < c->n_groups;) {
+		n = run_length(c, i);
+		le_put64(names, c->groups[i].names);
+		buf_add(b, names, 8);
+		add_num(b, n);
+		for (; n; n--, i++) {
+			add_num(b, c->groups[i].group);
+			add_num(b, c->groups[i].index);
+			add_num(b, (uint32_t)(c->groups[i].ordinal + 1));
+			add_num(b, c->groups[i].t_ms);
+		}
+	}
+}
+
 void
 cursor_encode(
     struct buf *text, const uint8_t cluster_id[16], const struct cursor *c)
@@ -91,13 +129,7 @@ cursor_encode(
 		add_num(&b, c->streams[i].incarnation);
 		add_num(&b, c->streams[i].next);
 	}
-	add_num(&b, c->n_groups);
-	for (uint32_t i = 0; i < c->n_groups; i++) {
-		add_num(&b, c->groups[i].group);
-		add_num(&b, c->groups[i].index);
-		add_num(&b, c->groups[i].ordinal);
-		add_num(&b, c->groups[i].t_ms);
-	}
+	add_groups(&b, c);
 	if (!buf_error(&b)) {
 		le_put32(fixed, crc32c(0, b.p, b.n));
 		buf_add(&b, fixed, 4);
@@ -215,25 +247,42 @@ take_streams(struct reader *r, struct cursor *c)
 }
 
 static int
+take_run(struct reader *r, struct cursor *c)
+{
+	uint64_t names = take_u64(r);
+	uint32_t n = take_num32(r);
+	struct cursor_group *p;
+
+	if (r->bad || n == 0 || n > r->in.n / 4 ||
+	    n > CURSOR_ENTRIES_MAX - c->n_groups)
+		return -ERR_INVAL;
+	p = mem_realloc(c->groups, (c->n_groups + n) * sizeof(*p));
+	if (!p)
+		return -ERR_NOMEM;
+	c->groups = p;
+	p += c->n_groups;
+	c->n_groups += n;
+	for (uint32_t i = 0; i < n; i++) {
+		p[i].names = names;
+		p[i].group = take_num32(r);
+		p[i].index = take_num(r);
+		p[i].ordinal = take_num32(r) - 1;
+		p[i].t_ms = take_num(r);
+		if (i && p[i].group <= p[i - 1].group)
+			r->bad = 1;
+	}
+	return r->bad ? -ERR_INVAL : 0;
+}
+
+static int
 take_groups(struct reader *r, struct cursor *c)
 {
 	uint32_t n = take_num32(r);
+	int e = r->bad ? -ERR_INVAL : 0;
 
-	if (r->bad || n > r->in.n / 4 || n > CURSOR_ENTRIES_MAX)
-		return -ERR_INVAL;
-	c->groups = mem_calloc(n + 1u, sizeof(*c->groups));
-	if (!c->groups)
-		return -ERR_NOMEM;
-	c->n_groups = n;
-	for (uint32_t i = 0; i < n; i++) {
-		c->groups[i].group = take_num32(r);
-		c->groups[i].index = take_num(r);
-		c->groups[i].ordinal = take_num32(r);
-		c->groups[i].t_ms = take_num(r);
-		if (i && c->groups[i].group <= c->groups[i - 1].group)
-			r->bad = 1;
-	}
-	return r->bad || r->in.n ? -ERR_INVAL : 0;
+	while (e == 0 && n--)
+		e = take_run(r, c);
+	return e == 0 && r->in.n ? -ERR_INVAL : e;
 }
 
 static int
@@ -293,5 +342,16 @@ cursor_find(const struct cursor *c, struct slice bucket, struct slice stream)
 	for (uint32_t i = 0; i < c->n_streams; i++)
 		if (c->streams[i].names == names)
 			return &c->streams[i];
+	return NULL;
+}
+
+const struct cursor_group *
+cursor_find_group(const struct cursor *c, struct slice bucket, uint32_t group)
+{
+	uint64_t names = cursor_names(bucket, SLICE(NULL, 0));
+
+	for (uint32_t i = 0; i < c->n_groups; i++)
+		if (c->groups[i].names == names && c->groups[i].group == group)
+			return &c->groups[i];
 	return NULL;
 }

@@ -22,6 +22,7 @@ struct cursor_stream {
 
 /* Subscriptions to buckets, in one group: what comes after this event. */
 struct cursor_group {
+	uint64_t names; /* of the bucket, and no stream */
 	uint32_t group, ordinal;
 	uint64_t index, t_ms;
 };
@@ -29,11 +30,11 @@ struct cursor_group {
 struct cursor {
 	uint32_t n_streams, n_groups;
 	struct cursor_stream *streams; /* mem_alloc'd */
-	struct cursor_group *groups;   /* ascending; mem_alloc'd */
+	struct cursor_group *groups;   /* together for each bucket, ascending */
 };
 
 #define CURSOR_TEXT_MAX    (48u << 10) /* it must fit into a head */
-#define CURSOR_ENTRIES_MAX 4096
+#define CURSOR_ENTRIES_MAX 65536
 
 uint64_t cursor_names(struct slice bucket, struct slice stream);
 
@@ -47,5 +48,9 @@ void cursor_deinit(struct cursor *c);
 /* The entry of a stream, or NULL. */
 const struct cursor_stream *cursor_find(
     const struct cursor *c, struct slice bucket, struct slice stream);
+
+/* Where a bucket stands in GROUP, or NULL. */
+const struct cursor_group *cursor_find_group(
+    const struct cursor *c, struct slice bucket, uint32_t group);
 
 #endif

@@ -151,6 +151,11 @@ struct request {
 	uint64_t n_read;           /* events */
 
 	struct listener *listener; /* it listens: listen.h */
+	/* an end */
+	struct vnode_delete del;
+	struct drop_call *drop; /* of a bucket */
+
+	/* a list */
 	struct list_call *list;
 	struct patch_call *patch;
 	struct vnode_ping ping;
@@ -346,6 +351,9 @@ void api_read_raw(struct request *rq);
 void api_read_resume(struct request *rq);
 void api_streams(struct request *rq);
 void api_buckets(struct request *rq);
+void api_delete(struct request *rq);
+void api_delete_bucket(struct request *rq);
+void api_delete_free(struct request *rq);
 void api_list_free(struct request *rq);
 void api_list_timed_out(struct request *rq);
 void api_listen(struct request *rq);
@@ -353,6 +361,7 @@ void api_ping(struct request *rq);
 void api_cluster(struct request *rq);
 void api_metrics(struct request *rq);
 void api_stats(struct request *rq);
+void api_openapi(struct request *rq);
 void api_live(struct request *rq);
 void api_ready(struct request *rq);
 

@@ -85,8 +85,10 @@ uint8_t *listen_frame_head(uint8_t *end, uint8_t opcode, uint64_t n);
 
 enum listen_kind { LISTEN_COMET, LISTEN_SSE, LISTEN_SOCKET, LISTEN_KINDS };
 
+struct batch;
 struct catchup;
 struct feed;
+struct lane;
 struct listener;
 
 /* A subscription to one stream. */
@@ -107,6 +109,9 @@ struct listen_transport {
 	 * after the last that was taken. */
 	uint64_t (*page)(
 	    struct sub *s, const struct listen_page *p, uint64_t from);
+	/* Sends the items of B from FIRST on, as many as it can; how many. */
+	uint32_t (*batch)(
+	    struct lane *x, const struct batch *b, uint32_t first);
 	/* TEXT is a JSON object.  S: of what stream, already moved on; ID is
 	 * where it stood. */
 	void (*notice)(struct sub *s, struct slice text);
@@ -131,6 +136,12 @@ struct listener {
 	uint32_t n_subs;
 	struct list hungry; /* subs that have to catch up, in turn */
 	uint32_t n_reading;
+	struct list buckets; /* bucket-wide subscriptions: bucket.h */
+	uint32_t n_buckets, n_own;
+	struct list hungry_lanes;
+	/* Subscriptions that do not know yet where "now" is.  Nothing is sent
+	 * before they do: no cursor could say so. */
+	uint32_t n_unknown;
 	struct list timed; /* of the server, by DUE */
 	struct mono due;
 	struct out out;    /* not in the connection's yet */
@@ -147,6 +158,8 @@ struct listen_server {
 	struct list timed[LISTEN_KINDS];
 	struct list retry;        /* subs, at the next tick */
 	struct list paused_feeds; /* the same */
+	struct table bucket_feeds;
+	struct list retry_lanes, paused_buckets;
 };
 
 /* NULL: no memory. */
@@ -169,6 +182,8 @@ struct sub *listener_find(
     struct listener *l, struct slice bucket, struct slice stream);
 void listener_remove(struct sub *s);
 
+/* After subscriptions were changed by hand. */
+void listener_count_unknown(struct listener *l);
 /* Those that have to catch up are read for, as far as there is room. */
 void listener_pump(struct listener *l);
 /* tick is called at DUE. */

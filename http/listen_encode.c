@@ -7,7 +7,7 @@
  * written, so each encoding is one block.
  */
 #include "http/base64.h"
-#include "http/listen.h"
+#include "http/merge.h"
 #include "http/text.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -90,6 +90,54 @@ put_streamed(char *at, const struct listen_page *p, const struct event *e)
 	at = text_add(at, "\ndata: [");
 	at = put_item(at, p->names, e, 1);
 	return text_add(at, "]\n\n");
+}
+
+/* --- batches -------------------------------------------------------------- */
+
+static void
+begin_item(struct batch *b, struct buf *text)
+{
+	if (b->n)
+		buf_add_byte(text, ',');
+	b->begin[b->n] = (uint32_t)text->n;
+}
+
+void
+batch_add_event(struct batch *b, struct buf *text,
+    const struct listen_names *names, const struct event *e)
+{
+	char *at;
+
+	begin_item(b, text);
+	at = (char *)buf_reserve(text, item_max(names, e));
+	if (at)
+		text->n += (size_t)(put_item(at, names, e, 1) - at);
+	b->end[b->n++] = (uint32_t)text->n;
+}
+
+void
+batch_add_gap(struct batch *b, struct buf *text,
+    const struct listen_names *names, uint64_t first)
+{
+	begin_item(b, text);
+	buf_add_str(text, "{\"notice\":\"gap\"");
+	buf_add_slice(text, names->meta);
+	buf_printf(text, ",\"first\":%llu}", (unsigned long long)first);
+	b->end[b->n++] = (uint32_t)text->n;
+}
+
+int
+batch_finish(struct batch *b, struct buf *text)
+{
+	if (buf_error(text))
+		return buf_error(text);
+	b->text = block_new((uint32_t)text->n);
+	if (!b->text)
+		return -ERR_NOMEM;
+	if (text->n)
+		memcpy(b->text->p, text->p, text->n);
+	b->text->n = (uint32_t)text->n;
+	return 0;
 }
 
 /* --- frames --------------------------------------------------------------- */

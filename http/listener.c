@@ -11,6 +11,7 @@
  *     from `next` on was.
  *  3. What is read for a subscription that is gone is dropped.
  */
+#include "http/bucket.h"
 #include "http/socket.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -101,6 +102,8 @@ listener_new(
 	l->transport = t;
 	list_init(&l->subs);
 	list_init(&l->hungry);
+	list_init(&l->buckets);
+	list_init(&l->hungry_lanes);
 	list_init(&l->timed);
 	return l;
 }
@@ -114,6 +117,8 @@ listener_free(struct listener *l)
 		return NULL;
 	while ((node = list_first(&l->subs)))
 		listener_remove(LIST_ENTRY(node, struct sub, link));
+	while ((node = list_first(&l->buckets)))
+		bucket_remove(LIST_ENTRY(node, struct bucket_sub, link));
 	socket_free(l);
 	list_del(&l->timed);
 	out_deinit(&l->out);
@@ -140,6 +145,7 @@ listener_add(struct listener *l, struct listen_names *names,
 	list_add_tail(&l->subs, &s->link);
 	list_add_tail(&l->hungry, &s->hungry);
 	l->n_subs++;
+	l->n_unknown += next == 0;
 	return s;
 }
 
@@ -168,6 +174,7 @@ listener_remove(struct sub *s)
 	list_del(&s->hungry);
 	list_del(&s->link);
 	s->listener->n_subs--;
+	s->listener->n_unknown -= s->next == 0;
 	listen_names_unref(s->names);
 	mem_free(s);
 }
@@ -181,27 +188,55 @@ listener_queued(const struct listener *l)
 int
 listener_is_live(const struct listener *l)
 {
-	return l->n_reading == 0 && list_empty(&l->hungry);
+	return l->n_reading == 0 && l->n_own == 0 && list_empty(&l->hungry) &&
+	       list_empty(&l->hungry_lanes);
+}
+
+static void
+add_lanes(const struct listener *l, struct cursor *c)
+{
+	LIST_FOREACH (node, &l->buckets) {
+		const struct bucket_sub *b =
+		    LIST_ENTRY(node, struct bucket_sub, link);
+
+		for (uint32_t i = 0; i < b->n_lanes; i++) {
+			const struct lane *x = &b->lanes[i];
+
+			if (x->known)
+				c->groups[c->n_groups++] =
+				    (struct cursor_group){
+					.names = b->names->cursor,
+					.group = x->group,
+					.ordinal = x->at.ordinal,
+					.index = x->at.index,
+					.t_ms = x->at.t_ms,
+				    };
+		}
+	}
 }
 
 void
 listener_cursor(const struct listener *l, struct buf *text)
 {
-	struct cursor c = {0};
+	uint32_t n = l->n_buckets * l->server->config.route.n_groups;
+	struct cursor c = {
+	    .streams = mem_calloc(l->n_subs + 1u, sizeof(*c.streams)),
+	    .groups = mem_calloc(n + 1u, sizeof(*c.groups)),
+	};
 
-	c.streams = mem_calloc(l->n_subs + 1u, sizeof(*c.streams));
-	if (!c.streams) {
-		text->error = -ERR_NOMEM;
-		return;
-	}
 	LIST_FOREACH (node, &l->subs) {
 		const struct sub *s = LIST_ENTRY(node, struct sub, link);
 
-		if (s->next)
+		if (c.streams && s->next)
 			c.streams[c.n_streams++] = (struct cursor_stream){
 			    s->names->cursor, s->incarnation, s->next};
 	}
-	cursor_encode(text, l->server->config.cluster_id, &c);
+	if (c.streams && c.groups) {
+		add_lanes(l, &c);
+		cursor_encode(text, l->server->config.cluster_id, &c);
+	} else {
+		text->error = -ERR_NOMEM;
+	}
 	cursor_deinit(&c);
 }
 
@@ -284,7 +319,7 @@ sub_offer(struct sub *s, const struct listen_page *p)
 	}
 	if (s->next > p->page->last)
 		return;
-	if (!l->transport->has_room(l)) {
+	if (l->n_unknown || !l->transport->has_room(l)) {
 		sub_catch_up(s);
 		return;
 	}
@@ -323,6 +358,7 @@ move_on(struct sub *s, struct vnode_read *r)
 	if (s->next == 0) {
 		s->incarnation = r->incarnation;
 		s->next = r->newest + 1;
+		s->listener->n_unknown--;
 	}
 	if (s->incarnation && s->incarnation != r->incarnation) {
 		deleted(s, r->incarnation);
@@ -425,18 +461,47 @@ is_behind(const struct listener *l)
 	       listener_queued(l) >= l->server->config.listen_max_queue / 2;
 }
 
+/* The next that may be read for. */
+static struct sub *
+next_hungry(const struct listener *l)
+{
+	LIST_FOREACH (node, &l->hungry) {
+		struct sub *s = LIST_ENTRY(node, struct sub, hungry);
+
+		if (s->next == 0 || l->n_unknown == 0)
+			return s;
+	}
+	return NULL;
+}
+
 void
 listener_pump(struct listener *l)
 {
-	struct list *node;
+	struct sub *s;
 
-	while (!l->ended && l->n_reading < READS_MAX && !is_behind(l) &&
-	       l->transport->has_room(l) && (node = list_first(&l->hungry))) {
-		struct sub *s = LIST_ENTRY(node, struct sub, hungry);
-
-		list_del(node);
+	if (l->ended || is_behind(l) || !l->transport->has_room(l))
+		return;
+	while (l->n_reading < READS_MAX && (s = next_hungry(l))) {
+		list_del(&s->hungry);
 		if (read_next(s))
 			try_later(s);
+	}
+	if (!list_empty(&l->hungry_lanes))
+		bucket_pump(l);
+}
+
+void
+listener_count_unknown(struct listener *l)
+{
+	l->n_unknown = 0;
+	LIST_FOREACH (node, &l->subs)
+		l->n_unknown += LIST_ENTRY(node, struct sub, link)->next == 0;
+	LIST_FOREACH (node, &l->buckets) {
+		struct bucket_sub *b =
+		    LIST_ENTRY(node, struct bucket_sub, link);
+
+		for (uint32_t i = 0; i < b->n_lanes; i++)
+			l->n_unknown += !b->lanes[i].known;
 	}
 }
 
@@ -469,6 +534,7 @@ listen_server_new(uint64_t seed)
 	if (!ls)
 		return NULL;
 	feed_table_init(ls, seed);
+	bucket_table_init(ls, seed);
 	list_init(&ls->retry);
 	list_init(&ls->paused_feeds);
 	for (int i = 0; i < LISTEN_KINDS; i++)
@@ -479,8 +545,10 @@ listen_server_new(uint64_t seed)
 struct listen_server *
 listen_server_free(struct listen_server *ls)
 {
-	if (ls)
-		feed_free_all(ls);
+	if (!ls)
+		return NULL;
+	feed_free_all(ls);
+	bucket_free_all(ls);
 	return mem_free(ls);
 }
 
@@ -495,6 +563,7 @@ listen_server_tick(struct http_server *s, struct mono now)
 	while ((node = list_first(&retry)))
 		sub_catch_up(LIST_ENTRY(node, struct sub, hungry));
 	feed_retry_all(s);
+	bucket_retry_all(s);
 	for (int i = 0; i < LISTEN_KINDS; i++) {
 		while ((node = list_first(&ls->timed[i]))) {
 			struct listener *l =

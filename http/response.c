@@ -358,7 +358,7 @@ respond_store_error(struct request *rq, int r)
 	switch (r) {
 	case -ERR_UNKNOWN:
 		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
-		    "whether the event was stored is not known");
+		    "whether it was done is not known");
 		break;
 	case -ERR_LIMIT:
 		respond_error(rq, 413, "too-large", NULL, NULL,

@@ -17,6 +17,7 @@ static const struct route routes[] = {
     {"GET", "healthz", PERM_NONE, 0, NULL, api_ready},
     {"GET", "metrics", PERM_METRICS, 0, NULL, api_metrics},
     {"GET", "stats", PERM_ADMIN, 1, NULL, api_stats},
+    {"GET", "openapi.json", PERM_NONE, 1, NULL, api_openapi},
     {"GET", "cluster", PERM_ADMIN, 1, NULL, api_cluster},
     {"GET", "listen", PERM_ADMIN, 0, NULL, api_listen},
     {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},
@@ -25,6 +26,8 @@ static const struct route routes[] = {
     {"POST", "streams/:b/:s", PERM_ADMIN, 1, api_append_check, api_append},
     {"PUT", "streams/:b/:s", PERM_ADMIN, 1, api_append_put, api_append},
     {"PATCH", "streams/:b/:s", PERM_ADMIN, 1, api_patch_check, api_patch},
+    {"DELETE", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_delete},
+    {"DELETE", "buckets/:b", PERM_ADMIN, 0, NULL, api_delete_bucket},
     {"GET", "streams/:b/:s/:n", PERM_ADMIN, 0, NULL, api_read_raw},
 };
 
@@ -196,7 +199,8 @@ take_names(struct request *rq)
 	struct uri *u = &rq->uri;
 
 	if (u->n_segments < 2 ||
-	    !slice_equal(u->segments[0], SLICE_LIT("streams")))
+	    (!slice_equal(u->segments[0], SLICE_LIT("streams")) &&
+		!slice_equal(u->segments[0], SLICE_LIT("buckets"))))
 		return 0;
 	rq->bucket = u->segments[1];
 	if (name_check(rq->bucket))
@@ -269,8 +273,9 @@ options(struct request *rq, const char *allow)
 	char extra[256];
 
 	snprintf(extra, sizeof(extra), "%s%s",
-	    allow[0] ? allow
-		     : "Allow: GET, HEAD, POST, PUT, PATCH, OPTIONS\r\n",
+	    allow[0]
+		? allow
+		: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
 	    strstr(allow, "PATCH") ? API_PATCH_ACCEPT : "");
 	respond(rq, 200, NULL, extra, SLICE(NULL, 0));
 }
@@ -420,6 +425,8 @@ request_free(struct request *rq)
 	if (rq->patch)
 		api_patch_leave(rq);
 	rq->listener = listener_free(rq->listener);
+	if (rq->drop)
+		api_delete_free(rq);
 	if (rq->in_store)
 		return; /* freed when the store's answer is back */
 	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);
@@ -444,7 +451,7 @@ request_timed_out(struct request *rq)
 		respond_abort(rq); /* an unfinished body must do */
 	else if (rq->proposed)
 		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
-		    "whether the event was stored is not known");
+		    "whether it was done is not known");
 	else
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
 		    NULL, "no answer came in time");

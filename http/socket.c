@@ -5,6 +5,7 @@
  */
 #include "http/socket.h"
 
+#include "http/bucket.h"
 #include "http/cors.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -109,7 +110,7 @@ socket_close(struct listener *l, enum websocket_code code)
 static int
 wants_cursor(const struct listener *l)
 {
-	return l->n_subs > 1;
+	return l->n_subs > 1 || l->n_buckets > 0;
 }
 
 static void
@@ -141,6 +142,32 @@ page(struct sub *s, const struct listen_page *p, uint64_t from)
 		say_cursor(l);
 	}
 	return from + n;
+}
+
+static uint32_t
+batch(struct lane *x, const struct batch *b, uint32_t first)
+{
+	struct listener *l = x->bucket->listener;
+	uint32_t at = b->begin[first], n = b->end[b->n - 1] - at;
+	uint8_t head[LISTEN_FRAME_HEAD_MAX + 1], *end = head + sizeof(head) - 1;
+	uint8_t *p = listen_frame_head(end, TEXT, n + 2u), *to;
+
+	*end = '[';
+	to = out_reserve(&l->out, (size_t)(end + 1 - p), 64);
+	if (!to)
+		return 0;
+	memcpy(to, p, (size_t)(end + 1 - p));
+	out_block(&l->out, SLICE(b->text->p + at, n), b->text);
+	to = out_reserve(&l->out, 1, 64);
+	if (!to)
+		return 0;
+	*to = ']';
+	l->socket->n_events += b->n - first;
+	if (l->socket->n_events >= CURSOR_EVENTS) {
+		x->at = b->items[b->n - 1].at;
+		say_cursor(l);
+	}
+	return b->n - first;
 }
 
 static void
@@ -195,7 +222,7 @@ fail(struct listener *l, int r)
 }
 
 const struct listen_transport listen_socket = {
-    page, notice, has_room, flush, tick, stop, fail};
+    page, batch, notice, has_room, flush, tick, stop, fail};
 
 /* --- from the peer -------------------------------------------------------- */
 

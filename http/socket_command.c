@@ -9,6 +9,7 @@
  *
  * Each is answered once, in any order; a failure never ends the connection.
  */
+#include "http/bucket.h"
 #include "http/jtext.h"
 #include "http/jvalue.h"
 #include "http/socket.h"
@@ -131,6 +132,12 @@ take_id(const struct jvalue *v)
 	return v->type == JVALUE_STRING ? SLICE(s.p - 1, s.n + 2) : s;
 }
 
+static int
+is_bucket_wide(const struct command *c)
+{
+	return slice_equal(buf_slice(&c->stream), SLICE_LIT("*"));
+}
+
 /* What is wrong with the names, or NULL. */
 static const char *
 check_names(const struct command *c)
@@ -142,7 +149,7 @@ check_names(const struct command *c)
 	if (!c->has_stream)
 		return "missing stream";
 	if (name_check(buf_slice(&c->bucket)) ||
-	    name_check(buf_slice(&c->stream)))
+	    (!is_bucket_wide(c) && name_check(buf_slice(&c->stream))))
 		return "illegal name";
 	return NULL;
 }
@@ -171,6 +178,29 @@ take_from(const struct jvalue *v, uint64_t *out)
 }
 
 static const char *
+subscribe_bucket(const struct command *c)
+{
+	struct listener *l = c->l;
+
+	if (bucket_find(l, buf_slice(&c->bucket)))
+		return "already subscribed";
+	if (l->n_buckets == BUCKETS_MAX)
+		return "too many subscriptions";
+	return bucket_add(l, buf_slice(&c->bucket)) ? NULL : "out of memory";
+}
+
+static const char *
+unsubscribe_bucket(const struct command *c)
+{
+	struct bucket_sub *b = bucket_find(c->l, buf_slice(&c->bucket));
+
+	if (!b)
+		return "not subscribed";
+	bucket_remove(b);
+	return NULL;
+}
+
+static const char *
 subscribe(const struct command *c)
 {
 	struct listener *l = c->l;
@@ -178,6 +208,8 @@ subscribe(const struct command *c)
 	struct sub *s;
 	uint64_t next;
 
+	if (is_bucket_wide(c))
+		return subscribe_bucket(c);
 	if (listener_find(l, buf_slice(&c->bucket), buf_slice(&c->stream)))
 		return "already subscribed";
 	if (take_from(c->from, &next))
@@ -197,6 +229,8 @@ unsubscribe(const struct command *c)
 	struct sub *s =
 	    listener_find(c->l, buf_slice(&c->bucket), buf_slice(&c->stream));
 
+	if (is_bucket_wide(c))
+		return unsubscribe_bucket(c);
 	if (!s)
 		return "not subscribed";
 	listener_remove(s);
@@ -290,6 +324,8 @@ put(const struct command *c)
 	struct buf text;
 	uint8_t *at;
 
+	if (is_bucket_wide(c))
+		return "illegal name";
 	if (!c->data)
 		return "missing data";
 	buf_init(&text, server->config.max_body + 64);

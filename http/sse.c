@@ -4,7 +4,7 @@
  *
  * All that comes for a listener in a turn leaves as one chunk.
  */
-#include "http/listen.h"
+#include "http/bucket.h"
 #include "http/text.h"
 #include "src/base/err.h"
 
@@ -32,19 +32,20 @@ add_slice(struct listener *l, struct slice s)
 static int
 is_single(const struct listener *l)
 {
-	return l->n_subs == 1;
+	return l->n_subs == 1 && l->n_buckets == 0;
 }
 
 /* Where the listener stands. */
 static void
 add_id(struct listener *l)
 {
-	const struct sub *s = LIST_ENTRY(l->subs.next, struct sub, link);
+	const struct sub *s;
 	char text[64], *at = text;
 	struct buf cursor;
 
 	add_text(l, "id: ");
 	if (is_single(l)) {
+		s = LIST_ENTRY(l->subs.next, struct sub, link);
 		at = text_add_u64(at, s->incarnation);
 		at = text_add(at, "-");
 		at = text_add_u64(at, s->next ? s->next - 1 : 0);
@@ -81,6 +82,23 @@ page(struct sub *s, const struct listen_page *p, uint64_t from)
 	listen_encode(&l->out, LISTEN_ITEMS, p, from, 1);
 	add_text(l, "]\n\n");
 	return l->out.error ? from : from + 1;
+}
+
+static uint32_t
+batch(struct lane *x, const struct batch *b, uint32_t first)
+{
+	struct listener *l = x->bucket->listener;
+
+	renew(l);
+	for (uint32_t i = first; i < b->n; i++) {
+		x->at = b->items[i].at;
+		add_id(l);
+		out_block(&l->out,
+		    SLICE(b->text->p + b->begin[i], b->end[i] - b->begin[i]),
+		    b->text);
+		add_text(l, "]\n\n");
+	}
+	return b->n - first;
 }
 
 static void
@@ -138,7 +156,7 @@ fail(struct listener *l, int r)
 }
 
 const struct listen_transport listen_sse = {
-    page, notice, has_room, flush, tick, stop, fail};
+    page, batch, notice, has_room, flush, tick, stop, fail};
 
 void
 sse_start(struct listener *l)

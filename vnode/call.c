@@ -7,7 +7,8 @@
  *
  *	call	 0  u32  magic "IOCA"
  *		 4  u16  format = 1
- *		 6  u8   kind: 1 put, 2 read, 3 list
+ *		 6  u8   kind: 1 put, 2 read, 3 list, 4 news (news.c),
+ *		      5 delete
  *		 7  u8   0 request, 1 answer, 3 answer that may be stale
  *		 8  u64  id, of the caller
  *		16       body
@@ -30,6 +31,8 @@
  *		bucket, u16 of prefix, u16 of after; bucket, prefix, after
  *	  answer  i32 result, [16] leader, u8 more, u32 items; per item u8 bytes
  *		of name, u64 first, last, count, bytes, t; names
+ *	delete	u32 group, u8 bytes of bucket, u8 of stream; bucket, stream
+ *	  answer  i32 result, [16] leader
  *
  * A call that is lost or answered twice is the caller's affair: it knows the
  * id, and hears each answer once.
@@ -42,6 +45,7 @@
 #include "src/base/mem.h"
 #include "src/base/name.h"
 #include "vnode/event.h"
+#include "vnode/news.h"
 #include "vnode/watch.h"
 
 #define CALL_MAGIC  0x41434f49u /* "IOCA" */
@@ -49,7 +53,7 @@
 #define CALL_BYTES  16
 #define HEADS_MAX   (64u << 20)
 
-enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST };
+enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST, WIRE_NEWS, WIRE_DELETE };
 enum { ANSWER = 1, STALE = 2 };
 enum { PUT_EXPECT = 1, PUT_PATCH = 2, PUT_KEY = 4, PUT_REPLAYED = 1 };
 enum { READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
@@ -68,8 +72,12 @@ request_group(const struct msg *m)
 	switch (m->kind) {
 	case MSG_PUT:
 		return OF(m, vnode_put)->group;
+	case MSG_DELETE:
+		return OF(m, vnode_delete)->group;
 	case MSG_READ:
 		return OF(m, vnode_read)->group;
+	case MSG_NEWS:
+		return OF(m, vnode_news)->group;
 	case MSG_LIST:
 		return OF(m, vnode_list)->group;
 	case MSG_CHANGE:
@@ -85,8 +93,12 @@ request_result(struct msg *m)
 	switch (m->kind) {
 	case MSG_PUT:
 		return &OF(m, vnode_put)->r;
+	case MSG_DELETE:
+		return &OF(m, vnode_delete)->r;
 	case MSG_READ:
 		return &OF(m, vnode_read)->r;
+	case MSG_NEWS:
+		return &OF(m, vnode_news)->r;
 	case MSG_LIST:
 		return &OF(m, vnode_list)->r;
 	case MSG_CHANGE:
@@ -102,8 +114,12 @@ request_leader(struct msg *m)
 	switch (m->kind) {
 	case MSG_PUT:
 		return OF(m, vnode_put)->leader;
+	case MSG_DELETE:
+		return OF(m, vnode_delete)->leader;
 	case MSG_READ:
 		return OF(m, vnode_read)->leader;
+	case MSG_NEWS:
+		return OF(m, vnode_news)->leader;
 	case MSG_LIST:
 		return OF(m, vnode_list)->leader;
 	case MSG_CHANGE:
@@ -111,6 +127,12 @@ request_leader(struct msg *m)
 	default:
 		ASSERT_UNREACHED();
 	}
+}
+
+int
+request_is_write(const struct msg *m)
+{
+	return m->kind == MSG_PUT || m->kind == MSG_DELETE;
 }
 
 /* --- writing -------------------------------------------------------------- */
@@ -243,6 +265,19 @@ list_request(struct call_out *out, const struct vnode_list *p)
 }
 
 static int
+delete_request(struct call_out *out, const struct vnode_delete *p)
+{
+	struct buf *b = &out->head;
+
+	add32(b, p->group);
+	add8(b, (uint8_t)p->bucket.n);
+	add8(b, (uint8_t)p->stream.n);
+	buf_add_slice(b, p->bucket);
+	buf_add_slice(b, p->stream);
+	return room_for(out, 0);
+}
+
+static int
 put_answer(struct call_out *out, const struct vnode_put *p)
 {
 	add64s(
@@ -298,14 +333,40 @@ body(struct call_out *out, const struct msg *m)
 	case MSG_PUT:
 		return m->answer ? put_answer(out, OF(m, vnode_put))
 				 : put_request(out, OF(m, vnode_put));
+	case MSG_DELETE:
+		return m->answer ? room_for(out, 0)
+				 : delete_request(out, OF(m, vnode_delete));
 	case MSG_READ:
 		return m->answer ? read_answer(out, OF(m, vnode_read))
 				 : read_request(out, OF(m, vnode_read));
+	case MSG_NEWS:
+		if (m->answer)
+			news_add_answer(&out->head, OF(m, vnode_news));
+		else
+			news_add_request(&out->head, OF(m, vnode_news));
+		return room_for(out, 0);
 	case MSG_LIST:
 		return m->answer ? list_answer(out, OF(m, vnode_list))
 				 : list_request(out, OF(m, vnode_list));
 	default:
 		ASSERT_UNREACHED();
+	}
+}
+
+static uint8_t
+wire_kind(const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return WIRE_PUT;
+	case MSG_DELETE:
+		return WIRE_DELETE;
+	case MSG_READ:
+		return WIRE_READ;
+	case MSG_NEWS:
+		return WIRE_NEWS;
+	default:
+		return WIRE_LIST;
 	}
 }
 
@@ -333,9 +394,7 @@ call_encode(struct call_out *out, uint64_t id, const struct msg *m)
 	buf_init(&out->head, HEADS_MAX);
 	add32(&out->head, CALL_MAGIC);
 	add16(&out->head, CALL_FORMAT);
-	add8(&out->head, m->kind == MSG_PUT    ? WIRE_PUT
-			 : m->kind == MSG_READ ? WIRE_READ
-					       : WIRE_LIST);
+	add8(&out->head, wire_kind(m));
 	add8(&out->head, m->answer ? ANSWER | (is_stale(m) ? STALE : 0) : 0);
 	add64s(&out->head, 1, &id);
 	if (m->answer) {
@@ -397,14 +456,16 @@ call_open(struct slice bytes, struct call_in *out)
 {
 	static const enum msg_kind kinds[] = {[WIRE_PUT] = MSG_PUT,
 	    [WIRE_READ] = MSG_READ,
-	    [WIRE_LIST] = MSG_LIST};
+	    [WIRE_LIST] = MSG_LIST,
+	    [WIRE_NEWS] = MSG_NEWS,
+	    [WIRE_DELETE] = MSG_DELETE};
 	uint8_t kind;
 
 	if (bytes.n < CALL_BYTES || le_get32(bytes.p) != CALL_MAGIC ||
 	    le_get16(bytes.p + 4) != CALL_FORMAT)
 		return -ERR_FORMAT;
 	kind = bytes.p[6];
-	if (kind < WIRE_PUT || kind > WIRE_LIST || bytes.p[7] > 3 ||
+	if (kind < WIRE_PUT || kind > WIRE_DELETE || bytes.p[7] > 3 ||
 	    bytes.p[7] == STALE)
 		return -ERR_FORMAT;
 	*out = (struct call_in){
@@ -547,6 +608,24 @@ take_list(struct cursor *c, struct msg **out)
 	return 0;
 }
 
+static int
+take_delete(struct cursor *c, struct msg **out)
+{
+	struct vnode_delete *p = mem_zalloc(sizeof(*p));
+	size_t bucket_n, stream_n;
+
+	if (!p)
+		return -ERR_NOMEM;
+	*out = &p->msg;
+	p->msg.kind = MSG_DELETE;
+	p->group = (uint32_t)take_uint(c, 4);
+	bucket_n = (size_t)take_uint(c, 1);
+	stream_n = (size_t)take_uint(c, 1);
+	p->bucket = take(c, bucket_n);
+	p->stream = take(c, stream_n);
+	return bucket_n && stream_n ? 0 : -ERR_CORRUPT;
+}
+
 int
 call_request(const struct call_in *in, struct msg **out)
 {
@@ -559,9 +638,14 @@ call_request(const struct call_in *in, struct msg **out)
 	case MSG_PUT:
 		r = take_put(&c, &m);
 		break;
+	case MSG_DELETE:
+		r = take_delete(&c, &m);
+		break;
 	case MSG_READ:
 		r = take_read(&c, &m);
 		break;
+	case MSG_NEWS:
+		return news_take_request(in->rest, out);
 	default:
 		r = take_list(&c, &m);
 	}
@@ -581,6 +665,9 @@ call_free_request(struct msg *m)
 	case MSG_PUT:
 		mem_free(OF(m, vnode_put));
 		break;
+	case MSG_DELETE:
+		mem_free(OF(m, vnode_delete));
+		break;
 	case MSG_READ:
 		vnode_page_deinit(&OF(m, vnode_read)->page);
 		mem_free(OF(m, vnode_read));
@@ -588,6 +675,10 @@ call_free_request(struct msg *m)
 	case MSG_LIST:
 		vnode_list_deinit(OF(m, vnode_list));
 		mem_free(OF(m, vnode_list));
+		break;
+	case MSG_NEWS:
+		vnode_news_deinit(OF(m, vnode_news));
+		mem_free(OF(m, vnode_news));
 		break;
 	default:
 		ASSERT_UNREACHED();
@@ -753,9 +844,14 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 		OF(m, vnode_put)->n_replicas = n;
 		OF(m, vnode_put)->replayed = (flags & PUT_REPLAYED) != 0;
 		break;
+	case MSG_DELETE:
+		break;
 	case MSG_READ:
 		r = answer_read(&c, block, OF(m, vnode_read));
 		OF(m, vnode_read)->stale = in->stale;
+		break;
+	case MSG_NEWS:
+		r = news_take_answer(c.in, OF(m, vnode_news));
 		break;
 	default:
 		r = answer_list(&c, OF(m, vnode_list));

@@ -27,7 +27,7 @@ struct call_out {
 struct call_in {
 	uint64_t id; /* the caller's, given back with the answer */
 	int answer, stale;
-	enum msg_kind kind; /* MSG_PUT, MSG_READ, MSG_LIST */
+	enum msg_kind kind; /* MSG_PUT, MSG_DELETE, MSG_READ, MSG_LIST */
 	struct slice rest;
 };
 
@@ -56,5 +56,7 @@ int call_answer(const struct call_in *in, struct block *block, struct msg *m);
 uint32_t request_group(const struct msg *m);
 int *request_result(struct msg *m);
 uint8_t *request_leader(struct msg *m);
+/* Whether M, once it was proposed, may be done without an answer. */
+int request_is_write(const struct msg *m);
 
 #endif

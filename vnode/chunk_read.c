@@ -353,6 +353,8 @@ run(struct env_job *job)
 	block_unref(s.block);
 	if (j->file)
 		files_put(j->r.files, j->file);
+	if (j->r.reads)
+		atomic_fetch_sub(j->r.reads, 1);
 	j->r.env->post.to_worker(j->r.env->post.ctx, req->msg.from, &req->msg);
 	mem_free(j);
 }
@@ -376,6 +378,8 @@ chunk_read_start(const struct chunk_read *r, struct vnode_read *req)
 	n = snprintf(j->path, sizeof(j->path), "%s/%s", r->dir, name);
 	ASSERT(n > 0 && (size_t)n < sizeof(j->path));
 	j->r.dir = NULL;
+	if (r->reads)
+		atomic_fetch_add(r->reads, 1);
 	req->msg.answer = 1;
 	r->env->post.to_lane(r->env->post.ctx, LANE_READ, &j->job);
 	return 0;

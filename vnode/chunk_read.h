@@ -31,6 +31,8 @@ struct chunk_read {
 	 * is missing then is not damaged, but elsewhere, and the answer
 	 * -ERR_UNAVAILABLE.  NULL: it never does. */
 	const atomic_uint *moves;
+	atomic_uint
+	    *reads; /* goes up until it has ended; NULL: nobody counts */
 };
 
 /*

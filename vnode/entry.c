@@ -21,9 +21,19 @@
  *		 [16] node id; the first and only command of its entry
  *	CREATE   u64 stream id, u16 bytes of bucket, u16 bytes of stream, both
  *	APPEND   u64 stream id, u64 first seqnum, u32 events, event records
+ *	DELETE   u64 stream id
  *
  * The stream id is the group's counter at creation: never used twice in a
- * group, so it tells a stream from its successor of the same name.
+ * group, so it tells a stream from its successor of the same name.  DELETE names
+ * the stream by it, not by name: what is deleted is what the leader saw, however
+ * often the name has been used.
+ *
+ * Crash argument of DELETE.  The stream is gone when the entry is applied, which
+ * is in memory only.  Replayed over a manifest that still has the stream it does
+ * the same again: all entries before it that name the stream are replayed before
+ * it, and none behind it can (another CREATE gives another id).  A manifest
+ * whose applied index is that of the entry or later has no stream of this id;
+ * only when it is durable may the chunk files go (dropped.c).
  */
 #include "vnode/entry.h"
 
@@ -34,6 +44,7 @@
 #define ENTRY_FORMAT      1
 #define CREATE_FIXED      12
 #define APPEND_FIXED      20
+#define DELETE_BYTES      8
 #define ENTRY_NAME_MAX    255
 #define ENTRY_COMMAND_MAX (1u << 20) /* commands of one entry */
 #define MEMBERS_FIXED     8
@@ -142,6 +153,15 @@ entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
 	le_put32(p, n_events);
 }
 
+void
+entry_add_delete(struct buf *b, uint64_t stream_id)
+{
+	uint8_t *p = add_command(b, ENTRY_DELETE, DELETE_BYTES, DELETE_BYTES);
+
+	if (p)
+		le_put64(p, stream_id);
+}
+
 int
 entry_open(struct entry_reader *r, struct slice payload)
 {
@@ -235,6 +255,11 @@ entry_next(struct entry_reader *r, struct entry_command *out)
 		return decode_create(body, out);
 	case ENTRY_APPEND:
 		return decode_append(body, out);
+	case ENTRY_DELETE:
+		if (n != DELETE_BYTES)
+			return -ERR_CORRUPT;
+		out->stream_id = le_get64(body.p);
+		return 0;
 	case ENTRY_MEMBERS:
 		out->members = body;
 		return entry_decode_members(body, &members);

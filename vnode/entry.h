@@ -24,6 +24,7 @@ enum entry_command_type {
 	ENTRY_CREATE = 2,  /* a stream begins to exist */
 	ENTRY_APPEND = 3,  /* events of one stream */
 	ENTRY_MEMBERS = 4, /* who has replicas of the group, from here on */
+	ENTRY_DELETE = 5,  /* a stream ends */
 };
 
 /* Members, and who has their replicas, in memory of its own. */
@@ -44,7 +45,7 @@ int entry_members_copy(
 
 struct entry_command {
 	enum entry_command_type type;
-	uint64_t stream_id;          /* CREATE, APPEND */
+	uint64_t stream_id;          /* CREATE, APPEND, DELETE */
 	struct slice bucket, stream; /* CREATE: its names */
 	uint64_t first_seq;          /* APPEND */
 	uint32_t n_events;           /* APPEND; >= 1 */
@@ -68,6 +69,8 @@ void entry_add_create(struct buf *b, uint64_t stream_id, struct slice bucket,
  * it. */
 void entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
     uint32_t n_events, uint32_t records_bytes);
+
+void entry_add_delete(struct buf *b, uint64_t stream_id);
 
 /* --- reading -------------------------------------------------------------- */
 

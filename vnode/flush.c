@@ -5,7 +5,8 @@
  * A flush is captured on the worker (which events, in which chunk, at which
  * offset; which rows the manifests get), carried out on LANE_FLUSH, and booked
  * on the worker again.  It holds references to the blocks it writes; streams
- * are not freed while one is under way.  All it writes comes from applied
+ * are not freed while one is under way: those that are deleted meanwhile are
+ * dead, and stay until a later checkpoint has dropped them.  All it writes comes from applied
  * entries.
  *
  * Order within a checkpoint, which the crash arguments of manifest.c and
@@ -16,6 +17,7 @@
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
+#include "vnode/dropped.h"
 #include "vnode/flush_impl.h"
 #include "vnode/images.h"
 #include "vnode/mutants.h"
@@ -457,6 +459,8 @@ book_chunk(
 {
 	struct stream *s = c->stream;
 
+	if (s->dead)
+		return;
 	if (f->chunks_r || c->later) {
 		/* Written or not, the file may be longer than we know. */
 		s->cut = 1;
@@ -483,10 +487,12 @@ book_chunk(
 }
 
 static void
-book_manifest(const struct flush_manifest *m)
+book_manifest(struct flush_manifest *m)
 {
 	struct vnode_manifest *now = &m->vnode->manifest;
 
+	dropped_booked(
+	    m->vnode, &m->dropped, m->state.applied_index, m->r == 0);
 	if (m->r) {
 		now->fresh = 1; /* a delta has been lost: say it all again */
 		return;

@@ -9,6 +9,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/dropped.h"
 #include "vnode/fill.h"
 #include "vnode/flush_impl.h"
 #include "vnode/mutants.h"
@@ -200,6 +201,12 @@ begin_delta(
 	m->number = v->manifest.number;
 	m->at = manifest_next(v->manifest.bytes);
 	mw->crc = v->manifest.crc;
+	LIST_FOREACH (l, &v->dead) {
+		const struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
+
+		if (s->named && !VNODE_MUTANT(DELETE_NOT_SAVED))
+			manifest_add_dropped(mw, s->id);
+	}
 	while ((node = list_first(&v->unsaved))) {
 		struct stream *s = LIST_ENTRY(node, struct stream, unsaved);
 
@@ -217,6 +224,7 @@ capture_manifest(struct flush *f, struct vnode *v)
 	struct manifest_writer mw = {&m->rows, 0};
 
 	m->vnode = v;
+	list_init(&m->dropped);
 	m->state = (struct manifest_state){
 	    .checkpoint = now->checkpoint + 1,
 	    .term = VNODE_MUTANT(MANIFEST_WITHOUT_TERM) ? g->applied_term
@@ -238,6 +246,7 @@ capture_manifest(struct flush *f, struct vnode *v)
 		begin_snapshot(f, v, m, &mw);
 	else
 		begin_delta(v, m, &mw);
+	list_splice_tail(&m->dropped, &v->dead);
 	m->crc = mw.crc;
 	if (buf_error(&m->rows))
 		v->manifest.fresh = 1;
@@ -291,8 +300,12 @@ flush_capture(struct store_worker *w, int checkpoint, struct flush **out)
 	if (r) {
 		for (uint32_t i = 0; i < f->n_chunks; i++)
 			dirty_add(&w->dirty, f->chunks[i].stream);
-		for (uint32_t i = 0; i < f->n_manifests; i++)
-			f->manifests[i].vnode->manifest.fresh = 1;
+		for (uint32_t i = 0; i < f->n_manifests; i++) {
+			struct flush_manifest *m = &f->manifests[i];
+
+			m->vnode->manifest.fresh = 1;
+			dropped_booked(m->vnode, &m->dropped, 0, 0);
+		}
 		flush_abandon(f);
 		return r;
 	}

@@ -32,6 +32,7 @@ struct flush_manifest {
 	struct vnode *vnode;
 	struct manifest_state state;
 	struct buf rows;
+	struct list dropped; /* dead streams that it has no more */
 	uint32_t number, crc;
 	uint64_t at; /* offset in the file */
 	int snapshot;

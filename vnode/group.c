@@ -5,13 +5,16 @@
  * Invariants:
  *  1. While this replica leads, stream->proposed is last plus the events of
  *     this stream in flight; else it is last.
- *  2. A stream without events (last == 0) is only proposed.
+ *  2. A stream without events (last == 0) is only proposed.  So is the end of
+ *     one that is dropping: nothing is proposed for it behind that, and what is
+ *     proposed under its name is for a newer one.
  *  3. t of an event is the group clock of its entry; the clock never decreases
  *     from entry to entry, whatever the wall clock does.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/call.h"
 #include "vnode/entry.h"
 #include "vnode/group_impl.h"
 #include "vnode/mutants.h"
@@ -91,19 +94,36 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
 	return 0;
 }
 
-/* The keys of an entry that was proposed here count from now on. */
+/* The first N keys of an entry that was proposed here count from now on. */
 static int
-take_keys(struct proposal *p)
+take_keys(struct proposal *p, uint32_t n)
 {
-	while (p->first_key) {
+	while (p->n_taken < n) {
 		struct dedup_key *next = p->first_key->next;
 		int r = dedup_take(p->dedup, p->first_key);
 
 		if (r)
 			return r;
 		p->first_key = next;
+		p->n_taken++;
 	}
 	return 0;
+}
+
+/* S ends.  Its files stay until a checkpoint has dropped it: dropped.c. */
+static void
+apply_delete(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
+    struct stream *s)
+{
+	if (!list_empty(&s->dirty))
+		dirty_remove(dirty, s);
+	watch_touch(v, s);
+	dedup_drop_stream(&v->dedup, s);
+	vnode_unlink(v, s);
+	stream_forget_tail(s, cache);
+	s->dead = 1;
+	s->older = NULL;
+	list_add_tail(&v->dead, &s->unsaved);
 }
 
 /* An entry proposed here, by what is remembered of it. */
@@ -117,6 +137,13 @@ apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 	for (uint32_t i = 0; i < p->n_events; i++) {
 		const struct planned *e = &p->events[i];
 
+		if (e->seq == 0) {
+			r = take_keys(p, e->n_keys);
+			if (r)
+				return r;
+			apply_delete(v, cache, dirty, e->stream);
+			continue;
+		}
 		r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
 		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
 		    e->data_bytes);
@@ -124,7 +151,7 @@ apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 			return r;
 		dirty_add(dirty, e->stream);
 	}
-	r = take_keys(p);
+	r = take_keys(p, p->n_keys);
 	if (r)
 		return r;
 	g->clock_ms = p->clock_ms;
@@ -197,13 +224,15 @@ static int
 apply_command(
     struct vnode *v, struct applying *a, const struct entry_command *c)
 {
+	struct stream *s;
+
 	switch (c->type) {
 	case ENTRY_NOOP:
 	case ENTRY_MEMBERS: /* the core's */
 		return 0;
 	case ENTRY_CREATE:
 		if (c->stream_id != v->group.next_stream_id ||
-		    vnode_find(v, c->bucket, c->stream))
+		    vnode_newest(v, c->bucket, c->stream))
 			return -ERR_CORRUPT;
 		v->group.proposed_stream_id = ++v->group.next_stream_id;
 		return vnode_create(v, c->stream_id, c->bucket, c->stream)
@@ -211,6 +240,12 @@ apply_command(
 			   : -ERR_NOMEM;
 	case ENTRY_APPEND:
 		return apply_append(v, a, c);
+	case ENTRY_DELETE:
+		s = vnode_by_id(v, c->stream_id);
+		if (!s || s->last == 0)
+			return -ERR_CORRUPT;
+		apply_delete(v, a->cache, a->dirty, s);
+		return 0;
 	}
 	return -ERR_FORMAT;
 }
@@ -279,6 +314,7 @@ unplan(struct proposal *p)
 		struct stream *s = p->events[i].stream;
 
 		s->proposed = s->last;
+		s->dropping = 0;
 	}
 	p->n_events = 0;
 	forget_keys(p);
@@ -348,7 +384,10 @@ group_take_back(struct vnode *v, struct body *b, int r)
 	while (p->n_events) {
 		const struct planned *e = &p->events[--p->n_events];
 
-		e->stream->proposed = e->seq - 1;
+		if (e->seq)
+			e->stream->proposed = e->seq - 1;
+		else
+			e->stream->dropping = 0;
 	}
 	forget_keys(p);
 	vnode_forget_proposed(v, p->first_stream_id);
@@ -373,9 +412,10 @@ proposal_take_requests(struct body *b)
 
 	ASSERT(p->fate != FATE_UNKNOWN_YET && b->readers == 0);
 	for (struct msg *m = reqs; m; m = m->next) {
-		CONTAINER_OF(m, struct vnode_put, msg)->r = p->r;
-		CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
-		    p->n_replicas;
+		*request_result(m) = p->r;
+		if (m->kind == MSG_PUT)
+			CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
+			    p->n_replicas;
 	}
 	list_del(&p->link);
 	b->proposal = NULL;

@@ -112,6 +112,17 @@ uint64_t group_next_clock(const struct group *g, struct wall now);
 /* Whether the open entry is too full for REQ: seal it first. */
 int group_must_seal(const struct vnode *v, const struct vnode_put *req);
 
+/* The stream that REQ would write to if it came behind all that is proposed;
+ * NULL: there is none then. */
+struct stream *group_proposed(
+    const struct vnode *v, struct slice bucket, struct slice stream);
+
+/* The same as group_propose and group_must_seal for the end of S, which is
+ * group_proposed. */
+int group_propose_delete(struct vnode *v, struct stream *s,
+    struct vnode_delete *req, struct wall now);
+int group_must_seal_delete(const struct vnode *v);
+
 /*
  * Ends the entry of this turn: its bytes, with one reference, to be entry
  * raft_last() + 1; NULL without an open entry, or without memory: then it stays

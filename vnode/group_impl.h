@@ -11,10 +11,11 @@ struct piece {
 	uint32_t offset, n;
 };
 
-/* One event, as it will be applied. */
+/* One event, or the end of a stream, as it will be applied. */
 struct planned {
 	struct stream *stream;
-	uint64_t seq;
+	uint64_t seq;    /* 0: the stream ends, */
+	uint32_t n_keys; /* ... behind so many keys of the entry */
 	uint32_t head_at, head_n;
 	struct slice data; /* unless it is in HEAD */
 	uint32_t data_bytes;
@@ -42,6 +43,8 @@ struct proposal {
 	struct iovec *iov;
 	uint32_t n_pieces, cap_pieces;
 	uint32_t n_events, cap_events;
+	uint32_t n_records; /* events alone: the ordinal of the next */
+	uint32_t n_keys, n_taken;
 	struct msg *first_req, **last_req; /* in order, by msg.next */
 	struct dedup *dedup;               /* of its group: has the keys, */
 	struct dedup_key *first_key, **last_key; /* in order, by next */

@@ -22,8 +22,9 @@
 #define PIECES_MAX (JOURNAL_IOV_MAX - 8)
 /* Of a batch: what is smaller is copied, so that the rest of the largest entry
  * takes half of PIECES_MAX. */
-#define BORROW_BYTES (64u << 10)
-#define HEAD_MAX     (JOURNAL_PAYLOAD_MAX + ENTRY_BYTES_MAX + (1u << 20))
+#define BORROW_BYTES         (64u << 10)
+#define DELETE_COMMAND_BYTES 16
+#define HEAD_MAX             (JOURNAL_PAYLOAD_MAX + ENTRY_BYTES_MAX + (1u << 20))
 
 void
 proposal_free(struct proposal *p)
@@ -91,12 +92,12 @@ pieces_of(const struct vnode_put *req)
 	return n;
 }
 
-/* Room for REQ in pieces and events, so that adding it cannot fail. */
+/* Room for so many more pieces and events, so that adding them cannot fail. */
 static int
-reserve(struct proposal *p, const struct vnode_put *req)
+reserve(struct proposal *p, uint32_t more_pieces, uint32_t more_events)
 {
-	uint32_t pieces = p->n_pieces + pieces_of(req);
-	uint32_t events = p->n_events + req->n_events;
+	uint32_t pieces = p->n_pieces + more_pieces;
+	uint32_t events = p->n_events + more_events;
 	void *q;
 
 	if (pieces > p->cap_pieces) {
@@ -253,7 +254,7 @@ add_append(struct proposal *p, struct stream *s, const struct vnode_put *req,
 		    .seq = ++s->proposed,
 		    .t_ms = p->clock_ms,
 		    .index = p->index,
-		    .ordinal = p->n_events,
+		    .ordinal = p->n_records++,
 		    .flags = req->events[i].flags,
 		    .type = req->events[i].type,
 		    .data = req->events[i].data,
@@ -295,7 +296,7 @@ prepare(struct vnode *v, struct proposal *p, const struct vnode_put *req)
 	struct slice stream = req->stream;
 	struct stream *s;
 
-	if (reserve(p, req) ||
+	if (reserve(p, pieces_of(req), req->n_events) ||
 	    !buf_reserve(&p->head, COMMANDS_BYTES + head_bytes(req)))
 		return NULL;
 	if (req->patch_of) {
@@ -304,7 +305,7 @@ prepare(struct vnode *v, struct proposal *p, const struct vnode_put *req)
 		memcpy(name + stream.n, NAME_PATCH_SUFFIX, NAME_PATCH_BYTES);
 		stream = SLICE(name, stream.n + NAME_PATCH_BYTES);
 	}
-	s = vnode_find(v, req->bucket, stream);
+	s = group_proposed(v, req->bucket, stream);
 	return s ? s : create_stream(v, p, req->bucket, stream);
 }
 
@@ -318,6 +319,7 @@ propose_key(struct proposal *p, struct dedup_key *key,
 	key->t_ms = req->t_ms;
 	key->id = key_of(req, n);
 	dedup_propose(p->dedup, key);
+	p->n_keys++;
 	*p->last_key = key;
 	p->last_key = &key->next;
 }
@@ -333,7 +335,7 @@ add_request(struct vnode *v, struct proposal *p, struct vnode_put *req,
 
 	if (req->patch_of) {
 		/* Its condition says that it is there. */
-		s = vnode_find(v, req->bucket, req->stream);
+		s = group_proposed(v, req->bucket, req->stream);
 		ASSERT(s && s->id == req->patch_of && n > 1);
 		n--;
 	}
@@ -341,10 +343,29 @@ add_request(struct vnode *v, struct proposal *p, struct vnode_put *req,
 	add_append(p, s, req, 0, n);
 	req->last = s->proposed;
 	req->t_ms = p->clock_ms;
+	req->incarnation = s->id;
 	if (key)
 		propose_key(p, key, req, s, n);
 	if (req->patch_of)
 		add_append(p, other, req, n, n + 1);
+}
+
+static void
+keep_request(struct proposal *p, struct msg *m)
+{
+	*p->last_req = m;
+	p->last_req = &m->next;
+	m->next = NULL;
+}
+
+/* No replica takes an empty entry. */
+static void
+close_empty(struct group *g)
+{
+	if (g->open->first_req)
+		return;
+	proposal_free(g->open);
+	g->open = NULL;
 }
 
 int
@@ -359,18 +380,62 @@ group_propose(struct vnode *v, struct vnode_put *req, struct wall now)
 		p = open_proposal(v, now);
 	if (p && (key || !req->has_key))
 		s = prepare(v, p, req);
-	if (p && !s && !p->first_req) { /* no replica takes an empty entry */
-		proposal_free(p);
-		v->group.open = NULL;
-	}
+	if (p && !s)
+		close_empty(&v->group);
 	if (!s) {
 		mem_free(key);
 		return -ERR_NOMEM;
 	}
 	add_request(v, p, req, s, key);
-	*p->last_req = &req->msg;
-	p->last_req = &req->msg.next;
-	req->msg.next = NULL;
+	keep_request(p, &req->msg);
+	return 0;
+}
+
+struct stream *
+group_proposed(const struct vnode *v, struct slice bucket, struct slice stream)
+{
+	struct stream *s = vnode_newest(v, bucket, stream);
+
+	return s && !s->dropping ? s : NULL;
+}
+
+static int
+fits_delete(const struct proposal *p)
+{
+	return p->n_pieces + 1 <= PIECES_MAX &&
+	       p->bytes + DELETE_COMMAND_BYTES <= ENTRY_BYTES_MAX;
+}
+
+int
+group_must_seal_delete(const struct vnode *v)
+{
+	return v->group.open && !fits_delete(v->group.open);
+}
+
+int
+group_propose_delete(struct vnode *v, struct stream *s,
+    struct vnode_delete *req, struct wall now)
+{
+	struct proposal *p = v->group.open;
+	uint32_t at;
+
+	ASSERT(!s->dropping && (!p || fits_delete(p)));
+	if (!p)
+		p = open_proposal(v, now);
+	if (!p)
+		return -ERR_NOMEM;
+	if (reserve(p, 1, 1) || !buf_reserve(&p->head, DELETE_COMMAND_BYTES)) {
+		close_empty(&v->group);
+		return -ERR_NOMEM;
+	}
+	at = (uint32_t)p->head.n;
+	entry_add_delete(&p->head, s->id);
+	p->n_commands++;
+	add_head_piece(p, at);
+	p->events[p->n_events++] =
+	    (struct planned){.stream = s, .n_keys = p->n_keys};
+	s->dropping = 1;
+	keep_request(p, &req->msg);
 	return 0;
 }
 

@@ -32,7 +32,9 @@
  *		    snapshot has all, a delta those since the checkpoint before;
  *		    which of them count no more follows from group clock and
  *		    limits (dedup.h)
- *	7.. are kept for dropped chunks and streams, and policies.
+ *	7 DROPPED   u64 stream id: that stream, named before in this file, is no
+ *		    more; its rows count no longer, and its id never comes again
+ *	8.. are kept for policies.
  *
  * Crash argument.  A checkpoint first syncs the chunk files, then appends a
  * delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
@@ -54,6 +56,11 @@
  *    stale bytes behind that do not chain to it;
  *  - term and vote may be newer than the last the journal has: the replica has
  *    told nobody of them, and keeps to them;
+ *  - the chunk files of a stream go once a COMMIT is durable whose rows do not
+ *    have it: DROPPED stands before it in a delta, a snapshot says nothing of
+ *    it.  A crash before that leaves files and stream as they were, and the
+ *    journal deletes it again; one after it leaves files that nothing names, and
+ *    the next start removes them (dropped.c);
  *  - a replica is there once its first snapshot is renamed; a directory without
  *    one is of a creation cut short, and is removed;
  *  - a fill (fill.c) begins a new life of the log: `journal floor` voids what
@@ -75,16 +82,18 @@
 #define CHUNK_BYTES     64
 #define COMMIT_BYTES    80
 #define KEY_BYTES       (24 + EVENT_KEY_BYTES)
+#define DROPPED_BYTES   8
 #define BODY_MAX        4096
 #define NAME_MAX_BYTES  255
 
 enum {
 	TYPE_HEAD = 1,
-	TYPE_STREAM,
-	TYPE_CHUNK,
-	TYPE_COMMIT,
-	TYPE_MEMBERS,
-	TYPE_KEY
+	TYPE_STREAM = 2,
+	TYPE_CHUNK = 3,
+	TYPE_COMMIT = 4,
+	TYPE_MEMBERS = 5,
+	TYPE_KEY = 6,
+	TYPE_DROPPED = 7,
 };
 
 #define FLAG_DAMAGED 1u
@@ -219,6 +228,17 @@ manifest_add_key(struct manifest_writer *w, const struct manifest_key *k)
 	p = le_put64(p, k->t_ms);
 	event_key_encode(&k->id, p);
 	finish(w, body, KEY_BYTES);
+}
+
+void
+manifest_add_dropped(struct manifest_writer *w, uint64_t stream_id)
+{
+	uint8_t *body = begin(w, TYPE_DROPPED, DROPPED_BYTES);
+
+	if (!body)
+		return;
+	le_put64(body, stream_id);
+	finish(w, body, DROPPED_BYTES);
 }
 
 static void
@@ -389,6 +409,14 @@ read_key(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 }
 
 static int
+read_dropped(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	if (b.n != DROPPED_BYTES)
+		return -ERR_CORRUPT;
+	return ops->dropped(arg, le_get64(b.p));
+}
+
+static int
 read_commit(struct slice b, struct manifest_state *s,
     const struct manifest_reader_ops *ops, void *arg)
 {
@@ -442,6 +470,9 @@ manifest_read(struct slice file, const struct manifest_id *id,
 			break;
 		case TYPE_MEMBERS:
 			r = entry_decode_members(rec.body, &state.members);
+			break;
+		case TYPE_DROPPED:
+			r = read_dropped(rec.body, ops, arg);
 			break;
 		default:
 			r = -ERR_FORMAT;

@@ -83,6 +83,8 @@ void manifest_add_stream(
 void manifest_add_chunk(
     struct manifest_writer *w, uint64_t stream_id, const struct chunk_info *c);
 void manifest_add_key(struct manifest_writer *w, const struct manifest_key *k);
+/* A stream that was added before, in this file, is no more. */
+void manifest_add_dropped(struct manifest_writer *w, uint64_t stream_id);
 void manifest_add_commit(
     struct manifest_writer *w, const struct manifest_state *s);
 
@@ -93,6 +95,7 @@ struct manifest_reader_ops {
 	int (*stream)(void *arg, const struct manifest_stream *s);
 	int (*chunk)(void *arg, uint64_t stream_id, const struct chunk_info *c);
 	int (*key)(void *arg, const struct manifest_key *k);
+	int (*dropped)(void *arg, uint64_t stream_id);
 	int (*commit)(void *arg, const struct manifest_state *s);
 };
 

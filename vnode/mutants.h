@@ -29,7 +29,9 @@
 	X(FILL_NOT_SYNCED)                                                     \
 	X(FILL_TAKES_LEADERS_VOTE)                                             \
 	X(KEYS_NOT_TAKEN)                                                      \
-	X(KEYS_NOT_IN_MANIFEST)
+	X(KEYS_NOT_IN_MANIFEST)                                                \
+	X(DELETE_NOT_SAVED)                                                    \
+	X(FILES_GO_BEFORE_CHECKPOINT)
 
 enum vnode_mutant {
 	VNODE_NO_MUTANT,

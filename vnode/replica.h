@@ -104,9 +104,9 @@ void request_confirmed(
 /* The core leads no more: the read CTX looks for who does. */
 void request_lost(struct store_worker *w, struct vnode *v, uint64_t ctx);
 void request_applied(struct store_worker *w, struct vnode *v);
-/* REQ has its answer, which goes once all that is in the log is committed. */
-void request_settled(
-    struct store_worker *w, struct vnode *v, struct vnode_put *req);
+/* M, a write, has its answer, which goes once all that is in the log is
+ * committed. */
+void request_settled(struct store_worker *w, struct vnode *v, struct msg *m);
 /* This replica leads no more: such answers may rest on what is lost. */
 void request_deposed(struct store_worker *w, struct vnode *v);
 /* M is answered with R. */

@@ -37,6 +37,8 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 	if (m->kind == MSG_READ)
 		CONTAINER_OF(m, struct vnode_read, msg)->page =
 		    (struct vnode_page){0};
+	if (m->kind == MSG_NEWS)
+		vnode_news_deinit(CONTAINER_OF(m, struct vnode_news, msg));
 	if (m->kind == MSG_LIST)
 		vnode_list_clear(CONTAINER_OF(m, struct vnode_list, msg));
 	store_answer(w->store, m);
@@ -44,10 +46,13 @@ request_refuse(struct store_worker *w, struct vnode *v, struct msg *m, int r)
 
 /* --- reads ---------------------------------------------------------------- */
 
-static uint64_t
+/* Of a write: the log index of what it was judged by. */
+static uint64_t *
 rests_on(struct msg *m)
 {
-	return CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
+	return m->kind == MSG_DELETE
+		   ? &CONTAINER_OF(m, struct vnode_delete, msg)->rests_on
+		   : &CONTAINER_OF(m, struct vnode_put, msg)->rests_on;
 }
 
 /* What M rests on is committed and applied. */
@@ -59,9 +64,15 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 		store_read(
 		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
 		return;
+	case MSG_NEWS:
+		store_news(w, CONTAINER_OF(m, struct vnode_news, msg));
+		return;
 	case MSG_PUT: /* it has been judged */
 		CONTAINER_OF(m, struct vnode_put, msg)->n_replicas =
-		    replica_count(v, rests_on(m));
+		    replica_count(v, *rests_on(m));
+		break;
+	case MSG_DELETE: /* there was nothing */
+		*request_result(m) = 0;
 		break;
 	default:
 		vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
@@ -93,8 +104,8 @@ read_after(
 	struct group *g = &v->group;
 	uint64_t last = g->n_reads ? g->read_index[g->n_reads - 1] : 0;
 
-	if (m->kind == MSG_PUT && rests_on(m) > index)
-		index = rests_on(m);
+	if (request_is_write(m) && *rests_on(m) > index)
+		index = *rests_on(m);
 	if (index <= g->applied_index) {
 		read_now(w, v, m);
 		return;
@@ -179,11 +190,11 @@ request_applied(struct store_worker *w, struct vnode *v)
 }
 
 void
-request_settled(struct store_worker *w, struct vnode *v, struct vnode_put *req)
+request_settled(struct store_worker *w, struct vnode *v, struct msg *m)
 {
 	ASSERT(!v->group.open);
-	req->rests_on = raft_last(v->group.raft);
-	read_fresh(w, v, &req->msg);
+	*rests_on(m) = raft_last(v->group.raft);
+	read_fresh(w, v, m);
 }
 
 /* Writes leave the reads that wait, by msg.next. */
@@ -196,7 +207,7 @@ take_settled(struct group *g)
 	for (uint32_t i = 0; i < g->n_reads; i++) {
 		struct msg *m = *at;
 
-		if (m->kind == MSG_PUT) {
+		if (request_is_write(m)) {
 			*at = m->next;
 			m->next = NULL;
 			*last = m;
@@ -274,6 +285,8 @@ change(struct store_worker *w, struct vnode *v, struct vnode_change *req)
 static int
 is_wait(const struct msg *m)
 {
+	if (m->kind == MSG_NEWS)
+		return !CONTAINER_OF(m, struct vnode_news, msg)->now;
 	return m->kind == MSG_READ &&
 	       CONTAINER_OF(m, struct vnode_read, msg)->op == VNODE_READ_WAIT;
 }
@@ -284,6 +297,9 @@ serve(struct store_worker *w, struct vnode *v, struct msg *m)
 	switch (m->kind) {
 	case MSG_PUT:
 		store_put(w, CONTAINER_OF(m, struct vnode_put, msg));
+		break;
+	case MSG_DELETE:
+		store_delete(w, CONTAINER_OF(m, struct vnode_delete, msg));
 		break;
 	case MSG_CHANGE:
 		change(w, v, CONTAINER_OF(m, struct vnode_change, msg));

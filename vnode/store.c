@@ -113,10 +113,10 @@ congested(const struct store_worker *w)
 }
 
 static void
-refuse(struct store *s, struct vnode_put *req, int r)
+refuse(struct store *s, struct msg *m, int r)
 {
-	req->r = r;
-	store_answer(s, &req->msg);
+	*request_result(m) = r;
+	store_answer(s, m);
 }
 
 /* What became of an earlier request with the key of REQ. */
@@ -128,6 +128,7 @@ judge_key(struct vnode_put *req, const struct dedup_key *k)
 	req->first = k->first;
 	req->last = k->first + k->id.n_events - 1;
 	req->t_ms = k->t_ms;
+	req->incarnation = k->stream->id;
 }
 
 /*
@@ -143,7 +144,7 @@ judge(const struct vnode *v, struct vnode_put *req, struct wall now)
 
 	req->r = req->replayed = 0;
 	if (req->has_expect || req->has_key)
-		st = vnode_find(v, req->bucket, req->stream);
+		st = group_proposed(v, req->bucket, req->stream);
 	if (req->has_key && st)
 		k = dedup_find(
 		    &v->dedup, st, req->key, group_next_clock(&v->group, now));
@@ -184,9 +185,9 @@ propose(struct store_worker *w, struct vnode_put *req)
 
 	if (is_settled(w, v, req, now)) {
 		if (v->group.open)
-			refuse(s, req, -ERR_NOMEM);
+			refuse(s, &req->msg, -ERR_NOMEM);
 		else
-			request_settled(w, v, req);
+			request_settled(w, v, &req->msg);
 		return;
 	}
 	if (group_must_seal(v, req))
@@ -197,7 +198,78 @@ propose(struct store_worker *w, struct vnode_put *req)
 	if (v->group.open && list_empty(&v->group.turn))
 		list_add_tail(&w->open, &v->group.turn);
 	if (r)
-		refuse(s, req, r);
+		refuse(s, &req->msg, r);
+}
+
+static void
+propose_delete(struct store_worker *w, struct vnode_delete *req)
+{
+	struct store *s = w->store;
+	struct vnode *v = &s->vnodes[req->group];
+	struct stream *st;
+	int r;
+
+	if (group_must_seal_delete(v))
+		replica_propose(w, v);
+	st = group_proposed(v, req->bucket, req->stream);
+	if (!st && v->group.open) {
+		replica_propose(w, v);
+		/* It may have been taken back. */
+		st = group_proposed(v, req->bucket, req->stream);
+	}
+	if (!st) { /* nothing to do, once that is certain */
+		if (v->group.open)
+			refuse(s, &req->msg, -ERR_NOMEM);
+		else
+			request_settled(w, v, &req->msg);
+		return;
+	}
+	r = v->group.open && group_must_seal_delete(v)
+		? -ERR_NOMEM
+		: group_propose_delete(
+		      v, st, req, s->env->clock.wall(s->env->clock.ctx));
+	if (v->group.open && list_empty(&v->group.turn))
+		list_add_tail(&w->open, &v->group.turn);
+	if (r)
+		refuse(s, &req->msg, r);
+}
+
+/* --- waiting for room ------------------------------------------------------ */
+
+/* Since when M has waited. */
+static uint64_t *
+parked_us(struct msg *m)
+{
+	return m->kind == MSG_DELETE
+		   ? &CONTAINER_OF(m, struct vnode_delete, msg)->parked_us
+		   : &CONTAINER_OF(m, struct vnode_put, msg)->t_ms;
+}
+
+/* 1: M waits until flushes and checkpoints have caught up. */
+static int
+park(struct store_worker *w, struct msg *m)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	if (w->unparking || (!w->parked && !congested(w)))
+		return 0;
+	m->next = NULL;
+	*parked_us(m) = c->mono(c->ctx).us;
+	*w->last_parked = m;
+	w->last_parked = &m->next;
+	w->n_parked++;
+	return 1;
+}
+
+void
+store_delete(struct store_worker *w, struct vnode_delete *req)
+{
+	int r = refusal(w->store);
+
+	if (r)
+		refuse(w->store, &req->msg, r);
+	else if (!park(w, &req->msg))
+		propose_delete(w, req);
 }
 
 void
@@ -214,17 +286,10 @@ store_put(struct store_worker *w, struct vnode_put *req)
 	if (r == 0 && (bytes > JOURNAL_PAYLOAD_MAX - 4096 ||
 			  bytes > s->config.segment_bytes / 2))
 		r = -ERR_LIMIT;
-	if (r) {
-		refuse(s, req, r);
-	} else if (!w->unparking && (w->parked || congested(w))) {
-		req->msg.next = NULL;
-		req->t_ms = s->env->clock.mono(s->env->clock.ctx).us;
-		*w->last_parked = &req->msg;
-		w->last_parked = &req->msg.next;
-		w->n_parked++;
-	} else {
+	if (r)
+		refuse(s, &req->msg, r);
+	else if (!park(w, &req->msg))
 		propose(w, req);
-	}
 }
 
 void
@@ -235,9 +300,8 @@ store_unpark(struct store_worker *w)
 
 	w->unparking = 1;
 	while (w->parked) {
-		struct vnode_put *req =
-		    CONTAINER_OF(w->parked, struct vnode_put, msg);
-		struct mono since = {req->t_ms};
+		struct msg *m = w->parked;
+		struct mono since = {*parked_us(m)};
 		int r = refusal(s);
 
 		if (r == 0 && congested(w)) {
@@ -245,14 +309,14 @@ store_unpark(struct store_worker *w)
 				break;
 			r = -ERR_UNAVAILABLE;
 		}
-		w->parked = req->msg.next;
+		w->parked = m->next;
 		w->n_parked--;
 		if (!w->parked)
 			w->last_parked = &w->parked;
 		if (r)
-			refuse(s, req, r);
+			refuse(s, m, r);
 		else /* it may lead no more */
-			request_take(w, &s->vnodes[req->group], &req->msg);
+			request_take(w, &s->vnodes[request_group(m)], m);
 	}
 	w->unparking = 0;
 }
@@ -348,8 +412,10 @@ store_handle(struct store *s, uint32_t worker, struct msg *m)
 
 	switch (m->kind) {
 	case MSG_PUT:
+	case MSG_DELETE:
 	case MSG_READ:
 	case MSG_LIST:
+	case MSG_NEWS:
 	case MSG_CHANGE:
 		ASSERT(request_group(m) < s->config.n_groups);
 		request_take(w, &s->vnodes[request_group(m)], m);

@@ -15,6 +15,7 @@
 #include "vnode/store.h"
 #include "vnode/vnode.h"
 
+struct dropped;
 struct flush;
 struct order;
 struct stop;
@@ -37,6 +38,9 @@ struct store_worker {
 	struct journal_append *chain, **last_chain; /* records of this turn */
 	struct list touched;       /* groups to tell what became durable */
 	struct list removals;      /* of files: removal.c */
+	struct dropped *dropped;   /* files of deleted streams; or NULL */
+	atomic_uint reads[2];      /* of chunk files, under way: dropped.c */
+	unsigned read_turn;        /* which of them counts those that begin */
 	struct outbox outbox;      /* frames of this turn */
 	struct clocks clocks;      /* of the other nodes */
 	struct mono clock_said;    /* that this one's is off */
@@ -165,6 +169,7 @@ void store_answer(struct store *s, struct msg *m);
 void store_changed(struct store *s, uint32_t group);
 /* REQ is proposed, waits for room, or is refused. */
 void store_put(struct store_worker *w, struct vnode_put *req);
+void store_delete(struct store_worker *w, struct vnode_delete *req);
 void store_fatal(struct store *s, const char *what, int r);
 void store_report(struct store *s, int is_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -180,6 +185,9 @@ void store_unpark(struct store_worker *w);
 /* What is applied here is fresh enough for REQ. */
 void store_read(
     struct store *s, struct store_worker *w, struct vnode_read *req);
+
+/* The same of REQ, which is about a bucket: news.c. */
+void store_news(struct store_worker *w, struct vnode_news *req);
 
 /* --- flush ---------------------------------------------------------------- */
 

@@ -37,7 +37,7 @@ load_stream(void *arg, const struct manifest_stream *row)
 		uint64_t newest = v->n_by_id ? v->by_id[v->n_by_id - 1]->id : 0;
 
 		if (row->bucket.n == 0 || row->id <= newest ||
-		    vnode_find(v, row->bucket, row->stream))
+		    vnode_newest(v, row->bucket, row->stream))
 			return -ERR_CORRUPT;
 		s = vnode_create(v, row->id, row->bucket, row->stream);
 		if (!s)
@@ -69,6 +69,21 @@ load_chunk(void *arg, uint64_t stream_id, const struct chunk_info *c)
 	r = stream_set_chunk(s, c);
 	s->saved_chunks = s->n_chunks - 1;
 	return r;
+}
+
+/* Its files, if a crash has left any, are found later: dropped.c. */
+static int
+load_dropped(void *arg, uint64_t stream_id)
+{
+	struct load *l = arg;
+	struct stream *s = vnode_by_id(l->vnode, stream_id);
+
+	if (!s)
+		return -ERR_CORRUPT;
+	dedup_drop_stream(&l->vnode->dedup, s);
+	vnode_unlink(l->vnode, s);
+	vnode_free_stream(l->vnode, s, l->cache);
+	return 0;
 }
 
 static int
@@ -141,6 +156,7 @@ static const struct manifest_reader_ops load_ops = {
     .stream = load_stream,
     .chunk = load_chunk,
     .key = load_key,
+    .dropped = load_dropped,
     .commit = load_commit,
 };
 

@@ -13,6 +13,7 @@
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
+#include "vnode/dropped.h"
 #include "vnode/images.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
@@ -334,6 +335,7 @@ store_close(struct store *s)
 	}
 	for (uint32_t i = 0; s->workers && i < s->n_workers; i++) {
 		removal_forget_all(&s->workers[i]);
+		dropped_forget_all(&s->workers[i]);
 		outbox_deinit(&s->workers[i].outbox);
 		raft_effects_deinit(&s->workers[i].fx);
 	}

@@ -37,6 +37,7 @@ read_chunk(struct store *s, const struct stream *st, struct vnode_read *req,
     uint64_t from, uint64_t to)
 {
 	const struct vnode *v = &s->vnodes[req->group];
+	struct store_worker *w = store_worker_of(s, req->group);
 	struct chunk_info *c = stream_chunk(st, req->desc ? to : from);
 	struct chunk_read job = {
 	    .env = s->env,
@@ -50,6 +51,7 @@ read_chunk(struct store *s, const struct stream *st, struct vnode_read *req,
 	    .to = to < c->last ? to : c->last,
 	    .stop_t = req->op == VNODE_READ_SEEK ? req->seek_ms : 0,
 	    .moves = &s->moves[req->group],
+	    .reads = &w->reads[w->read_turn],
 	};
 	int r;
 
@@ -169,7 +171,7 @@ must_wait(const struct stream *st, const struct vnode_read *req)
 static void
 wait_for_more(struct store *s, struct store_worker *w, struct vnode_read *req)
 {
-	int r = watch_wait(w, &s->vnodes[req->group], req);
+	int r = watch_wait(w, &s->vnodes[req->group], &req->msg);
 
 	if (r)
 		answer(s, req, r);
@@ -191,7 +193,7 @@ store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
 		wait_for_more(s, w, req);
 		return;
 	}
-	if (!st || st->last == 0) {
+	if (!st) {
 		answer(s, req, 0);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include "src/base/mem.h"
 #include "src/base/name.h"
 #include "vnode/attic.h"
+#include "vnode/dropped.h"
 #include "vnode/fill.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
@@ -88,6 +89,7 @@ tick(struct store_worker *w)
 	store_count(s, w->id);
 	store_unpark(w);
 	removal_tick(w);
+	dropped_tick(w);
 	if (atomic_load(&s->disk_full))
 		for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
 			replica_hand_over(w, &s->vnodes[g]);

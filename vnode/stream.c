@@ -25,15 +25,21 @@ stream_new(struct bucket *b, uint64_t id, struct slice name)
 	return s;
 }
 
+void
+stream_forget_tail(struct stream *s, struct tail_cache *cache)
+{
+	/* What was not flushed is dirty no more, for the cache's books. */
+	if (s->tail.newest)
+		tail_flushed(&s->tail, cache, s->flushed, s->tail.newest->last);
+	tail_deinit(&s->tail, cache);
+}
+
 struct stream *
 stream_free(struct stream *s, struct tail_cache *cache)
 {
 	if (!s)
 		return NULL;
-	/* What was not flushed is dirty no more, for the cache's books. */
-	if (s->tail.newest)
-		tail_flushed(&s->tail, cache, s->flushed, s->tail.newest->last);
-	tail_deinit(&s->tail, cache);
+	stream_forget_tail(s, cache);
 	list_del(&s->dirty);
 	list_del(&s->unsaved);
 	mem_free(s->chunks);

@@ -19,7 +19,13 @@ struct bucket; /* vnode.h */
 struct dedup_key;
 
 struct stream {
-	struct bucket *bucket;
+	struct bucket *bucket; /* NULL: dead, and in no flush */
+	union {
+		struct stream *older; /* of the same name: its deletion is only
+					 proposed; or NULL */
+		uint64_t gone_at;     /* dead: a durable manifest of this index
+					 has it not */
+	};
 	uint64_t id;       /* incarnation; never 0 */
 	uint64_t first;    /* oldest visible event; 1 from the start */
 	uint64_t last;     /* newest applied; 0: none yet */
@@ -31,13 +37,17 @@ struct stream {
 	struct tail tail;
 	struct dedup_key *keys; /* the newest applied one, or NULL */
 	struct list dirty; /* in struct dirty while flushed < last, or alone */
-	struct list unsaved; /* in vnode.unsaved while the manifest is behind */
+	struct list
+	    unsaved; /* in vnode.unsaved while the manifest is behind; dead:
+				in a list of those */
 	uint32_t n_chunks, cap_chunks;
 	uint32_t
 	    saved_chunks; /* rows before this one are final in the manifest */
 	uint8_t named;    /* the manifest file knows its names */
 	uint8_t cut;      /* the open chunk's file may be longer than we know */
 	uint8_t listed;   /* in bucket->streams */
+	uint8_t dropping; /* its deletion is proposed */
+	uint8_t dead;     /* deleted; only its files are left */
 	uint8_t name_n;
 	char name[]; /* name_n bytes */
 };
@@ -83,6 +93,8 @@ dirty_remove(struct dirty *d, struct stream *s)
 struct stream *stream_new(struct bucket *b, uint64_t id, struct slice name);
 /* Takes NULL and returns NULL. */
 struct stream *stream_free(struct stream *s, struct tail_cache *cache);
+/* Gives its events in memory back; they are not to be asked for any more. */
+void stream_forget_tail(struct stream *s, struct tail_cache *cache);
 
 struct slice stream_name(const struct stream *s);
 

@@ -70,10 +70,21 @@ vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
 	group_init(&v->group, group, generation);
 	vnode_dir_name(v->dir, store_dir, group, generation, life);
 	list_init(&v->unsaved);
+	list_init(&v->dead);
+	list_init(&v->gone);
 	table_init(&v->streams, seed, stream_is);
 	table_init(&v->buckets, seed, bucket_is);
 	watch_init(&v->watches, seed);
 	dedup_init(&v->dedup, limits, seed);
+}
+
+static void
+free_all(struct list *streams, struct tail_cache *cache)
+{
+	struct list *l;
+
+	while ((l = list_take_first(streams)))
+		stream_free(LIST_ENTRY(l, struct stream, unsaved), cache);
 }
 
 void
@@ -86,6 +97,8 @@ vnode_clear(struct vnode *v, struct tail_cache *cache)
 	table_iter_init(&it, &v->buckets);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		stream_free(v->by_id[i], cache);
+	free_all(&v->dead, cache);
+	free_all(&v->gone, cache);
 	while ((b = table_iter_next(&it))) {
 		mem_free(b->streams);
 		mem_free(b);
@@ -107,29 +120,52 @@ vnode_deinit(struct vnode *v, struct tail_cache *cache)
 }
 
 struct stream *
-vnode_find(const struct vnode *v, struct slice bucket, struct slice stream)
+vnode_newest(const struct vnode *v, struct slice bucket, struct slice stream)
 {
 	struct names key = {bucket, stream};
 
 	return table_find(&v->streams, stream_hash(v, bucket, stream), &key);
 }
 
+const struct bucket *
+vnode_bucket(const struct vnode *v, struct slice name)
+{
+	return table_find(&v->buckets, bucket_hash(v, name), &name);
+}
+
 struct stream *
-vnode_by_id(const struct vnode *v, uint64_t id)
+vnode_find(const struct vnode *v, struct slice bucket, struct slice stream)
+{
+	struct stream *s = vnode_newest(v, bucket, stream);
+
+	while (s && s->last == 0)
+		s = s->older;
+	return s;
+}
+
+/* Where the stream ID stands, or would stand. */
+static uint32_t
+place_of(const struct vnode *v, uint64_t id)
 {
 	uint32_t lo = 0, hi = v->n_by_id;
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
-		if (v->by_id[mid]->id == id)
-			return v->by_id[mid];
 		if (v->by_id[mid]->id < id)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return NULL;
+	return lo;
+}
+
+struct stream *
+vnode_by_id(const struct vnode *v, uint64_t id)
+{
+	uint32_t i = place_of(v, id);
+
+	return i < v->n_by_id && v->by_id[i]->id == id ? v->by_id[i] : NULL;
 }
 
 uint32_t
@@ -161,6 +197,18 @@ get_bucket(struct vnode *v, struct slice name)
 	return b;
 }
 
+static void
+put_bucket(struct vnode *v, struct bucket *b)
+{
+	struct slice name = bucket_name(b);
+
+	if (b->refs)
+		return;
+	table_remove(&v->buckets, bucket_hash(v, name), &name);
+	mem_free(b->streams);
+	mem_free(b);
+}
+
 static int
 grow_pointers(struct stream ***array, uint32_t n, uint32_t *cap)
 {
@@ -177,23 +225,112 @@ grow_pointers(struct stream ***array, uint32_t n, uint32_t *cap)
 	return 0;
 }
 
+/* S stands for its name instead of WAS, if that is not NULL. */
+static int
+take_name(struct vnode *v, struct stream *s, struct stream *was)
+{
+	struct names key = {bucket_name(s->bucket), stream_name(s)};
+	uint64_t h = stream_hash(v, key.bucket, key.stream);
+
+	if (was)
+		table_remove(&v->streams, h, &key); /* leaves room */
+	return table_insert(&v->streams, h, s);
+}
+
+/* S stands for its name no more, nor behind another. */
+static void
+leave_name(struct vnode *v, struct stream *s)
+{
+	struct names key = {bucket_name(s->bucket), stream_name(s)};
+	uint64_t h = stream_hash(v, key.bucket, key.stream);
+	struct stream *newer = table_find(&v->streams, h, &key);
+
+	if (newer == s) {
+		table_remove(&v->streams, h, &key);
+		if (s->older) /* into the room that is free now */
+			table_insert(&v->streams, h, s->older);
+		return;
+	}
+	while (newer->older != s)
+		newer = newer->older;
+	newer->older = s->older;
+}
+
+static struct stream *
+add_stream(struct vnode *v, struct bucket *b, uint64_t id, struct slice name)
+{
+	struct stream *was = vnode_newest(v, bucket_name(b), name), *s;
+
+	ASSERT(v->n_by_id == 0 || v->by_id[v->n_by_id - 1]->id < id);
+	ASSERT(!was || was->dropping);
+	if (grow_pointers(&v->by_id, v->n_by_id, &v->cap_by_id))
+		return NULL;
+	s = stream_new(b, id, name);
+	if (!s)
+		return NULL;
+	if (take_name(v, s, was))
+		return stream_free(s, NULL);
+	s->older = was;
+	v->by_id[v->n_by_id++] = s;
+	b->refs++;
+	return s;
+}
+
 struct stream *
 vnode_create(
     struct vnode *v, uint64_t id, struct slice bucket, struct slice stream)
 {
 	struct bucket *b = get_bucket(v, bucket);
-	struct stream *s;
+	struct stream *s = b ? add_stream(v, b, id, stream) : NULL;
 
-	ASSERT(v->n_by_id == 0 || v->by_id[v->n_by_id - 1]->id < id);
-	if (!b || grow_pointers(&v->by_id, v->n_by_id, &v->cap_by_id))
-		return NULL;
-	s = stream_new(b, id, stream);
-	if (!s)
-		return NULL;
-	if (table_insert(&v->streams, stream_hash(v, bucket, stream), s))
-		return stream_free(s, NULL);
-	v->by_id[v->n_by_id++] = s;
+	if (b && !s)
+		put_bucket(v, b);
 	return s;
+}
+
+void
+vnode_leave_bucket(struct vnode *v, struct stream *s)
+{
+	struct bucket *b = s->bucket;
+
+	s->bucket = NULL;
+	b->refs--;
+	put_bucket(v, b);
+}
+
+void
+vnode_free_stream(struct vnode *v, struct stream *s, struct tail_cache *cache)
+{
+	vnode_leave_bucket(v, s);
+	stream_free(s, cache);
+}
+
+static void
+unlist(struct bucket *b, const struct stream *s)
+{
+	uint32_t i = 0;
+
+	while (b->streams[i] != s)
+		i++;
+	memmove(b->streams + i, b->streams + i + 1,
+	    (--b->n_streams - i) * sizeof(*b->streams));
+}
+
+void
+vnode_unlink(struct vnode *v, struct stream *s)
+{
+	uint32_t i = place_of(v, s->id);
+
+	memmove(v->by_id + i, v->by_id + i + 1,
+	    (--v->n_by_id - i) * sizeof(*v->by_id));
+	leave_name(v, s);
+	list_del(&s->unsaved);
+	if (!s->listed)
+		return;
+	unlist(s->bucket, s);
+	s->listed = 0;
+	v->n_events -= s->last - s->first + 1;
+	v->bytes -= s->bytes;
 }
 
 void
@@ -201,12 +338,10 @@ vnode_forget_proposed(struct vnode *v, uint64_t from)
 {
 	while (v->n_by_id && v->by_id[v->n_by_id - 1]->last == 0 &&
 	       v->by_id[v->n_by_id - 1]->id >= from) {
-		struct stream *s = v->by_id[--v->n_by_id];
-		struct names key = {bucket_name(s->bucket), stream_name(s)};
+		struct stream *s = v->by_id[v->n_by_id - 1];
 
-		table_remove(
-		    &v->streams, stream_hash(v, key.bucket, key.stream), &key);
-		stream_free(s, NULL);
+		vnode_unlink(v, s);
+		vnode_free_stream(v, s, NULL);
 	}
 }
 

@@ -24,6 +24,7 @@
 struct bucket {
 	struct stream **streams; /* those with events; sorted when SORTED */
 	uint32_t n_streams, cap_streams;
+	uint32_t refs; /* streams that name it, dead ones too; 0: it goes */
 	uint16_t group;
 	uint8_t sorted;
 	uint8_t name_n;
@@ -55,6 +56,8 @@ struct vnode {
 	struct list unsaved; /* streams that the manifest is behind on */
 	struct watches watches;
 	struct dedup dedup;
+	struct list dead; /* deleted ones that no checkpoint has dropped */
+	struct list gone; /* dropped ones whose files are left: dropped.c */
 	struct vnode_manifest manifest;
 	struct recovered *recovered; /* while the store opens */
 	uint64_t seed;
@@ -71,16 +74,32 @@ void vnode_init(struct vnode *v, uint16_t group, uint64_t generation,
 void vnode_clear(struct vnode *v, struct tail_cache *cache);
 void vnode_deinit(struct vnode *v, struct tail_cache *cache);
 
-/* NULL when there is none; one that was only proposed has last == 0. */
+/* The stream that has events and was not deleted, as far as is applied; NULL:
+ * there is none. */
 struct stream *vnode_find(
     const struct vnode *v, struct slice bucket, struct slice stream);
+/* NULL: no stream is in it. */
+const struct bucket *vnode_bucket(const struct vnode *v, struct slice name);
+/* The newest of this name, which may be only proposed (last == 0), or about to be
+ * deleted (dropping). */
+struct stream *vnode_newest(
+    const struct vnode *v, struct slice bucket, struct slice stream);
 struct stream *vnode_by_id(const struct vnode *v, uint64_t id);
-/* A new stream; ID is greater than all before.  NULL: no memory. */
+/* A new stream; ID is greater than all before, and one of the same name is
+ * dropping.  NULL: no memory. */
 struct stream *vnode_create(
     struct vnode *v, uint64_t id, struct slice bucket, struct slice stream);
 
 /* Forgets the streams that were only proposed, from id FROM on. */
 void vnode_forget_proposed(struct vnode *v, uint64_t from);
+
+/* S is no more, as far as names, ids, lists and counts go: the caller's. */
+void vnode_unlink(struct vnode *v, struct stream *s);
+/* S, which is unlinked, ends. */
+void vnode_free_stream(
+    struct vnode *v, struct stream *s, struct tail_cache *cache);
+/* No flush looks at S, which is dead, any more: its bucket may go. */
+void vnode_leave_bucket(struct vnode *v, struct stream *s);
 
 /* S has its first event: it is listed from now on.  0 or -ERR_NOMEM. */
 int vnode_made_visible(struct vnode *v, struct stream *s);

@@ -15,6 +15,14 @@ vnode_page_deinit(struct vnode_page *page)
 }
 
 void
+vnode_news_deinit(struct vnode_news *news)
+{
+	news->items = mem_free(news->items);
+	news->names = mem_free(news->names);
+	news->n_items = 0;
+}
+
+void
 vnode_list_clear(struct vnode_list *list)
 {
 	list->more = 0;

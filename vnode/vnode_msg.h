@@ -60,9 +60,28 @@ struct vnode_put {
 	int replayed;       /* what an earlier one got: nothing was appended */
 	uint64_t first, last; /* seqnums given */
 	uint64_t t_ms;
-	uint32_t n_replicas; /* that had it on their disks then */
-	uint64_t newest;     /* -ERR_CONFLICT: what it is instead, committed */
+	uint64_t incarnation; /* of their stream; not of another node */
+	uint32_t n_replicas;  /* that had it on their disks then */
+	uint64_t newest;      /* -ERR_CONFLICT: what it is instead, committed */
 	uint64_t rests_on; /* the vnode's: log index of what it was judged by */
+};
+
+/* --- MSG_DELETE: a stream ends --------------------------------------------- */
+
+/*
+ * What is appended under its name afterwards is another stream, with another
+ * incarnation, from seqnum 1 on.  Also done when there was nothing.
+ */
+struct vnode_delete {
+	struct msg msg;
+	uint32_t group;
+	struct slice bucket, stream;
+	/* answer */
+	int r;
+	uint8_t leader[16];
+	/* the vnode's */
+	uint64_t rests_on;  /* as of vnode_put */
+	uint64_t parked_us; /* since when it has waited for room */
 };
 
 /* --- MSG_READ: one page of a stream --------------------------------------- */
@@ -144,6 +163,34 @@ struct vnode_list {
 /* An answer without names. */
 void vnode_list_clear(struct vnode_list *list);
 void vnode_list_deinit(struct vnode_list *list);
+
+/* --- MSG_NEWS: what is new in a bucket, in one group ------------------------ */
+
+struct vnode_news {
+	struct msg msg;
+	uint32_t group;
+	struct slice bucket;
+	/* What comes after this event, whose t was AFTER_T (or less). */
+	uint64_t after_index;
+	uint32_t after_ordinal;
+	uint64_t after_t;
+	/* Answered without items after so long; 0: at once. */
+	uint32_t wait_ms;
+	int now; /* only where the log ends: no items; asked of a majority */
+	/* answer: all events up to `index` that come after are in the items */
+	int r;
+	uint8_t leader[16];
+	uint64_t index, t_ms; /* applied, and the group's clock then */
+	uint32_t n_items;
+	struct vnode_news_item {
+		struct slice name; /* in NAMES */
+		uint64_t incarnation, last;
+		uint64_t from; /* not before it; 0: look for after_t */
+	} * items;             /* mem_alloc'd */
+	uint8_t *names;        /* mem_alloc'd */
+};
+
+void vnode_news_deinit(struct vnode_news *news);
 
 /* --- MSG_CHANGE: who has replicas of a group --------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * watch - requests that wait until there is more of a stream.
+ * watch - requests that wait until there is more of a stream or bucket.
  *
  * Invariants:
  *  1. A waiter is in the list of its point and in that of its worker.
@@ -12,12 +12,13 @@
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
+#include "vnode/call.h"
 #include "vnode/replica.h"
 
 struct waiter {
 	struct list of_point, of_worker;
 	struct point *point;
-	struct vnode_read *req;
+	struct msg *m;
 	struct mono until;
 };
 
@@ -117,11 +118,30 @@ add_in_time(struct watch_times *t, struct waiter *x)
 	t->n++;
 }
 
+/* What M waits for; a bucket is a stream without a name. */
+static struct names
+names_of(const struct msg *m)
+{
+	const struct vnode_read *r = CONTAINER_OF(m, struct vnode_read, msg);
+	const struct vnode_news *n = CONTAINER_OF(m, struct vnode_news, msg);
+
+	return m->kind == MSG_NEWS ? (struct names){n->bucket, SLICE_LIT("")}
+				   : (struct names){r->bucket, r->stream};
+}
+
+static uint32_t *
+wait_of(struct msg *m)
+{
+	return m->kind == MSG_NEWS
+		   ? &CONTAINER_OF(m, struct vnode_news, msg)->wait_ms
+		   : &CONTAINER_OF(m, struct vnode_read, msg)->wait_ms;
+}
+
 int
-watch_wait(struct store_worker *w, struct vnode *v, struct vnode_read *req)
+watch_wait(struct store_worker *w, struct vnode *v, struct msg *m)
 {
 	const struct env_clock *c = &w->store->env->clock;
-	struct names names = {req->bucket, req->stream};
+	struct names names = names_of(m);
 	struct waiter *x;
 	struct point *p;
 
@@ -135,10 +155,10 @@ watch_wait(struct store_worker *w, struct vnode *v, struct vnode_read *req)
 		mem_free(x);
 		return -ERR_NOMEM;
 	}
-	if (req->wait_ms > WATCH_WAIT_MAX_MS)
-		req->wait_ms = WATCH_WAIT_MAX_MS;
-	*x = (struct waiter){.point = p, .req = req};
-	x->until = mono_add_us(c->mono(c->ctx), req->wait_ms * 1000ull);
+	if (*wait_of(m) > WATCH_WAIT_MAX_MS)
+		*wait_of(m) = WATCH_WAIT_MAX_MS;
+	*x = (struct waiter){.point = p, .m = m};
+	x->until = mono_add_us(c->mono(c->ctx), *wait_of(m) * 1000ull);
 	list_add_tail(&p->waiters, &x->of_point);
 	add_in_time(&w->watching, x);
 	return 0;
@@ -146,17 +166,36 @@ watch_wait(struct store_worker *w, struct vnode *v, struct vnode_read *req)
 
 /* --- answering ------------------------------------------------------------ */
 
-static struct vnode_read *
+static struct msg *
 take_waiter(struct store_worker *w, struct waiter *x)
 {
-	struct vnode_read *req = x->req;
+	struct msg *m = x->m;
 
 	list_del(&x->of_point);
 	list_del(&x->of_worker);
 	w->watching.n--;
 	mem_free(x);
-	req->wait_ms = 0; /* it has waited */
-	return req;
+	*wait_of(m) = 0; /* it has waited */
+	return m;
+}
+
+static void
+answer(struct store_worker *w, struct msg *m)
+{
+	if (m->kind == MSG_NEWS)
+		store_news(w, CONTAINER_OF(m, struct vnode_news, msg));
+	else
+		store_read(
+		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
+}
+
+static void
+touch(struct watches *ws, const struct names *n)
+{
+	struct point *p = table_find(&ws->points, hash_of(ws, n), n);
+
+	if (p && list_empty(&p->due))
+		list_add_tail(&ws->due, &p->due);
 }
 
 void
@@ -165,14 +204,13 @@ watch_touch(struct vnode *v, const struct stream *s)
 	struct watches *ws = &v->watches;
 	struct names n = {
 	    SLICE(s->bucket->name, s->bucket->name_n), stream_name(s)};
-	struct point *p;
 
 	if (ws->points.n == 0 || ws->last == s->id)
 		return;
 	ws->last = s->id;
-	p = table_find(&ws->points, hash_of(ws, &n), &n);
-	if (p && list_empty(&p->due))
-		list_add_tail(&ws->due, &p->due);
+	touch(ws, &n);
+	n.stream = SLICE_LIT("");
+	touch(ws, &n);
 }
 
 void
@@ -186,9 +224,8 @@ watch_wake(struct store_worker *w, struct vnode *v)
 		struct point *p = LIST_ENTRY(node, struct point, due);
 
 		while ((link = list_first(&p->waiters)))
-			store_read(w->store, w,
-			    take_waiter(
-				w, LIST_ENTRY(link, struct waiter, of_point)));
+			answer(w, take_waiter(w, LIST_ENTRY(link, struct waiter,
+						     of_point)));
 		drop_point(ws, p);
 	}
 }
@@ -206,7 +243,7 @@ watch_refuse_all(struct store_worker *w, struct vnode *v, int r)
 			struct waiter *x =
 			    LIST_ENTRY(link, struct waiter, of_point);
 
-			request_refuse(w, v, &take_waiter(w, x)->msg, r);
+			request_refuse(w, v, take_waiter(w, x), r);
 		}
 		table_iter_remove(&it);
 		list_del(&p->due);
@@ -224,13 +261,12 @@ watch_tick(struct store_worker *w)
 	while ((link = list_first(&w->watching.waiters))) {
 		struct waiter *x = LIST_ENTRY(link, struct waiter, of_worker);
 		struct point *p = x->point;
-		struct vnode_read *req;
+		uint32_t group = request_group(x->m);
 
 		if (x->until.us > now.us)
 			break;
-		req = take_waiter(w, x);
-		store_read(w->store, w, req);
+		answer(w, take_waiter(w, x));
 		if (list_empty(&p->waiters))
-			drop_point(&w->store->vnodes[req->group].watches, p);
+			drop_point(&w->store->vnodes[group].watches, p);
 	}
 }

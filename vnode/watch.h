@@ -43,8 +43,9 @@ void watch_init(struct watches *ws, uint64_t seed);
 /* Nobody waits. */
 void watch_deinit(struct watches *ws);
 
-/* REQ waits for its stream.  -ERR_NOMEM, -ERR_UNAVAILABLE: too many do. */
-int watch_wait(struct store_worker *w, struct vnode *v, struct vnode_read *req);
+/* M (MSG_READ, MSG_NEWS) waits for its stream or bucket.  -ERR_NOMEM;
+ * -ERR_UNAVAILABLE: too many do; -ERR_STOPPING. */
+int watch_wait(struct store_worker *w, struct vnode *v, struct msg *m);
 /* Something was applied to S, or it is no more.  No answer is sent yet. */
 void watch_touch(struct vnode *v, const struct stream *s);
 /* All of the entry is applied: answers who has been waiting for it. */

@@ -16,8 +16,10 @@ enum msg_kind {
 	MSG_NONE,
 	MSG_CALL, /* fn(m) on the worker: for one-off work and for tests */
 	MSG_PUT,
+	MSG_DELETE,
 	MSG_READ,
 	MSG_LIST,
+	MSG_NEWS,
 	MSG_CHANGE,
 	MSG_PING,
 	MSG_JOURNAL_DONE,

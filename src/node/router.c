@@ -115,7 +115,7 @@ choose(struct router_worker *w, const struct msg *m)
 static int
 is_write(const struct router *r, const struct msg *m)
 {
-	return m->kind == MSG_PUT && request_group(m) < r->n_groups - 1;
+	return request_is_write(m) && request_group(m) < r->n_groups - 1;
 }
 
 /* That the last try came to nothing says nothing of those before; that its key
@@ -188,8 +188,9 @@ again(struct router_worker *w, struct msg *m)
 int
 router_may_repeat(const struct msg *m)
 {
-	return m->kind != MSG_PUT ||
-	       CONTAINER_OF(m, const struct vnode_put, msg)->has_key;
+	return !request_is_write(m) ||
+	       (m->kind == MSG_PUT &&
+		   CONTAINER_OF(m, const struct vnode_put, msg)->has_key);
 }
 
 void
@@ -274,6 +275,9 @@ is_held(struct router_worker *w)
 static uint64_t
 wait_us(const struct msg *m)
 {
+	if (m->kind == MSG_NEWS)
+		return CONTAINER_OF(m, struct vnode_news, msg)->wait_ms *
+		       1000ull;
 	return m->kind == MSG_READ
 		   ? CONTAINER_OF(m, struct vnode_read, msg)->wait_ms * 1000ull
 		   : 0;

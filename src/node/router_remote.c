@@ -137,7 +137,7 @@ give_up(struct router_worker *w, struct call_slot *s)
 	if (memcmp(leader, s->node, 16) == 0)
 		memset(leader, 0, 16);
 	free_slot(w, s->place);
-	m->unsure = m->kind == MSG_PUT;
+	m->unsure = request_is_write(m);
 	if (router_may_repeat(m))
 		router_later(w, m);
 	else

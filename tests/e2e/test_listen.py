@@ -143,6 +143,106 @@ def test_a_stop_ends_listeners_in_order():
             assert answer[0][0] == 204 and answer[0][1]["Iorio-Cursor"]
 
 
+def test_all_streams_of_a_bucket():
+    with Node(IORIOD) as node:
+        append(node, "b/old", "before")
+        append(node, "other/s", "elsewhere")
+        with Sse(node, "s=b:*") as sse:
+            sse.settle()
+            for i in range(5):
+                append(node, "b/old", i)
+                append(node, f"b/new{i}", i)
+                append(node, "other/s", i)
+            got = sse.take(10)
+            seen = {(e["meta"]["stream"], e["data"]) for e in got}
+            assert seen == {("old", i) for i in range(5)} | {
+                (f"new{i}", i) for i in range(5)}
+            assert len(sse.last_id) < 4096
+            last = sse.last_id
+            append(node, "b/new0", "later")
+            sse.take(1)
+        append(node, "b/new7", "more")
+        with Sse(node, "s=b:*", {"Last-Event-ID": last}) as sse:
+            got = {(e["meta"]["stream"], e["data"]) for e in sse.take(2)}
+            assert got == {("new0", "later"), ("new7", "more")}
+            append(node, "b/old", "live")
+            assert sse.take(1)[0]["data"] == "live"
+
+
+def test_a_cursor_of_a_bucket_goes_through_history():
+    with Node(IORIOD) as node:
+        status, head, _ = poll(node, "s=b:*&wait=0")
+        assert status == 204
+        first = head["Iorio-Cursor"]
+        for i in range(20):
+            fill(node, f"b/s{i % 7}", 300, start=i * 300)
+        node.stop()
+        node.start()  # nothing of it is in memory
+        seen, cursor = [], first
+        while len(seen) < 6000:
+            status, head, body = poll(node, "s=b:*&cursor=" + cursor)
+            assert status == 200, (status, len(seen))
+            seen += [(e["meta"]["stream"], e["meta"]["id"])
+                     for e in parse(body)]
+            cursor = head["Iorio-Cursor"]
+        assert len(set(seen)) == 6000
+        for i in range(7):
+            ids = [n for s, n in seen if s == f"s{i}"]
+            assert ids == list(range(1, len(ids) + 1))
+        assert poll(node, "wait=0&s=b:*&cursor=" + cursor)[0] == 204
+
+
+def test_four_writers_and_polls_that_come_and_go():
+    with Node(IORIOD) as node:
+        cursor = poll(node, "s=b:*&wait=0")[1]["Iorio-Cursor"]
+        errors, seen = [], {}
+
+        def write(k):
+            for i in range(500):
+                append(node, f"b/s{i % 5}", [k, i])
+
+        def one(k):
+            got, at = [], 1
+            while len(got) < 400:
+                status, _, body = poll(node, f"s=b:s{k}:{at}&wait=5")
+                if status == 200:
+                    got += [tuple(e["data"]) for e in parse(body)]
+                    at = parse(body)[-1]["meta"]["id"] + 1
+            seen[k] = got
+
+        def every(at):
+            got = []
+            while len(got) < 2000:
+                status, head, body = poll(node, f"s=b:*&cursor={at}&wait=5")
+                at = head["Iorio-Cursor"]
+                if status == 200:
+                    got += [(e["meta"]["stream"], e["meta"]["id"],
+                             tuple(e["data"])) for e in parse(body)]
+            seen["*"] = got
+
+        def guard(f, *args):
+            try:
+                f(*args)
+            except BaseException as e:
+                errors.append(e)
+        threads = [threading.Thread(target=guard, args=(write, k))
+                   for k in range(4)]
+        threads += [threading.Thread(target=guard, args=(one, k))
+                    for k in range(5)]
+        threads.append(threading.Thread(target=guard, args=(every, cursor)))
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(120)
+            assert not t.is_alive()
+        assert not errors, errors
+        for k in range(5):
+            assert len(seen[k]) == 400 == len(set(seen[k]))
+            want = [(n, data) for s, n, data in seen["*"] if s == f"s{k}"]
+            assert want == list(enumerate(seen[k], 1))
+        assert len(seen["*"]) == 2000
+
+
 def test_the_leader_dies_under_a_listener():
     with Cluster(IORIOD, 3) as c:
         c.form()
@@ -165,7 +265,9 @@ def test_the_leader_dies_under_a_listener():
                 elif status == 504:
                     n += 1
         writer = threading.Thread(target=write)
-        with Sse(others[0], "s=quakes:all:1") as sse:
+        with Sse(others[0], "s=quakes:all:1") as sse, \
+                Sse(others[1], "s=quakes:*") as wide:
+            wide.settle()
             writer.start()
             got = sse.take(50000)
             leader.kill()
@@ -177,6 +279,9 @@ def test_the_leader_dies_under_a_listener():
             newest = int(others[1].request(
                 "GET", "/streams/" + stream)[1]["Iorio-Last"])
             got += sse.take(newest - len(got))
+            live = wide.take(newest - 100000)
+            assert [e["meta"]["id"] for e in live] == list(
+                range(100001, newest + 1))
         assert [e["meta"]["id"] for e in got] == list(range(1, newest + 1))
         data = [e["data"]["n"] for e in got]
         assert data[:100000] == list(range(100000))

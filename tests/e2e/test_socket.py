@@ -246,6 +246,26 @@ def test_several_tell_their_cursor():
         assert not before & rest and len(before | rest) == 1400
 
 
+def test_a_bucket_by_command():
+    with Node(IORIOD) as node:
+        append(node, "b/s", "before")
+        with Socket(node) as s:
+            assert s.ask(cmd="subscribe", bucket="b", stream="*")["ok"]
+            assert s.ask(cmd="subscribe", bucket="b", stream="*")[
+                "reason"] == "already subscribed"
+            time.sleep(0.5)
+            append(node, "b/s", 1)
+            append(node, "b/t", 2)
+            got = {(e["meta"]["stream"], e["data"]) for e in s.take(2)}
+            assert got == {("s", 1), ("t", 2)}
+            cursor = s.ask(cmd="cursor")["cursor"]
+            append(node, "b/u", 3)
+            assert s.take(1)[0]["data"] == 3
+            assert s.ask(cmd="unsubscribe", bucket="b", stream="*")["ok"]
+        with Socket(node, "s=b:*&cursor=" + cursor) as s:
+            assert s.take(1)[0]["data"] == 3
+
+
 def test_a_stop_says_so():
     with Node(IORIOD) as node:
         with Socket(node, "s=b:s") as s:

@@ -48,9 +48,11 @@ take_answer(const struct call_in *in, struct block *block)
 	struct vnode_put put = {.msg = {.kind = MSG_PUT}, .r = -ERR_BUG};
 	struct vnode_read read = {.msg = {.kind = MSG_READ}, .r = -ERR_BUG};
 	struct vnode_list list = {.msg = {.kind = MSG_LIST}, .r = -ERR_BUG};
-	struct msg *all[] = {&put.msg, &read.msg, &list.msg};
+	struct vnode_news news = {.msg = {.kind = MSG_NEWS}, .r = -ERR_BUG};
+	struct vnode_delete del = {.msg = {.kind = MSG_DELETE}, .r = -ERR_BUG};
+	struct msg *all[] = {&put.msg, &read.msg, &list.msg, &news.msg, &del.msg};
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 5; i++) {
 		int r = call_answer(in, block, all[i]);
 
 		if (r)
@@ -61,6 +63,7 @@ take_answer(const struct call_in *in, struct block *block)
 	}
 	vnode_page_deinit(&read.page);
 	vnode_list_deinit(&list);
+	vnode_news_deinit(&news);
 }
 
 int

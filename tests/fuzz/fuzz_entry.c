@@ -35,6 +35,9 @@ add(struct buf *b, const struct entry_command *c)
 		    (uint32_t)c->records.n);
 		buf_add_slice(b, c->records);
 		break;
+	case ENTRY_DELETE:
+		entry_add_delete(b, c->stream_id);
+		break;
 	case ENTRY_MEMBERS:
 		ASSERT(entry_decode_members(c->members, &m) == 0);
 		view = entry_members_view(&m);

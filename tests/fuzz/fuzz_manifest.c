@@ -56,6 +56,15 @@ on_key(void *arg, const struct manifest_key *k)
 }
 
 static int
+on_dropped(void *arg, uint64_t id)
+{
+	struct copy *c = arg;
+
+	manifest_add_dropped(&c->w, id);
+	return 0;
+}
+
+static int
 on_commit(void *arg, const struct manifest_state *s)
 {
 	struct copy *c = arg;
@@ -68,7 +77,7 @@ on_commit(void *arg, const struct manifest_state *s)
 }
 
 static const struct manifest_reader_ops ops = {
-    on_stream, on_chunk, on_key, on_commit};
+    on_stream, on_chunk, on_key, on_dropped, on_commit};
 
 static int
 read_copy(struct slice file, const struct manifest_id *id, struct copy *c,

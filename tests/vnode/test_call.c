@@ -262,6 +262,43 @@ Test(call, a_key_and_what_became_of_it_arrive)
 	block_unref(b);
 }
 
+Test(call, a_deletion_arrives_with_its_names)
+{
+	struct vnode_delete del = {.msg = {.kind = MSG_DELETE},
+	    .group = 7,
+	    .bucket = SLICE_LIT("bucket"),
+	    .stream = SLICE_LIT("stream")};
+	struct vnode_delete back = del, *p;
+	struct block *b = encode(77, &del.msg);
+	struct call_in in;
+	struct msg *m;
+	struct buf all;
+
+	p = CONTAINER_OF(request_of(b, &in), struct vnode_delete, msg);
+	cr_expect(p->msg.kind == MSG_DELETE && p->group == 7);
+	cr_expect(slice_equal(p->bucket, del.bucket));
+	cr_expect(slice_equal(p->stream, del.stream));
+	call_free_request(&p->msg);
+	for (uint32_t n = 0; n < b->n; n++)
+		cr_expect(
+		    call_open(SLICE(b->p, n), &in) || call_request(&in, &m));
+	buf_init(&all, 4096);
+	buf_add(&all, b->p, b->n);
+	block_unref(b);
+	del.msg.answer = 1;
+	del.r = -ERR_NOTLEADER;
+	memset(del.leader, 0x11, 16);
+	b = encode(77, &del.msg);
+	buf_add(&all, b->p, b->n);
+	golden("call_delete.bin", buf_slice(&all));
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b, &back.msg), 0);
+	cr_expect_eq(back.r, -ERR_NOTLEADER);
+	cr_expect_eq(memcmp(back.leader, del.leader, 16), 0);
+	buf_deinit(&all);
+	block_unref(b);
+}
+
 Test(call, reads_and_lists_arrive_as_they_were_asked)
 {
 	struct call_in in;
@@ -436,4 +473,69 @@ Test(call, a_read_that_waits_says_what_it_knows_and_how_long)
 	cr_expect_eq(r->seek_ms, 0);
 	call_free_request(m);
 	block_unref(b);
+}
+
+Test(call, news_of_a_bucket_are_asked_for_and_told)
+{
+	struct vnode_news_item items[2] = {
+	    {.name = SLICE_LIT("s"), .incarnation = 3, .last = 9, .from = 4},
+	    {.name = SLICE_LIT("other"), .incarnation = 5, .last = 1},
+	};
+	struct vnode_news ask = {
+	    .msg = {.kind = MSG_NEWS},
+	    .group = 7,
+	    .bucket = SLICE_LIT("bucket"),
+	    .after_index = 11,
+	    .after_ordinal = 12,
+	    .after_t = 13,
+	    .wait_ms = 10000,
+	};
+	struct vnode_news told = ask, got = ask;
+	const struct vnode_news *n;
+	struct call_in in;
+	struct block *b = encode(79, &ask.msg), *b2;
+	struct msg *m;
+	struct buf all;
+
+	cr_assert_eq(call_open(SLICE(b->p, b->n), &in), 0);
+	cr_assert_eq(in.kind, MSG_NEWS);
+	cr_assert_eq(call_request(&in, &m), 0);
+	n = CONTAINER_OF(m, struct vnode_news, msg);
+	cr_expect_eq(n->group, 7);
+	cr_expect(slice_equal(n->bucket, ask.bucket));
+	cr_expect_eq(n->after_index, 11);
+	cr_expect_eq(n->after_ordinal, 12);
+	cr_expect_eq(n->after_t, 13);
+	cr_expect_eq(n->wait_ms, 10000);
+	cr_expect_eq(n->now, 0);
+	call_free_request(m);
+	told.msg.answer = 1;
+	told.index = 21;
+	told.t_ms = 22;
+	told.n_items = 2;
+	told.items = items;
+	b2 = encode(79, &told.msg);
+	cr_assert_eq(call_open(SLICE(b2->p, b2->n), &in), 0);
+	cr_assert_eq(call_answer(&in, b2, &got.msg), 0);
+	cr_expect_eq(got.index, 21);
+	cr_expect_eq(got.t_ms, 22);
+	cr_assert_eq(got.n_items, 2);
+	cr_expect(slice_equal(got.items[1].name, items[1].name));
+	cr_expect_eq(got.items[0].incarnation, 3);
+	cr_expect_eq(got.items[0].last, 9);
+	cr_expect_eq(got.items[0].from, 4);
+	buf_init(&all, 4096);
+	buf_add(&all, b->p, b->n);
+	buf_add(&all, b2->p, b2->n);
+	golden("call_news.bin", buf_slice(&all));
+	/* Cut anywhere it is none. */
+	for (uint32_t i = 1; i < b2->n; i++) {
+		cr_assert(call_open(SLICE(b2->p, i), &in) ||
+			  call_answer(&in, b2, &got.msg));
+		cr_assert_eq(got.n_items, 2);
+	}
+	vnode_news_deinit(&got);
+	buf_deinit(&all);
+	block_unref(b);
+	block_unref(b2);
 }

@@ -208,6 +208,30 @@ Test(formats, golden_bytes)
 	buf_deinit(&b);
 }
 
+Test(formats, golden_bytes_of_the_end_of_a_stream)
+{
+	struct entry_reader r;
+	struct entry_command c;
+	uint8_t header[ENTRY_HEADER_BYTES];
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	entry_put_header(header, 2, 1700000000123);
+	buf_add(&b, header, sizeof(header));
+	entry_add_delete(&b, 7);
+	entry_add_create(&b, 8, SLICE_LIT("foo"), SLICE_LIT("bar"));
+	golden("entry_delete.bin", buf_slice(&b));
+	cr_assert_eq(entry_open(&r, buf_slice(&b)), 0);
+	cr_assert_eq(entry_next(&r, &c), 0);
+	cr_expect(c.type == ENTRY_DELETE && c.stream_id == 7);
+	cr_assert_eq(entry_next(&r, &c), 0);
+	cr_assert_eq(entry_next(&r, &c), ENTRY_E_END);
+	b.p[ENTRY_HEADER_BYTES + 4] = 7; /* a byte short */
+	cr_assert_eq(entry_open(&r, buf_slice(&b)), 0);
+	cr_expect_eq(entry_next(&r, &c), -ERR_CORRUPT);
+	buf_deinit(&b);
+}
+
 /* --- what guards them ----------------------------------------------------- */
 
 static int
@@ -377,7 +401,7 @@ Test(formats, a_sealed_chunk_tells_where_its_events_are)
 
 struct seen {
 	int streams, chunks, commits, keys;
-	uint64_t applied;
+	uint64_t applied, dropped;
 	struct manifest_key key;
 };
 
@@ -407,6 +431,13 @@ on_key(void *arg, const struct manifest_key *k)
 }
 
 static int
+on_dropped(void *arg, uint64_t id)
+{
+	((struct seen *)arg)->dropped = id;
+	return 0;
+}
+
+static int
 on_commit(void *arg, const struct manifest_state *s)
 {
 	((struct seen *)arg)->commits++;
@@ -418,7 +449,7 @@ static int
 read_manifest(struct slice file, struct seen *seen, struct manifest_end *end)
 {
 	static const struct manifest_reader_ops ops = {
-	    on_stream, on_chunk, on_key, on_commit};
+	    on_stream, on_chunk, on_key, on_dropped, on_commit};
 	struct manifest_id id = {.cluster_id = "0123456789abcde",
 	    .group = 19,
 	    .generation = 1,
@@ -426,6 +457,32 @@ read_manifest(struct slice file, struct seen *seen, struct manifest_end *end)
 
 	*seen = (struct seen){0};
 	return manifest_read(file, &id, &ops, seen, end);
+}
+
+Test(formats, a_manifest_says_which_streams_are_no_more)
+{
+	struct manifest_state st = {.checkpoint = 3, .applied_index = 4};
+	struct manifest_writer w;
+	struct manifest_end end;
+	struct seen seen;
+	struct buf b;
+	uint32_t first;
+
+	buf_init(&b, 1 << 20);
+	make_manifest(&b, &first);
+	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
+	cr_expect_eq(seen.dropped, 0);
+	while (b.n % MANIFEST_BLOCK)
+		buf_add_byte(&b, 0);
+	w = (struct manifest_writer){&b, end.crc};
+	manifest_add_dropped(&w, 1);
+	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
+	cr_expect_eq(seen.dropped, 0, "nothing was committed");
+	manifest_add_commit(&w, &st);
+	golden("manifest_dropped.bin", buf_slice(&b));
+	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
+	cr_expect(seen.dropped == 1 && seen.applied == 4);
+	buf_deinit(&b);
 }
 
 Test(formats, a_manifest_counts_up_to_its_last_commit)

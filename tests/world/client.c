@@ -22,7 +22,8 @@ struct call {
 	struct node *node;
 	uint64_t life; /* of the node's process */
 	uint32_t stream;
-	uint64_t put, floor;
+	uint64_t put;
+	struct model_ask ask;
 	uint64_t next;  /* a read: the first seqnum behind its page */
 	int other_body; /* an append that is not what the key was for */
 	int done, r;
@@ -31,6 +32,7 @@ struct call {
 	union {
 		struct msg msg; /* first in all of them */
 		struct vnode_put put;
+		struct vnode_delete del;
 		struct vnode_read read;
 		struct vnode_list list;
 		struct vnode_ping ping;
@@ -49,7 +51,7 @@ call_new(struct node *n, struct client *c, enum msg_kind kind, uint32_t stream)
 	call->node = n;
 	call->life = n->life;
 	call->stream = stream;
-	call->floor = n->world->model.streams[stream].floor;
+	model_ask(&n->world->model, &call->ask);
 	call->req.msg.kind = kind;
 	return call;
 }
@@ -103,7 +105,8 @@ not_acked(struct call *call, int unsure)
 	struct client *c = call->client;
 
 	c->unsure |= unsure;
-	c->has_again = !w->clients_stopped && !world_one_in(w, 6);
+	c->has_again =
+	    !w->clients_stopped && !w->deletes && !world_one_in(w, 6);
 	if (c->has_again)
 		return 0;
 	return model_put_failed(
@@ -129,8 +132,7 @@ answer_keyed(struct call *call)
 	} else if (req->r == 0) {
 		w->counts.acked++;
 		w->counts.replayed += req->replayed != 0;
-		r = model_put_acked(
-		    &w->model, call->put, req->first, req->last, req->t_ms);
+		r = model_put_acked(&w->model, call->put, &call->ask, req);
 		if (r == 0 && known && !req->replayed)
 			world_fail(w, "put %llu was appended again",
 			    (unsigned long long)call->put);
@@ -144,6 +146,10 @@ answer_keyed(struct call *call)
 		world_fail(w, "an append was answered with %d: %s", req->r,
 		    err_text(req->r));
 	}
+	/* The keys of a stream go with it, so what comes again may be done
+	 * again. */
+	if (w->deletes)
+		c->has_again = 0;
 	must_hold(call, r, "append");
 }
 
@@ -158,8 +164,7 @@ answer_put(struct call *call)
 		answer_keyed(call);
 	} else if (req->r == 0) {
 		w->counts.acked++;
-		r = model_put_acked(
-		    &w->model, call->put, req->first, req->last, req->t_ms);
+		r = model_put_acked(&w->model, call->put, &call->ask, req);
 	} else if (req->r == -ERR_UNKNOWN) {
 		w->counts.unknown++;
 		r = model_put_failed(&w->model, call->put, PUT_UNKNOWN);
@@ -176,6 +181,25 @@ answer_put(struct call *call)
 	    (unsigned long long)req->first, (unsigned long long)req->last,
 	    (unsigned long long)req->t_ms);
 	world_note(w, req->first << 8 ^ (uint64_t)(unsigned)-req->r);
+}
+
+static void
+answer_delete(struct call *call)
+{
+	struct world *w = call->world;
+	int r = call->req.del.r;
+
+	if (r == 0)
+		w->counts.deleted++;
+	else if (r != -ERR_UNKNOWN && !is_refusal(r))
+		world_fail(w, "a deletion was answered with %s", err_text(r));
+	model_delete_ended(&w->model, call->stream, &call->ask,
+	    r == 0              ? PUT_ACKED
+	    : r == -ERR_UNKNOWN ? PUT_UNKNOWN
+				: PUT_REFUSED);
+	world_trace(w, "node %u: deletion of %s: %s", call->node->slot,
+	    w->model.streams[call->stream].name, err_text(r));
+	world_note(w, (uint64_t)(unsigned)-r << 16);
 }
 
 /* The events of one page, ascending: dense, as the model has them. */
@@ -198,7 +222,9 @@ check_page(struct call *call)
 				world_fail(w, "a page has %llu after %llu",
 				    (unsigned long long)e.seq,
 				    (unsigned long long)seq - 2);
-			must_hold(call, model_saw(&w->model, call->stream, &e),
+			must_hold(call,
+			    model_saw(&w->model, call->stream, &call->ask,
+				req->incarnation, &e),
 			    "read");
 			w->counts.events_read++;
 		}
@@ -260,12 +286,13 @@ answer_read(struct call *call)
 		    (unsigned long long)req->damaged_last);
 	w->counts.reads++;
 	must_hold(call,
-	    model_newest(&w->model, call->stream, call->floor, req->newest),
+	    model_newest(&w->model, call->stream, &call->ask, req->incarnation,
+		req->newest),
 	    "read");
 	if (req->newest)
 		must_hold(call,
 		    model_incarnation(
-			&w->model, call->stream, req->incarnation),
+			&w->model, call->stream, &call->ask, req->incarnation),
 		    "read");
 	else if (req->incarnation)
 		world_fail(w, "a stream without events has an incarnation");
@@ -278,8 +305,8 @@ answer_read(struct call *call)
 		check_range(call);
 	else
 		must_hold(call,
-		    model_seek(&w->model, call->stream, req->seek_ms, req->seek,
-			req->newest),
+		    model_seek(&w->model, call->stream, req->incarnation,
+			req->seek_ms, req->seek, req->newest),
 		    "seek");
 }
 
@@ -315,15 +342,12 @@ answer_list(struct call *call)
 			if (slice_equal(
 				req->items[i].name, SLICE_STR(ms->name)))
 				item = &req->items[i];
-		/* The floor of the call is that of its own stream only. */
-		if (s == call->stream && call->floor && !item)
-			world_fail(w, "a list misses %s", ms->name);
+		must_hold(call,
+		    model_newest(
+			&w->model, s, &call->ask, 0, item ? item->last : 0),
+		    "list");
 		if (!item)
 			continue;
-		must_hold(call,
-		    model_newest(&w->model, s,
-			s == call->stream ? call->floor : 0, item->last),
-		    "list");
 		if (item->first != 1 || item->count != item->last)
 			world_fail(w, "a list has %s wrong", ms->name);
 	}
@@ -374,6 +398,11 @@ on_answer(struct msg *m)
 		call->r = call->req.put.r;
 		learn_leader(call, call->req.put.leader);
 		answer_put(call);
+		break;
+	case MSG_DELETE:
+		call->r = call->req.del.r;
+		learn_leader(call, call->req.del.leader);
+		answer_delete(call);
 		break;
 	case MSG_READ:
 		call->r = call->req.read.r;
@@ -495,6 +524,19 @@ put_again(struct node *n, struct client *c)
 	return call;
 }
 
+static struct call *delete (struct node *n, struct client *c, uint32_t stream)
+{
+	struct world *w = n->world;
+	struct call *call = call_new(n, c, MSG_DELETE, stream);
+
+	model_delete_new(&w->model, stream);
+	call->req.del.group = w->model.streams[stream].group;
+	call->req.del.bucket = bucket_of(call);
+	call->req.del.stream = name_of(call);
+	send(call, call->req.del.group);
+	return call;
+}
+
 static struct call *
 read_from(struct node *n, struct client *c, uint32_t stream, uint64_t from)
 {
@@ -602,6 +644,8 @@ act(struct world *w, struct happening *ev)
 		client_think(c);
 	else if (c->has_again)
 		c->call = put_again(n, c);
+	else if (what < w->deletes)
+		c->call = delete (n, c, stream);
 	else if (what < 55)
 		c->call = put(n, c, stream);
 	else if (what < 90)
@@ -674,6 +718,9 @@ clients_forget(struct node *n)
 			continue;
 		if (call->req.msg.kind == MSG_PUT)
 			forget_put(call);
+		else if (call->req.msg.kind == MSG_DELETE)
+			model_delete_ended(
+			    &w->model, call->stream, &call->ask, PUT_UNKNOWN);
 		c->call = NULL;
 		call_free(call);
 		client_think(c);
@@ -686,6 +733,8 @@ client_asked(const struct client *c)
 	switch (c->call ? c->call->req.msg.kind : MSG_NONE) {
 	case MSG_PUT:
 		return "an append";
+	case MSG_DELETE:
+		return "a deletion";
 	case MSG_READ:
 		return "a read";
 	case MSG_LIST:

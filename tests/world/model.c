@@ -40,8 +40,13 @@ model_init(struct model *m, uint32_t n_streams, uint32_t n_groups)
 void
 model_deinit(struct model *m)
 {
-	for (uint32_t i = 0; i < m->n_streams; i++)
-		mem_free(m->streams[i].puts);
+	for (uint32_t i = 0; i < m->n_streams; i++) {
+		struct model_stream *s = &m->streams[i];
+
+		for (uint32_t k = 0; k < s->n_lives; k++)
+			mem_free(s->lives[k].puts);
+		mem_free(s->lives);
+	}
 	mem_free(m->puts);
 	mem_free(m->scratch);
 }
@@ -110,91 +115,159 @@ model_put_new(struct model *m, uint32_t stream, uint32_t n)
 		m->puts = mem_realloc(m->puts, m->cap_puts * sizeof(*m->puts));
 		ASSERT(m->puts);
 	}
+	m->streams[stream].empty = 0;
+	m->streams[stream].n_puts++;
 	m->puts[m->n_puts] =
 	    (struct model_put){.stream = stream, .n_events = n};
 	return m->n_puts++;
 }
 
-static void
-reserve(struct model_stream *s, uint64_t last)
+static struct model_life *
+life_of(const struct model_stream *s, uint64_t id)
 {
-	uint64_t cap = s->cap ? s->cap : 256;
+	for (uint32_t i = 0; i < s->n_lives; i++)
+		if (s->lives[i].id == id)
+			return &s->lives[i];
+	return NULL;
+}
+
+static struct model_life *
+get_life(struct model_stream *s, uint64_t id)
+{
+	struct model_life *l = life_of(s, id);
+
+	if (l)
+		return l;
+	s->lives = mem_realloc(s->lives, (s->n_lives + 1) * sizeof(*s->lives));
+	ASSERT(s->lives);
+	l = &s->lives[s->n_lives++];
+	*l = (struct model_life){.id = id};
+	return l;
+}
+
+static void
+reserve(struct model_life *l, uint64_t last)
+{
+	uint64_t cap = l->cap ? l->cap : 64;
 
 	while (cap <= last)
 		cap *= 2;
-	if (cap != s->cap) {
-		s->puts = mem_realloc(s->puts, cap * sizeof(*s->puts));
-		ASSERT(s->puts);
-		memset(s->puts + s->cap, 0, (cap - s->cap) * sizeof(*s->puts));
-		s->cap = cap;
+	if (cap != l->cap) {
+		l->puts = mem_realloc(l->puts, cap * sizeof(*l->puts));
+		ASSERT(l->puts);
+		memset(l->puts + l->cap, 0, (cap - l->cap) * sizeof(*l->puts));
+		l->cap = cap;
 	}
-	if (s->n < last)
-		s->n = last;
+	if (l->n < last)
+		l->n = last;
 }
 
-/* The time of the put at SEQ of S; 0 when it is not known. */
+/* The time of the put at SEQ of L; 0 when it is not known. */
 static uint64_t
-time_at(const struct model *m, const struct model_stream *s, uint64_t seq)
+time_at(const struct model *m, const struct model_life *l, uint64_t seq)
 {
-	if (seq == 0 || seq > s->n || s->puts[seq] == 0)
+	if (!l || seq == 0 || seq > l->n || l->puts[seq] == 0)
 		return 0;
-	return m->puts[s->puts[seq] - 1].t_ms;
+	return m->puts[l->puts[seq] - 1].t_ms;
 }
 
-/* PUT is at FIRST, with time T_MS, and nowhere else. */
+/* PUT is at FIRST of life LIFE, with time T_MS, and nowhere else. */
 static int
-place(struct model *m, uint64_t put, uint64_t first, uint64_t t_ms)
+place(
+    struct model *m, uint64_t put, uint64_t life, uint64_t first, uint64_t t_ms)
 {
 	struct model_put *p = &m->puts[put];
 	struct model_stream *s = &m->streams[p->stream];
+	struct model_life *l;
 	uint64_t before, after;
 
-	if (p->first == first && p->t_ms == t_ms)
+	if (p->first == first && p->t_ms == t_ms && p->life == life)
 		return 0;
 	if (p->first)
 		return wrong(m,
-		    "put %llu of %s is at %llu with time %llu and at %llu "
-		    "with time %llu",
+		    "put %llu of %s is at %llu.%llu with time %llu and at "
+		    "%llu.%llu with time %llu",
 		    (unsigned long long)put, s->name,
-		    (unsigned long long)p->first, (unsigned long long)p->t_ms,
+		    (unsigned long long)p->life, (unsigned long long)p->first,
+		    (unsigned long long)p->t_ms, (unsigned long long)life,
 		    (unsigned long long)first, (unsigned long long)t_ms);
-	if (first == 0 || t_ms == 0)
-		return wrong(m, "put %llu of %s has seqnum or time 0",
+	if (first == 0 || t_ms == 0 || life == 0)
+		return wrong(m, "put %llu of %s has seqnum, time or life 0",
 		    (unsigned long long)put, s->name);
-	reserve(s, first + p->n_events);
-	before = time_at(m, s, first - 1);
-	after = time_at(m, s, first + p->n_events);
+	l = get_life(s, life);
+	reserve(l, first + p->n_events);
+	before = time_at(m, l, first - 1);
+	after = time_at(m, l, first + p->n_events);
 	if (t_ms < before || (after && t_ms > after))
 		return wrong(m, "the time of %s decreases at %llu", s->name,
 		    (unsigned long long)first);
 	for (uint64_t seq = first; seq < first + p->n_events; seq++) {
-		if (s->puts[seq])
+		if (l->puts[seq])
 			return wrong(m, "%s has put %llu at %llu, and put %llu",
-			    s->name, (unsigned long long)s->puts[seq] - 1,
+			    s->name, (unsigned long long)l->puts[seq] - 1,
 			    (unsigned long long)seq, (unsigned long long)put);
-		s->puts[seq] = put + 1;
+		l->puts[seq] = put + 1;
 	}
+	s->n = l->n;
+	p->life = life;
 	p->first = first;
 	p->t_ms = t_ms;
 	return 0;
 }
 
+/* --- what is known when ----------------------------------------------------
+ */
+
+void
+model_ask(struct model *m, struct model_ask *out)
+{
+	out->at = ++m->now;
+	for (uint32_t i = 0; i < m->n_streams; i++) {
+		const struct model_stream *s = &m->streams[i];
+
+		out->streams[i] = (struct model_known){s->epoch, s->floor,
+		    s->floor_life, s->incarnation, s->n_puts, s->empty};
+	}
+}
+
+/* Whether no deletion can have come between the question and now. */
+static int
+is_quiet(const struct model_stream *s, const struct model_known *k)
+{
+	return s->n_ending == 0 && s->epoch == k->epoch;
+}
+
+static void
+raise_floor(struct model_stream *s, uint64_t life, uint64_t seq)
+{
+	if (s->floor >= seq)
+		return;
+	s->floor = seq;
+	s->floor_life = life;
+}
+
 int
-model_put_acked(
-    struct model *m, uint64_t put, uint64_t first, uint64_t last, uint64_t t_ms)
+model_put_acked(struct model *m, uint64_t put, const struct model_ask *ask,
+    const struct vnode_put *a)
 {
 	struct model_put *p = &m->puts[put];
 	struct model_stream *s = &m->streams[p->stream];
+	const struct model_known *k = &ask->streams[p->stream];
 
 	ASSERT(p->state == PUT_PENDING || p->state == PUT_ACKED);
 	p->state = PUT_ACKED;
-	if (last != first + p->n_events - 1)
+	p->ended = ++m->now;
+	if (a->last != a->first + p->n_events - 1)
 		return wrong(m, "put %llu of %u events is %llu to %llu",
 		    (unsigned long long)put, p->n_events,
-		    (unsigned long long)first, (unsigned long long)last);
-	if (s->floor < last)
-		s->floor = last;
-	return place(m, put, first, t_ms);
+		    (unsigned long long)a->first, (unsigned long long)a->last);
+	if (a->incarnation < k->incarnation)
+		return wrong(m, "put %llu went to stream %llu, after %llu",
+		    (unsigned long long)put, (unsigned long long)a->incarnation,
+		    (unsigned long long)k->incarnation);
+	if (is_quiet(s, k))
+		raise_floor(s, a->incarnation, a->last);
+	return place(m, put, a->incarnation, a->first, a->t_ms);
 }
 
 int
@@ -204,6 +277,7 @@ model_put_failed(struct model *m, uint64_t put, enum put_state state)
 
 	ASSERT(p->state == PUT_PENDING);
 	p->state = state;
+	p->ended = ++m->now;
 	if (state == PUT_REFUSED && p->first)
 		return wrong(m, "put %llu of %s was refused, and is at %llu",
 		    (unsigned long long)put, m->streams[p->stream].name,
@@ -215,7 +289,8 @@ model_put_failed(struct model *m, uint64_t put, enum put_state state)
  */
 
 int
-model_saw(struct model *m, uint32_t stream, const struct event *e)
+model_saw(struct model *m, uint32_t stream, const struct model_ask *ask,
+    uint64_t life, const struct event *e)
 {
 	const struct model_stream *s = &m->streams[stream];
 	struct vnode_put_event want;
@@ -228,7 +303,8 @@ model_saw(struct model *m, uint32_t stream, const struct event *e)
 		    s->name, (unsigned long long)e->seq);
 	want = model_event(put, ordinal, m->puts[put].n_events, m->scratch);
 	if (!slice_equal(want.data, e->data) ||
-	    !slice_equal(want.type, e->type) || want.flags != (e->flags & ~EVENT_KEY))
+	    !slice_equal(want.type, e->type) ||
+	    want.flags != (e->flags & ~EVENT_KEY))
 		return wrong(m, "%s has other bytes at %llu than were sent",
 		    s->name, (unsigned long long)e->seq);
 	if (m->puts[put].stream != stream)
@@ -239,52 +315,71 @@ model_saw(struct model *m, uint32_t stream, const struct event *e)
 		return wrong(m, "%s has put %llu at %llu, which was refused",
 		    s->name, (unsigned long long)put,
 		    (unsigned long long)e->seq);
-	return place(m, put, e->seq - ordinal, e->t_ms);
+	if (m->puts[put].gone && m->puts[put].gone < ask->at)
+		return wrong(m, "%s has put %llu at %llu, which was deleted",
+		    s->name, (unsigned long long)put,
+		    (unsigned long long)e->seq);
+	return place(m, put, life, e->seq - ordinal, e->t_ms);
 }
 
 int
-model_newest(struct model *m, uint32_t stream, uint64_t floor, uint64_t newest)
+model_newest(struct model *m, uint32_t stream, const struct model_ask *ask,
+    uint64_t life, uint64_t newest)
 {
 	struct model_stream *s = &m->streams[stream];
+	const struct model_known *k = &ask->streams[stream];
 
-	if (newest < floor)
+	if (newest && k->empty && k->n_puts == s->n_puts)
+		return wrong(m, "%s was deleted, and has %llu events", s->name,
+		    (unsigned long long)newest);
+	if (!is_quiet(s, k))
+		return 0;
+	if (newest < k->floor)
 		return wrong(m,
 		    "%s ends at %llu, though %llu was committed before the "
 		    "question",
 		    s->name, (unsigned long long)newest,
-		    (unsigned long long)floor);
-	if (s->floor < newest)
-		s->floor = newest;
+		    (unsigned long long)k->floor);
+	if (life && k->floor && k->floor_life != life)
+		return wrong(m, "%s was stream %llu and is %llu", s->name,
+		    (unsigned long long)k->floor_life,
+		    (unsigned long long)life);
+	if (life)
+		raise_floor(s, life, newest);
 	return 0;
 }
 
 int
-model_incarnation(struct model *m, uint32_t stream, uint64_t incarnation)
+model_incarnation(struct model *m, uint32_t stream, const struct model_ask *ask,
+    uint64_t life)
 {
 	struct model_stream *s = &m->streams[stream];
 
-	if (incarnation == 0)
+	if (life == 0)
 		return wrong(m, "%s has events and no incarnation", s->name);
-	if (s->incarnation && s->incarnation != incarnation)
-		return wrong(m, "%s was stream %llu and is %llu", s->name,
-		    (unsigned long long)s->incarnation,
-		    (unsigned long long)incarnation);
+	if (life < ask->streams[stream].incarnation)
+		return wrong(m, "%s is stream %llu again, after %llu", s->name,
+		    (unsigned long long)life,
+		    (unsigned long long)ask->streams[stream].incarnation);
 	for (uint32_t i = 0; i < m->n_streams; i++)
 		if (i != stream && m->streams[i].group == s->group &&
-		    m->streams[i].incarnation == incarnation)
+		    life_of(&m->streams[i], life))
 			return wrong(m, "%s and %s are both stream %llu",
 			    s->name, m->streams[i].name,
-			    (unsigned long long)incarnation);
-	s->incarnation = incarnation;
+			    (unsigned long long)life);
+	if (s->incarnation < life)
+		s->incarnation = life;
+	get_life(s, life);
 	return 0;
 }
 
 int
-model_seek(struct model *m, uint32_t stream, uint64_t ms, uint64_t seek,
-    uint64_t newest)
+model_seek(struct model *m, uint32_t stream, uint64_t life, uint64_t ms,
+    uint64_t seek, uint64_t newest)
 {
 	const struct model_stream *s = &m->streams[stream];
-	uint64_t before = time_at(m, s, seek - 1), at = time_at(m, s, seek);
+	const struct model_life *l = life_of(s, life);
+	uint64_t before = time_at(m, l, seek - 1), at = time_at(m, l, seek);
 
 	if (seek == 0 || seek > newest + 1)
 		return wrong(m, "%s: seek gave %llu of %llu", s->name,
@@ -293,4 +388,42 @@ model_seek(struct model *m, uint32_t stream, uint64_t ms, uint64_t seek,
 		return wrong(m, "%s: seek %llu gave %llu", s->name,
 		    (unsigned long long)ms, (unsigned long long)seek);
 	return 0;
+}
+
+/* --- deletions --------------------------------------------------------------
+ */
+
+void
+model_delete_new(struct model *m, uint32_t stream)
+{
+	struct model_stream *s = &m->streams[stream];
+
+	s->n_ending++;
+	s->epoch++;
+	s->floor = 0;
+}
+
+void
+model_delete_ended(struct model *m, uint32_t stream,
+    const struct model_ask *ask, enum put_state state)
+{
+	struct model_stream *s = &m->streams[stream];
+
+	m->now++;
+	s->n_ending--;
+	s->epoch++;
+	s->floor = 0;
+	if (state != PUT_ACKED)
+		return;
+	s->empty = 1;
+	for (uint64_t i = 0; i < m->n_puts; i++) {
+		struct model_put *p = &m->puts[i];
+
+		if (p->stream != stream || p->state == PUT_REFUSED)
+			continue;
+		if (p->state == PUT_PENDING || p->ended > ask->at)
+			s->empty = 0; /* it may have come behind */
+		else if (!p->gone)
+			p->gone = m->now;
+	}
 }

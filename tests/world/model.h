@@ -8,6 +8,13 @@
  * refused is nowhere, one of unknown outcome somewhere or nowhere, whole or not
  * at all.
  *
+ * A stream that is deleted and written to again begins another life, which has
+ * its own seqnums.  What was acknowledged, or given up, before a deletion was
+ * asked for that is acknowledged, is never seen again by who asks after that.
+ * While the end of a deletion is not known, little can be said of how far a
+ * stream goes; once it is given up, it has been done or never will be, as far as
+ * those can tell who ask later.
+ *
  * The bytes of an event follow from its put and its place therein, so they are
  * not kept.
  */
@@ -30,15 +37,39 @@ struct model_put {
 	uint32_t stream, n_events;
 	enum put_state state;
 	uint64_t first, t_ms; /* 0: not known where it is */
+	uint64_t life;        /* ... and in which incarnation */
+	uint64_t ended;       /* when it was answered */
+	uint64_t gone;        /* not 0: deleted, as was known then */
+};
+
+struct model_life {
+	uint64_t id;    /* incarnation */
+	uint64_t *puts; /* by seqnum: 1 + the put there; 0: not known */
+	uint64_t n, cap;
 };
 
 struct model_stream {
 	uint32_t group;
 	char bucket[16], name[16];
-	uint64_t *puts; /* by seqnum: 1 + the put there; 0: not known */
-	uint64_t n, cap;
-	uint64_t floor; /* up to here events are committed, as somebody knows */
-	uint64_t incarnation;
+	struct model_life *lives;
+	uint32_t n_lives, n_ending; /* n_ending: deletions under way */
+	uint64_t epoch;             /* grows with each end of such, too */
+	uint64_t n;                 /* of the life that was heard of last */
+	/* Up to here events of life FLOOR_LIFE are committed, as somebody
+	 * knows; 0: nothing is known. */
+	uint64_t floor, floor_life;
+	uint64_t incarnation; /* the highest that was seen */
+	uint64_t n_puts;
+	int empty; /* there can be nothing until a put is sent */
+};
+
+/* What was known when somebody asked. */
+struct model_ask {
+	uint64_t at;
+	struct model_known {
+		uint64_t epoch, floor, floor_life, incarnation, n_puts;
+		int empty;
+	} streams[MODEL_STREAMS];
 };
 
 struct model {
@@ -46,12 +77,15 @@ struct model {
 	uint32_t n_streams;
 	struct model_put *puts;
 	uint64_t n_puts, cap_puts;
+	uint64_t now; /* counts what happens */
 	uint8_t *scratch;
 	char why[256];
 };
 
 void model_init(struct model *m, uint32_t n_streams, uint32_t n_groups);
 void model_deinit(struct model *m);
+
+void model_ask(struct model *m, struct model_ask *out);
 
 /* A put of N events is on its way; returns its number. */
 uint64_t model_put_new(struct model *m, uint32_t stream, uint32_t n);
@@ -62,17 +96,24 @@ struct vnode_put_event model_event(
 
 /* All of these: 0, or -1 and WHY says what cannot be.  A put may be acknowledged
  * more than once, always as the same. */
-int model_put_acked(struct model *m, uint64_t put, uint64_t first,
-    uint64_t last, uint64_t t_ms);
+int model_put_acked(struct model *m, uint64_t put, const struct model_ask *ask,
+    const struct vnode_put *answer);
 int model_put_failed(struct model *m, uint64_t put, enum put_state state);
-/* A reader saw E in STREAM. */
-int model_saw(struct model *m, uint32_t stream, const struct event *e);
-/* A linearizable answer, asked for when the floor was FLOOR, gave NEWEST. */
-int model_newest(
-    struct model *m, uint32_t stream, uint64_t floor, uint64_t newest);
-int model_incarnation(struct model *m, uint32_t stream, uint64_t incarnation);
-/* SEEK is the first event not older than MS, of NEWEST. */
-int model_seek(struct model *m, uint32_t stream, uint64_t ms, uint64_t seek,
-    uint64_t newest);
+/* A reader saw E in life LIFE of STREAM. */
+int model_saw(struct model *m, uint32_t stream, const struct model_ask *ask,
+    uint64_t life, const struct event *e);
+/* A linearizable answer gave NEWEST; LIFE 0: it does not say of which. */
+int model_newest(struct model *m, uint32_t stream, const struct model_ask *ask,
+    uint64_t life, uint64_t newest);
+int model_incarnation(struct model *m, uint32_t stream,
+    const struct model_ask *ask, uint64_t life);
+/* SEEK is the first event not older than MS, of NEWEST in LIFE. */
+int model_seek(struct model *m, uint32_t stream, uint64_t life, uint64_t ms,
+    uint64_t seek, uint64_t newest);
+
+/* A deletion is on its way; it has ended: PUT_UNKNOWN or as told. */
+void model_delete_new(struct model *m, uint32_t stream);
+void model_delete_ended(struct model *m, uint32_t stream,
+    const struct model_ask *ask, enum put_state state);
 
 #endif

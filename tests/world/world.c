@@ -214,6 +214,7 @@ create(struct world *w)
 	w->n_clients = (uint32_t)world_between(w, 1, WORLD_CLIENTS);
 	w->step_max_us = world_one_in(w, 2) ? 200 : 2000;
 	w->think_us = world_between(w, 1, 40) * 5000;
+	w->deletes = (uint32_t[]){0, 3, 10}[w->o.seed / 4 % 3];
 	model_init(&w->model, (uint32_t)world_between(w, 1, MODEL_STREAMS),
 	    w->n_groups);
 	draw_store(w);

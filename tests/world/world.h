@@ -242,7 +242,7 @@ struct world_counts {
 	uint64_t appended, acked, unknown, refused, reads, events_read;
 	uint64_t replayed, mismatches;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
-	uint64_t frames, elections, changes;
+	uint64_t frames, elections, changes, deleted;
 	uint64_t steps, virtual_us;
 };
 
@@ -261,6 +261,7 @@ struct world {
 	struct model model;
 	uint32_t misfortune[CHAOS_COUNT]; /* one in so many ticks; 0: never */
 	uint64_t think_us;                /* of clients, at most */
+	uint32_t deletes; /* of 100 requests of clients, so many */
 	struct net net;
 	struct group groups[WORLD_GROUPS];
 	int hasty; /* the operator does not wait for one group after another */

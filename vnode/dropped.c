@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * dropped - chunk files of deleted streams on their way out.
+ *
+ *	IDLE -> WAITING (for reads) -> UNLINKING ... -> IDLE
+ *	IDLE -> LISTING -> UNLINKING ... -> IDLE
+ *
+ * Reads.  Each read of a chunk file counts in one of two counters of its worker,
+ * w->reads[w->read_turn].  Before files go the turn changes; they go when the
+ * other counter is 0: then all reads that were begun before have ended, however
+ * many begin meanwhile, and those cannot find the stream.
+ *
+ * Listing.  What a crash or a power cut has left behind is found by a look at
+ * each directory once after the start: the file of a stream that this replica
+ * does not have, of an id below the counter that gives the ids, is of a stream
+ * that was deleted, since ids never come again.
+ */
+#include "vnode/dropped.h"
+
+#include "src/base/assert.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "vnode/fill.h"
+#include "vnode/mutants.h"
+
+#define BATCH 256 /* files: some ms of the lane */
+
+enum stage { IDLE, WAITING, LISTING, UNLINKING };
+
+struct file {
+	uint64_t id, first;
+};
+
+struct dropped {
+	struct env_job job;
+	struct msg msg;
+	struct store_worker *worker;
+	enum stage stage;
+	unsigned turn;       /* WAITING: whose reads must end */
+	struct list streams; /* whose files go; or */
+	struct file *found;  /* those that a directory has: mem_alloc'd */
+	uint32_t n_found, cap_found;
+	uint32_t listed; /* the next group to be listed */
+	uint64_t below;  /* ids that count for that */
+	int r;
+	char dir[VNODE_DIR_BYTES];
+	uint32_t n;
+	struct file files[BATCH];
+};
+
+void
+dropped_booked(struct vnode *v, struct list *streams, uint64_t index, int saved)
+{
+	struct list *l;
+
+	while ((l = list_take_first(streams))) {
+		struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
+
+		if (!saved) {
+			list_add_tail(&v->dead, l);
+			continue;
+		}
+		vnode_leave_bucket(v, s);
+		s->gone_at = index;
+		list_add_tail(&v->gone, l);
+	}
+}
+
+static struct dropped *
+get(struct store_worker *w)
+{
+	struct dropped *d = w->dropped;
+
+	if (d)
+		return d;
+	d = mem_zalloc(sizeof(*d));
+	if (!d)
+		return NULL; /* at the next tick */
+	d->worker = w;
+	d->listed = w->id;
+	list_init(&d->streams);
+	w->dropped = d;
+	return d;
+}
+
+static void
+begin(struct dropped *d, enum stage stage, void (*run)(struct env_job *job))
+{
+	struct store_worker *w = d->worker;
+	const struct env_post *post = &w->store->env->post;
+
+	d->stage = stage;
+	d->job.run = run;
+	w->n_reading++;
+	post->to_lane(post->ctx, LANE_FLUSH, &d->job);
+}
+
+/* --- unlinking ------------------------------------------------------------ */
+
+static void go_on(struct dropped *d);
+
+static void
+unlinked(struct msg *m)
+{
+	struct dropped *d = CONTAINER_OF(m, struct dropped, msg);
+
+	d->worker->n_reading--;
+	if (d->r)
+		store_report(d->worker->store, 1,
+		    "%s: files of deleted streams cannot be removed: %s",
+		    d->dir, err_text(d->r));
+	go_on(d);
+}
+
+static void
+run_unlink(struct env_job *job)
+{
+	struct dropped *d = CONTAINER_OF(job, struct dropped, job);
+	struct store *s = d->worker->store;
+	const struct env_disk *disk = &s->env->disk;
+	char name[CHUNK_NAME_BYTES], path[FILES_PATH_BYTES];
+
+	d->r = 0;
+	for (uint32_t i = 0; i < d->n; i++) {
+		int r;
+
+		chunk_file_name(name, d->files[i].id, d->files[i].first);
+		snprintf(path, sizeof(path), "%s/%s", d->dir, name);
+		files_forget(s->files, path);
+		r = disk->unlink(disk->ctx, path);
+		if (r && r != -ERR_NOTFOUND)
+			d->r = r;
+	}
+	store_call(s, d->worker->id, &d->msg, unlinked);
+}
+
+/* The next files of D's streams; a stream without any is freed. */
+static void
+take_files(struct dropped *d)
+{
+	struct list *l;
+
+	d->n = 0;
+	while (d->n < BATCH && (l = list_first(&d->streams))) {
+		struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
+
+		while (d->n < BATCH && s->n_chunks) {
+			const struct chunk_info *c = &s->chunks[--s->n_chunks];
+
+			d->files[d->n++] = (struct file){s->id, c->first};
+		}
+		if (s->n_chunks == 0)
+			stream_free(s, &d->worker->cache);
+	}
+	while (d->n < BATCH && d->n_found)
+		d->files[d->n++] = d->found[--d->n_found];
+}
+
+static void
+go_on(struct dropped *d)
+{
+	take_files(d);
+	if (d->n) {
+		begin(d, UNLINKING, run_unlink);
+		return;
+	}
+	d->found = mem_free(d->found);
+	d->cap_found = 0;
+	d->stage = IDLE;
+	dropped_tick(d->worker);
+}
+
+/* --- of deleted streams --------------------------------------------------- */
+
+static void
+note_file(void *arg, const char *name)
+{
+	struct dropped *d = arg;
+	unsigned long long id, first;
+	char again[CHUNK_NAME_BYTES];
+
+	if (d->r || sscanf(name, "%16llx.%16llx.chunk", &id, &first) != 2)
+		return;
+	chunk_file_name(again, id, first);
+	if (strcmp(again, name) != 0 || id >= d->below)
+		return;
+	if (d->n_found == d->cap_found) {
+		uint32_t cap = d->cap_found ? d->cap_found * 2 : 64;
+		void *p = mem_realloc(d->found, cap * sizeof(*d->found));
+
+		if (!p) {
+			d->r = -ERR_NOMEM;
+			return;
+		}
+		d->found = p;
+		d->cap_found = cap;
+	}
+	d->found[d->n_found++] = (struct file){id, first};
+}
+
+/* A bug to have: files of streams that a manifest still names. */
+static void
+take_dead(struct dropped *d, const struct vnode *v)
+{
+	LIST_FOREACH (l, &v->dead) {
+		const struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
+
+		d->below = s->id + 1;
+		for (uint32_t i = 0; i < s->n_chunks; i++) {
+			char name[CHUNK_NAME_BYTES];
+
+			chunk_file_name(name, s->id, s->chunks[i].first);
+			note_file(d, name);
+		}
+	}
+}
+
+/* Those of V whose files nobody can want but reads that were begun before; 0:
+ * none. */
+static int
+take_gone(struct dropped *d, struct vnode *v)
+{
+	uint64_t keep = fill_keeps(v);
+	struct list *l;
+
+	while ((l = list_first(&v->gone)) &&
+	       LIST_ENTRY(l, struct stream, unsaved)->gone_at <= keep) {
+		list_del(l);
+		list_add_tail(&d->streams, l);
+	}
+	if (VNODE_MUTANT(FILES_GO_BEFORE_CHECKPOINT))
+		take_dead(d, v);
+	memcpy(d->dir, v->dir, sizeof(d->dir));
+	return d->n_found || !list_empty(&d->streams);
+}
+
+static void
+wait_for_reads(struct dropped *d)
+{
+	struct store_worker *w = d->worker;
+
+	d->stage = WAITING;
+	d->turn = w->read_turn;
+	w->read_turn = !w->read_turn;
+}
+
+/* --- left behind ---------------------------------------------------------- */
+
+static int
+has(const struct list *streams, uint64_t id)
+{
+	LIST_FOREACH (l, streams)
+		if (LIST_ENTRY(l, struct stream, unsaved)->id == id)
+			return 1;
+	return 0;
+}
+
+/* Those that nothing knows stay in D. */
+static void
+choose(struct dropped *d, const struct vnode *v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < d->n_found; i++) {
+		const struct file *f = &d->found[i];
+
+		if (!vnode_by_id(v, f->id) && !has(&v->dead, f->id) &&
+		    !has(&v->gone, f->id))
+			d->found[n++] = *f;
+	}
+	d->n_found = n;
+}
+
+static void
+listed(struct msg *m)
+{
+	struct dropped *d = CONTAINER_OF(m, struct dropped, msg);
+	struct store_worker *w = d->worker;
+	const struct vnode *v = &w->store->vnodes[d->listed];
+
+	w->n_reading--;
+	/* A flush has streams that are dead: once more. */
+	if (d->r == -ERR_NOMEM || w->flush) {
+		d->n_found = 0;
+		d->stage = IDLE;
+		return;
+	}
+	if (d->r || v->group.failed || strcmp(v->dir, d->dir) != 0)
+		d->n_found = 0;
+	choose(d, v);
+	d->listed += w->store->n_workers;
+	go_on(d);
+}
+
+static void
+run_list(struct env_job *job)
+{
+	struct dropped *d = CONTAINER_OF(job, struct dropped, job);
+	struct store *s = d->worker->store;
+	const struct env_disk *disk = &s->env->disk;
+	int r;
+
+	d->r = 0;
+	r = disk->list(disk->ctx, d->dir, note_file, d);
+	if (d->r == 0)
+		d->r = r;
+	store_call(s, d->worker->id, &d->msg, listed);
+}
+
+/* 1: a directory is being listed. */
+static int
+list_next(struct dropped *d)
+{
+	struct store *s = d->worker->store;
+
+	for (; d->listed < s->n_vnodes; d->listed += s->n_workers) {
+		const struct vnode *v = &s->vnodes[d->listed];
+
+		if (!v->group.raft || v->group.failed)
+			continue;
+		memcpy(d->dir, v->dir, sizeof(d->dir));
+		d->below = v->group.next_stream_id;
+		begin(d, LISTING, run_list);
+		return 1;
+	}
+	return 0;
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+void
+dropped_tick(struct store_worker *w)
+{
+	struct dropped *d = get(w);
+	struct store *s = w->store;
+
+	if (!d || w->stop || atomic_load(&s->dead))
+		return;
+	if (d->stage == WAITING && atomic_load(&w->reads[d->turn]) == 0)
+		go_on(d);
+	if (d->stage != IDLE)
+		return;
+	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
+		if (take_gone(d, &s->vnodes[g])) {
+			wait_for_reads(d);
+			return;
+		}
+	if (!w->flush)
+		list_next(d);
+}
+
+void
+dropped_forget_all(struct store_worker *w)
+{
+	struct dropped *d = w->dropped;
+	struct list *l;
+
+	if (!d)
+		return;
+	while ((l = list_take_first(&d->streams)))
+		stream_free(LIST_ENTRY(l, struct stream, unsaved), &w->cache);
+	mem_free(d->found);
+	w->dropped = mem_free(d);
+}
