@@ -126,6 +126,22 @@ add_wanted(struct listener *l, const struct wanted *w)
 	return s ? 0 : -ERR_NOMEM;
 }
 
+static int
+refuse_stream(struct request *rq, struct slice value)
+{
+	struct buf b;
+
+	buf_init(&b, 128u << 10);
+	buf_add_str(&b, ",\"field\":\"s\",\"value\":");
+	buf_add_json_string(&b, value);
+	buf_add_byte(&b, '\0');
+	respond_error(rq, 401, "no-perm", "WWW-Authenticate: jwt\r\n",
+	    buf_error(&b) ? NULL : (char *)b.p,
+	    "there is no permission to get from this stream");
+	buf_deinit(&b);
+	return -ERR_PERM;
+}
+
 /* One `s`; else it has been answered. */
 static int
 add_one(struct request *rq, struct listener *l, struct slice value)
@@ -136,6 +152,8 @@ add_one(struct request *rq, struct listener *l, struct slice value)
 	if (r)
 		refuse_field(rq, "s", value,
 		    "s is bucket:stream, bucket:stream:seqnum or bucket:*");
+	else if (!request_may(rq, AUTH_GET, w.bucket, w.stream))
+		r = refuse_stream(rq, value);
 	else
 		r = add_wanted(l, &w);
 	if (r == -ERR_LIMIT)

@@ -260,7 +260,8 @@ run_handler(struct conn *c, struct slice body, struct block *block)
 	rq->body_block = block;
 	rq->charged = c->charged;
 	c->charged = 0;
-	rq->route->handler(rq);
+	if (request_still_allowed(rq))
+		rq->route->handler(rq);
 	taken(c);
 }
 

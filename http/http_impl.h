@@ -12,6 +12,8 @@
 #include "http/parser.h"
 #include "http/server.h"
 #include "http/uri.h"
+#include "http/jwt.h"
+#include "http/logins.h"
 #include "ring/hash.h"
 #include "src/base/json.h"
 #include "src/base/list.h"
@@ -62,19 +64,32 @@ struct http_server {
 	uint64_t user_rps, anonymous_rps; /* 0: no limit */
 	struct counts *counts;
 	struct metrics_shard *metrics; /* or NULL */
+	struct auth_view *auth;        /* NULL: not known yet */
+	struct token_cache *tokens;
 };
 
+/* What a route needs (http-api.md section 3), on the bucket and stream of its
+ * path. */
 enum permission {
-	PERM_NONE, /* open to everyone */
-	PERM_ADMIN,
-	PERM_METRICS, /* PERM_ADMIN, unless metrics.public */
+	PERM_NONE,    /* open to everyone, but for a bad token */
+	PERM_ANYBODY, /* the same, once users are known here */
+	PERM_GET,
+	PERM_PUT,
+	PERM_DELETE,
+	PERM_GRANT,
+	PERM_LIST,
+	PERM_LIST_ALL,   /* list on everything */
+	PERM_ADMINUSERS, /* on the magic bucket */
+	PERM_METRICS,    /* get on `$sys`, unless metrics.public */
 };
 
 typedef void (*handler_fn)(struct request *rq);
 
 struct route {
 	const char *method;
-	const char *pattern; /* segments; `:b` and `:s` are names */
+	/* Segments; `:b`, or `:B` that may be `*`, and `:s` are names; others
+	 * with a colon are the handler's. */
+	const char *pattern;
 	enum permission permission;
 	int json;           /* gives nothing but application/json */
 	handler_fn check;   /* before the body is read; may answer; or NULL */
@@ -105,7 +120,9 @@ struct request {
 	struct slice method, target, body;
 	struct uri uri;
 	struct slice bucket, stream; /* of the route's pattern */
-	struct slice user;           /* who asks; empty: nobody that is known */
+	struct auth_identity who;
+	uint64_t checked_at;     /* the view that it was let in by */
+	struct api_auth *asking; /* a login or a change of users */
 	struct slice accept;
 	struct slice origin; /* in the head's block */
 	/* How it stands with the limit; 0: there is none. */
@@ -260,11 +277,32 @@ void request_send(struct request *rq, struct msg *m, void (*fn)(struct msg *));
 int request_back(struct request *rq);
 /* An answer must come in time. */
 void request_watch(struct request *rq);
+/* The same within US. */
+void request_watch_for(struct request *rq, uint64_t us);
 void request_log(struct request *rq);
 /* RQ is given up or done with. */
 void request_free(struct request *rq);
 /* No answer came in time. */
 void request_timed_out(struct request *rq);
+
+/* --- who asks: auth.c ------------------------------------------------------ */
+
+struct token_cache *token_cache_new(void); /* or NULL */
+struct token_cache *token_cache_free(struct token_cache *c);
+/* RQ is told who it is; else it has been answered, and 0. */
+int request_identify(struct request *rq);
+/* Whether it may what its route needs; else it has been answered, and 0. */
+int request_allow(struct request *rq);
+/* The same when its body has come, if anything was changed since. */
+int request_still_allowed(struct request *rq);
+/* Whether RQ may PERMISSION (a bit of ring/auth.h) on BUCKET, STREAM, now. */
+int request_may(const struct request *rq, unsigned permission,
+    struct slice bucket, struct slice stream);
+/* The same of a request that lives long: its token may be over. */
+int request_may_still(const struct request *rq, unsigned permission,
+    struct slice bucket, struct slice stream);
+/* 401 `no-perm`. */
+void request_deny(struct request *rq, const char *why);
 
 /* --- answers: response.c -------------------------------------------------- */
 
@@ -363,6 +401,11 @@ void api_metrics(struct request *rq);
 void api_stats(struct request *rq);
 void api_openapi(struct request *rq);
 void api_live(struct request *rq);
+/* Of every route that takes a JSON object: 415 for another type. */
+void api_object_check(struct request *rq);
+void api_session_get(struct request *rq);
+void api_session_post(struct request *rq);
+void api_session_delete(struct request *rq);
 void api_ready(struct request *rq);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * route - the table of routes, and what every request goes through: target,
- * method, token, names.
+ * method, token, names, permission.
  */
-#include <openssl/crypto.h>
-
+#include "http/api_auth.h"
 #include "http/listen.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -16,19 +15,22 @@ static const struct route routes[] = {
     {"GET", "readyz", PERM_NONE, 0, NULL, api_ready},
     {"GET", "healthz", PERM_NONE, 0, NULL, api_ready},
     {"GET", "metrics", PERM_METRICS, 0, NULL, api_metrics},
-    {"GET", "stats", PERM_ADMIN, 1, NULL, api_stats},
+    {"GET", "stats", PERM_ADMINUSERS, 1, NULL, api_stats},
     {"GET", "openapi.json", PERM_NONE, 1, NULL, api_openapi},
-    {"GET", "cluster", PERM_ADMIN, 1, NULL, api_cluster},
-    {"GET", "listen", PERM_ADMIN, 0, NULL, api_listen},
-    {"GET", "buckets", PERM_ADMIN, 1, NULL, api_buckets},
-    {"GET", "streams/:b", PERM_ADMIN, 1, NULL, api_streams},
-    {"GET", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_read},
-    {"POST", "streams/:b/:s", PERM_ADMIN, 1, api_append_check, api_append},
-    {"PUT", "streams/:b/:s", PERM_ADMIN, 1, api_append_put, api_append},
-    {"PATCH", "streams/:b/:s", PERM_ADMIN, 1, api_patch_check, api_patch},
-    {"DELETE", "streams/:b/:s", PERM_ADMIN, 0, NULL, api_delete},
-    {"DELETE", "buckets/:b", PERM_ADMIN, 0, NULL, api_delete_bucket},
-    {"GET", "streams/:b/:s/:n", PERM_ADMIN, 0, NULL, api_read_raw},
+    {"GET", "cluster", PERM_ADMINUSERS, 1, NULL, api_cluster},
+    {"GET", "listen", PERM_ANYBODY, 0, NULL, api_listen},
+    {"GET", "sessions", PERM_ANYBODY, 1, NULL, api_session_get},
+    {"POST", "sessions", PERM_ANYBODY, 1, api_object_check, api_session_post},
+    {"DELETE", "sessions", PERM_ANYBODY, 1, NULL, api_session_delete},
+    {"GET", "buckets", PERM_LIST_ALL, 1, NULL, api_buckets},
+    {"GET", "streams/:b", PERM_LIST, 1, NULL, api_streams},
+    {"GET", "streams/:b/:s", PERM_GET, 0, NULL, api_read},
+    {"POST", "streams/:b/:s", PERM_PUT, 1, api_append_check, api_append},
+    {"PUT", "streams/:b/:s", PERM_PUT, 1, api_append_put, api_append},
+    {"PATCH", "streams/:b/:s", PERM_PUT, 1, api_patch_check, api_patch},
+    {"DELETE", "streams/:b/:s", PERM_DELETE, 0, NULL, api_delete},
+    {"DELETE", "buckets/:b", PERM_DELETE, 0, NULL, api_delete_bucket},
+    {"GET", "streams/:b/:s/:n", PERM_GET, 0, NULL, api_read_raw},
 };
 
 /* The store answers in request.timeout; this is for when it does not. */
@@ -142,70 +144,37 @@ allow_line(const struct uri *u, char out[128])
 		snprintf(out + n, 128 - n, ", OPTIONS\r\n");
 }
 
-/* --- the token ------------------------------------------------------------ */
-
-static int
-is_bearer(struct slice s)
-{
-	static const char scheme[] = "bearer ";
-
-	for (size_t i = 0; i < sizeof(scheme) - 1; i++)
-		if (i >= s.n || (s.p[i] | 0x20) != (uint8_t)scheme[i])
-			return 0;
-	return 1;
-}
-
-/* The token that counts: the first that is there. */
-static int
-find_token(struct request *rq, struct slice *out)
-{
-	struct slice bearer = request_header(rq, "authorization");
-
-	*out = request_header(rq, "x-session");
-	if (out->p)
-		return 1;
-	if (is_bearer(bearer)) {
-		*out = SLICE(bearer.p + 7, bearer.n - 7);
-		while (out->n && *out->p == ' ')
-			*out = SLICE(out->p + 1, out->n - 1);
-		return 1;
-	}
-	return request_param(rq, "jwt", out);
-}
-
-static int
-good_token(const struct request *rq, struct slice token)
-{
-	size_t n = strlen(rq->server->config.token);
-
-	return token.n == n &&
-	       CRYPTO_memcmp(token.p, rq->server->config.token, n) == 0;
-}
-
-static void
-refuse_token(struct request *rq, const char *why)
-{
-	if (request_limit(rq, SLICE(NULL, 0)))
-		return;
-	respond_error(
-	    rq, 401, "no-perm", "WWW-Authenticate: jwt\r\n", NULL, "%s", why);
-}
-
 /* --- routing -------------------------------------------------------------- */
+
+/* Whether the route's pattern has NAME at segment I. */
+static int
+is_called(const struct route *r, uint32_t i, const char *name)
+{
+	const char *p = r->pattern;
+
+	for (; i && p; i--) {
+		p = strchr(p, '/');
+		p = p ? p + 1 : NULL;
+	}
+	return p && strncmp(p, name, strlen(name)) == 0 &&
+	       (p[strlen(name)] == '/' || p[strlen(name)] == '\0');
+}
 
 static int
 take_names(struct request *rq)
 {
 	struct uri *u = &rq->uri;
+	const struct route *r = rq->route;
+	int all = is_called(r, 1, ":B");
 
-	if (u->n_segments < 2 ||
-	    (!slice_equal(u->segments[0], SLICE_LIT("streams")) &&
-		!slice_equal(u->segments[0], SLICE_LIT("buckets"))))
+	if (!all && !is_called(r, 1, ":b"))
 		return 0;
 	rq->bucket = u->segments[1];
-	if (name_check(rq->bucket))
+	if (name_check(rq->bucket) &&
+	    !(all && u->n_segments == 2 &&
+		slice_equal(rq->bucket, SLICE_LIT(AUTH_EVERYTHING))))
 		return -ERR_INVAL;
-	if (u->n_segments < 3)
+	if (!is_called(r, 2, ":s"))
 		return 0;
 	rq->stream = u->segments[2];
 	if (name_check(rq->stream))
@@ -227,38 +196,18 @@ parse_target(struct request *rq)
 	return uri_query_check(rq->uri.query);
 }
 
-static int
-token_is_enough(struct request *rq)
-{
-	struct slice token;
-
-	if (find_token(rq, &token)) {
-		if (good_token(rq, token)) {
-			rq->user = SLICE_LIT("admin");
-			return 1;
-		}
-		refuse_token(rq, "the token is not valid");
-		return 0;
-	}
-	if (rq->route->permission == PERM_NONE ||
-	    (rq->route->permission == PERM_METRICS &&
-		rq->server->config.metrics_public))
-		return 1;
-	refuse_token(rq, "a token is needed: send it as x-session or as "
-			 "Authorization: Bearer");
-	return 0;
-}
-
 static void
 check(struct request *rq)
 {
 	const struct route *r = rq->route;
 
-	if (!token_is_enough(rq) || request_limit(rq, rq->user))
+	if (!request_identify(rq))
 		return;
 	if (take_names(rq))
 		respond_error(rq, 400, "illegal-name", NULL, NULL,
 		    "the bucket or stream name is not allowed");
+	else if (!request_allow(rq))
+		return;
 	else if (r->json && !rq->problem &&
 		 accept_q(rq->accept, "application/json") == 0)
 		respond_error(rq, 406, "not-acceptable", NULL, NULL,
@@ -334,12 +283,17 @@ request_route(struct request *rq)
 void
 request_watch(struct request *rq)
 {
+	request_watch_for(rq, rq->server->config.request_timeout_us);
+}
+
+void
+request_watch_for(struct request *rq, uint64_t us)
+{
 	struct http_server *s = rq->server;
 	struct list *at;
 
 	list_del(&rq->asked);
-	rq->deadline = mono_add_us(
-	    server_now(s), s->config.request_timeout_us + ANSWER_GRACE_US);
+	rq->deadline = mono_add_us(server_now(s), us + ANSWER_GRACE_US);
 	/* Behind the last one, but after the timeout was made shorter. */
 	for (at = s->asked.prev; at != &s->asked; at = at->prev)
 		if (LIST_ENTRY(at, struct request, asked)->deadline.us <=
@@ -435,6 +389,7 @@ request_free(struct request *rq)
 	mem_free(rq->events);
 	if (rq->patch)
 		api_patch_free(rq);
+	api_auth_free(rq->asking);
 	out_deinit(&rq->items);
 	out_deinit(&rq->out);
 	block_unref(rq->in);

@@ -145,7 +145,10 @@ http_server_new(
 	s->json = json_checker_new();
 	s->metrics = metrics_shard(config->metrics, worker);
 	s->counts = counts_new(route_pattern);
-	r = s->listen && s->hash && s->json && s->counts ? 0 : -ERR_NOMEM;
+	s->tokens = token_cache_new();
+	r = s->listen && s->hash && s->json && s->counts && s->tokens
+		? 0
+		: -ERR_NOMEM;
 	if (r == 0)
 		r = open_listeners(s);
 	if (r == 0) {
@@ -195,6 +198,16 @@ http_server_stop(struct http_server *s)
 		conn_stop(LIST_ENTRY(node, struct conn, link));
 }
 
+int
+http_server_set_auth(struct http_server *s, struct auth_view *view)
+{
+	struct auth_view *old = s->auth;
+
+	s->auth = auth_view_ref(view);
+	auth_view_unref(old);
+	return !old;
+}
+
 void
 http_server_expose(
     struct http_server *const *servers, uint32_t n, struct expose *e)
@@ -242,5 +255,7 @@ http_server_free(struct http_server *s)
 	ring_hash_free(s->hash);
 	json_checker_free(s->json);
 	counts_free(s->counts);
+	token_cache_free(s->tokens);
+	auth_view_unref(s->auth);
 	return mem_free(s);
 }

@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "http/jwt.h"
+#include "ring/auth_view.h"
 #include "src/base/env.h"
 #include "src/base/expose.h"
 #include "src/os/os.h"
@@ -20,6 +22,7 @@ struct http_server; /* opaque */
 struct cors;
 struct ratelimit;
 struct tls_context;
+struct logins;
 
 /* One line for every answered request.  TARGET has no token in it. */
 struct http_access {
@@ -57,7 +60,11 @@ struct http_config {
 	const char *tls_ip; /* NULL: no HTTPS */
 	uint16_t tls_port;
 	struct tls_context *tls; /* of HTTPS; borrowed by http_server_new */
-	const char *token;       /* the administrator's */
+	/* Takes Q until it is posted back. */
+	void (*ask)(void *arg, struct auth_request *q);
+	struct logins *logins; /* of all workers */
+	enum jwt_algorithm algorithm;
+	uint64_t session_us; /* a token lives */
 	uint8_t cluster_id[16];
 	uint64_t max_body, max_inflight;
 	uint32_t max_connections, max_batch;
@@ -95,6 +102,9 @@ void http_server_stop(struct http_server *s);
 /* What the N servers, one for each worker, have counted; any thread. */
 void http_server_expose(
     struct http_server *const *servers, uint32_t n, struct expose *e);
+/* Who may do what from now on; a reference is taken.  Until the first of them
+ * nothing is served that anybody might not be allowed to.  1: it is the first. */
+int http_server_set_auth(struct http_server *s, struct auth_view *view);
 /* request_timeout_us of what is asked from now on. */
 void http_server_set_timeout(struct http_server *s, uint64_t us);
 /* Requests a second of a user, and of an address; 0: no limit. */

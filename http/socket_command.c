@@ -208,6 +208,10 @@ subscribe(const struct command *c)
 	struct sub *s;
 	uint64_t next;
 
+	/* No stream is called `*`: then it is the bucket that counts. */
+	if (!request_may_still(l->rq, AUTH_GET, buf_slice(&c->bucket),
+		buf_slice(&c->stream)))
+		return "unauthorized";
 	if (is_bucket_wide(c))
 		return subscribe_bucket(c);
 	if (listener_find(l, buf_slice(&c->bucket), buf_slice(&c->stream)))
@@ -328,6 +332,8 @@ put(const struct command *c)
 		return "illegal name";
 	if (!c->data)
 		return "missing data";
+	if (!request_may_still(c->l->rq, AUTH_PUT, bucket, stream))
+		return "unauthorized";
 	buf_init(&text, server->config.max_body + 64);
 	jvalue_write(c->data, &text);
 	data = buf_slice(&text);

@@ -12,7 +12,7 @@
 #include "src/base/buf.h"
 #include "vnode/store.h"
 
-#define BEAT_HEADER_BYTES 32
+#define BEAT_HEADER_BYTES 40
 #define BEAT_FILL_BYTES   72
 #define BEAT_MAX                                                               \
 	(BEAT_HEADER_BYTES + RING_SIZE_MAX / 8 +                               \
@@ -22,6 +22,7 @@ struct beat {
 	uint16_t q;         /* slots */
 	int leads;          /* the root group */
 	uint64_t root_term; /* there */
+	uint64_t auth;      /* event of the users that all there goes by */
 	uint32_t limit;     /* transfer_limit there */
 	/* A bit a group: it is led there, and is where the sender's ring wants
 	 * it. */

@@ -402,17 +402,6 @@ saw_ring(struct cluster *c, const struct vnode_read *req)
 	ring_unref(ring);
 }
 
-static void
-saw_token(struct cluster *c, const struct vnode_read *req)
-{
-	struct slice token = cluster_newest_in(req);
-
-	c->looked = 1;
-	c->has_token |= req->newest > 0;
-	if (token.n && c->config.token_seen)
-		c->config.token_seen(c->config.arg, token);
-}
-
 struct changed {
 	struct msg msg;
 	struct cluster *cluster;
@@ -429,7 +418,8 @@ look(struct msg *m)
 	if (c->stopping)
 		return;
 	look_at(c, ROOT_STREAM, saw_ring);
-	look_at(c, ROOT_TOKEN, saw_token);
+	if (c->config.looked)
+		c->config.looked(c->config.root_arg);
 }
 
 void
@@ -509,7 +499,6 @@ cluster_tick(struct cluster *c)
 	save(c);
 	beats_tick(c);
 	editing_tick(c);
-	token_tick(c);
 }
 
 /* --- looking -------------------------------------------------------------- */

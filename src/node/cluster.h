@@ -32,6 +32,8 @@
 
 #define CLUSTER_BEAT_US LIVENESS_BEAT_US
 
+#define ROOT_BUCKET "$root" /* of the streams of the root group */
+
 struct cluster; /* opaque */
 
 struct cluster_config {
@@ -42,11 +44,11 @@ struct cluster_config {
 	struct router *router;
 	struct peers *peers;
 	uint64_t timeout_us;
-	/* The administrator's token that this node has made; a founder makes it
-	 * that of the cluster.  NULL: none. */
-	const char *token;
-	/* TOKEN is the cluster's, borrowed; on worker 0, whenever it is seen. */
-	void (*token_seen)(void *arg, struct slice token);
+	/* Events were applied to the root's replica here, or may have been; a
+	 * beat was heard; on worker 0. */
+	void (*looked)(void *root_arg);
+	void (*heard)(void *root_arg);
+	void *root_arg;
 	/* RING is in use from now on; on worker 0. */
 	void (*published)(void *arg, struct ring *ring);
 	/* A newer ring does not have this node any more, which was in state
@@ -111,6 +113,8 @@ uint32_t cluster_departed(const struct cluster *c,
 /* Member I is heard of; has the same ring. */
 int cluster_is_up(const struct cluster *c, uint16_t i);
 int cluster_agrees(const struct cluster *c, uint16_t i);
+/* All of this node goes by event SEQ of the users; told with the beats. */
+void cluster_set_auth(struct cluster *c, uint64_t seq);
 /* What member I told of itself last; zeros: nothing yet. */
 void cluster_told(const struct cluster *c, uint16_t i, struct beat *out);
 

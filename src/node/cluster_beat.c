@@ -65,6 +65,7 @@ look_at_self(const struct cluster *c, struct beat *b)
 	    .q = q,
 	    .leads = store_leads(s, q),
 	    .root_term = store_term(s, q),
+	    .auth = c->auth,
 	    .limit = store_fill_limit(s),
 	};
 	store_fills(s, &b->fills);
@@ -193,6 +194,16 @@ heard(struct cluster *c, uint16_t i, struct slice in)
 		ring_unref(news.ring);
 	}
 	buf_deinit(&out);
+	if (r == 0 && c->config.heard)
+		c->config.heard(c->config.root_arg);
+}
+
+void
+cluster_set_auth(struct cluster *c, uint64_t seq)
+{
+	c->auth = seq;
+	if (!c->stopping)
+		send_beats(c); /* who waits for it need not wait for the next */
 }
 
 int

@@ -10,9 +10,7 @@
 #include "src/node/beat.h"
 #include "src/node/cluster.h"
 
-#define ROOT_BUCKET "$root"
 #define ROOT_STREAM "ring"
-#define ROOT_TOKEN  "token"
 
 /* What a member's last beat said. */
 struct member_beat {
@@ -61,11 +59,9 @@ struct cluster {
 	struct saving *saving; /* the ring, to the disk; NULL: not now */
 	struct ring *unsaved;  /* the next to save */
 	atomic_int looking;    /* a look at the root's newest is on its way */
+	uint64_t auth;         /* of the users, in force here */
 	int stopping, gone;
-	int has_token;           /* the root's replica here */
-	int looked;              /* at it, once */
-	struct token_put *token; /* under way */
-	uint32_t n_out;          /* messages of ours that will come back */
+	uint32_t n_out; /* messages of ours that will come back */
 };
 
 static inline int
@@ -88,11 +84,6 @@ struct ring *cluster_ring_in(const struct vnode_read *req);
 /* A read of the newest event of STREAM of the root. */
 void cluster_fill_read(
     const struct cluster *c, const char *stream, struct vnode_read *req);
-
-/* --- cluster_token.c ------------------------------------------------------ */
-
-/* A founder's token becomes the cluster's, once. */
-void token_tick(struct cluster *c);
 
 /* --- cluster_edit.c ------------------------------------------------------- */
 

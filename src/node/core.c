@@ -19,6 +19,7 @@ struct core {
 	struct peers *peers;
 	struct router *router;
 	struct store *store;
+	struct users *users; /* NULL: nobody has to know */
 	struct cluster *cluster;
 	struct hold *hold;
 	struct join *join;
@@ -117,6 +118,8 @@ on_beat(void *arg)
 	join_tick(c->join);
 	membership_tick(c->membership);
 	fill_limit_tick(c->fill_limit);
+	if (c->users)
+		users_tick(c->users);
 }
 
 /* --- start ---------------------------------------------------------------- */
@@ -139,6 +142,33 @@ open_store(struct core *c, const struct ring *ring, char *why, size_t n)
 	return store_open(&c->store, &sc, why, n);
 }
 
+/* -ERR_NOMEM; 0 without users, too. */
+static int
+make_users(struct core *c, const struct ring *ring, struct cluster_config *cc)
+{
+	struct users_config uc = {
+	    .env = c->env,
+	    .log = c->config.log,
+	    .identity = c->config.identity,
+	    .router = c->router,
+	    .store = &c->store,
+	    .group = ring->q,
+	    .timeout_us = c->config.store.request_timeout_us,
+	    .rules = c->config.auth_rules,
+	    .publish = c->config.auth_publish,
+	    .first = c->config.auth_first,
+	    .arg = c->config.arg,
+	};
+
+	if (!uc.publish)
+		return 0;
+	c->users = users_new(&uc);
+	cc->looked = users_looked;
+	cc->heard = users_heard;
+	cc->root_arg = c->users;
+	return c->users ? 0 : -ERR_NOMEM;
+}
+
 static int
 make_parts(struct core *c, struct ring *ring)
 {
@@ -153,8 +183,6 @@ make_parts(struct core *c, struct ring *ring)
 	    .log = config->log,
 	    .identity = config->identity,
 	    .timeout_us = config->store.request_timeout_us,
-	    .token = config->token,
-	    .token_seen = config->token_seen,
 	    .published = config->published,
 	    .left = config->left,
 	    .arg = config->arg,
@@ -190,7 +218,10 @@ make_parts(struct core *c, struct ring *ring)
 	c->router = c->peers ? router_new(&rc) : NULL;
 	cc.router = c->router;
 	cc.store = &c->store;
-	c->cluster = c->router ? cluster_new(&cc, ring) : NULL;
+	if (c->router && make_users(c, ring, &cc) == 0)
+		c->cluster = cluster_new(&cc, ring);
+	if (c->users && c->cluster)
+		users_start(c->users, c->cluster);
 	hc.router = c->router;
 	c->hold = c->cluster ? hold_new(&hc) : NULL;
 	jc.cluster = c->cluster;
@@ -254,6 +285,7 @@ core_close(struct core *c)
 	hold_free(c->hold);
 	store_close(c->store);
 	cluster_free(c->cluster);
+	users_free(c->users);
 	router_free(c->router);
 	peers_free(c->peers);
 	mem_free(c->workers);
@@ -272,6 +304,8 @@ stop_worker(struct msg *m)
 	if (w->id == 0) {
 		join_stop(c->join);
 		fill_limit_stop(c->fill_limit);
+		if (c->users)
+			users_stop(c->users);
 		cluster_stop(c->cluster);
 		t->stop(t->ctx, c->beat);
 		c->beat = NULL;
@@ -326,6 +360,12 @@ struct fill_limit *
 core_fill_limit(const struct core *c)
 {
 	return c->fill_limit;
+}
+
+struct users *
+core_users(const struct core *c)
+{
+	return c->users;
 }
 
 struct join *

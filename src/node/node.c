@@ -230,15 +230,12 @@ live(const struct node_options *o, int *again, char *why)
 	n->conf = o->conf;
 	n->n_workers = count_workers(o->conf);
 	n->servers = mem_calloc(n->n_workers, sizeof(*n->servers));
-	n->tokens = mem_calloc(n->n_workers, sizeof(*n->tokens));
 	n->stop_timers = mem_calloc(n->n_workers, sizeof(*n->stop_timers));
-	r = n->servers && n->tokens && n->stop_timers
-		? log_open(&n->log, &o->log)
-		: -ERR_NOMEM;
+	r = n->servers && n->stop_timers ? log_open(&n->log, &o->log)
+					 : -ERR_NOMEM;
 	if (r) {
 		snprintf(why, NODE_WHY_BYTES, "paths.log: %s", err_text(r));
 		mem_free(n->servers);
-		mem_free(n->tokens);
 		mem_free(n->stop_timers);
 		mem_free(n);
 		return r;
@@ -249,6 +246,7 @@ live(const struct node_options *o, int *again, char *why)
 	if (r == 0) {
 		atomic_store(&n->up, 1);
 		say_what_is_served(n);
+		node_auth_warn(n);
 		if (o->up && !*again)
 			o->up(o->arg);
 		os_join(n->os);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* node_cluster - what the cluster means for the process: peers, the token, and
- * going on in another cluster. */
+/* node_cluster - what the cluster means for the process: peers, and going on in another cluster. */
 #include "src/node/node_impl.h"
 
 #include "src/base/assert.h"
@@ -50,49 +49,6 @@ node_left(void *arg, enum ring_state was)
 		    "this node was removed from the cluster by force: it keeps "
 		    "its data and serves nothing; to use it again, stop it, "
 		    "move its data directory away, start it and join it");
-	}
-}
-
-struct token_call {
-	struct msg msg;
-	struct node *node;
-	uint32_t worker;
-	char token[TOKEN_TEXT_BYTES];
-};
-
-static void
-take_token(struct msg *m)
-{
-	struct token_call *call = CONTAINER_OF(m, struct token_call, msg);
-
-	memcpy(call->node->tokens[call->worker], call->token, TOKEN_TEXT_BYTES);
-	mem_free(call);
-}
-
-/* The token of the cluster counts, here and for the next start. */
-void
-node_token_seen(void *arg, struct slice token)
-{
-	struct node *n = arg;
-	const struct env_post *post = &n->env->post;
-
-	if (token.n != TOKEN_TEXT_BYTES - 1 ||
-	    memcmp(token.p, n->token, token.n) == 0)
-		return;
-	memcpy(n->token, token.p, token.n);
-	log_write(n->log, LOG_INFO,
-	    "the administrator's token is that of the cluster now");
-	if (token_save(n->env, &n->identity, n->token))
-		log_write(n->log, LOG_ERROR, "admin.token cannot be written");
-	for (uint32_t i = 0; i < n->n_workers; i++) {
-		struct token_call *call = mem_zalloc(sizeof(*call));
-
-		if (!call)
-			continue; /* keeps the one of this node */
-		*call = (struct token_call){.node = n, .worker = i};
-		call->msg = (struct msg){.kind = MSG_CALL, .fn = take_token};
-		memcpy(call->token, n->token, TOKEN_TEXT_BYTES);
-		post->to_worker(post->ctx, i, &call->msg);
 	}
 }
 

@@ -11,10 +11,10 @@
 #include "ring/identity.h"
 #include "src/node/admin_host.h"
 #include "src/node/core.h"
+#include "http/logins.h"
 #include "src/node/limits.h"
 #include "src/node/node.h"
 #include "src/node/reload.h"
-#include "src/node/token.h"
 #include "src/os/os.h"
 
 /* Where a node goes on that stops for it. */
@@ -47,8 +47,9 @@ struct node {
 	struct reload *reload;
 	struct node_admin *admin;
 	struct control *control;
-	char token[TOKEN_TEXT_BYTES];     /* the administrator's */
-	char (*tokens)[TOKEN_TEXT_BYTES]; /* ... as each worker has it */
+	struct logins *logins;
+	struct first_users *first_users; /* being made */
+	atomic_uint n_know_users;        /* workers */
 	char fatal[NODE_WHY_BYTES];
 	enum node_move move;
 	struct ring *to;         /* MOVE_JOIN */
@@ -110,11 +111,24 @@ int node_open(
     struct node *n, const struct node_options *o, const char *data, char *why);
 void node_close(struct node *n);
 
+/* --- node_auth.c ----------------------------------------------------------- */
+
+int node_is_loopback(const char *ip);
+/* The configuration lets the node start: 0, or WHY not. */
+int node_auth_check(struct node *n, char *why);
+/* Says what should be set before others can reach the node. */
+void node_auth_warn(const struct node *n);
+void node_auth_close(struct node *n);
+/* core.h */
+void node_auth_publish(void *arg, uint32_t worker, struct auth_view *view);
+void node_auth_first(void *arg, struct users *u);
+/* http/server.h */
+void node_auth_ask(void *arg, struct auth_request *q);
+
 /* --- node_cluster.c: what core.h calls ------------------------------------- */
 
 void node_joined(void *arg, struct ring *ring);
 void node_left(void *arg, enum ring_state was);
-void node_token_seen(void *arg, struct slice token);
 void node_published(void *arg, struct ring *ring);
 int node_tell(void *arg, const char *name, const struct iovec *iov, int iov_n);
 int node_tell_back(

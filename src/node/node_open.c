@@ -148,8 +148,14 @@ open_core(struct node *n, char *why)
 		},
 	    .tell = node_tell,
 	    .tell_back = node_tell_back,
-	    .token = n->token,
-	    .token_seen = node_token_seen,
+	    .auth_rules =
+		{
+		    .has_bucket = (int)conf_num(c, CONF_auth_has_bucket),
+		    .prefix = conf_str(c, CONF_auth_bucket_prefix),
+		    .anonymous = conf_str(c, CONF_auth_anon_username),
+		},
+	    .auth_publish = node_auth_publish,
+	    .auth_first = node_auth_first,
 	    .published = node_published,
 	    .left = node_left,
 	    .arg = n,
@@ -166,12 +172,6 @@ open_core(struct node *n, char *why)
 		    core_store(n->core), conf_num(c, CONF_handoff_rate));
 	}
 	return r;
-}
-
-static int
-is_loopback(const char *ip)
-{
-	return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0;
 }
 
 /* Names of the nodes of this machine: release.md section 3. */
@@ -203,7 +203,7 @@ check_handoff(const struct node *n, const struct os_net_config *nc)
 		    "handoff.port %u is in use: this node takes %u until it "
 		    "stops",
 		    nc->line_port, port);
-	if (!is_loopback(nc->ip) && is_loopback(nc->line_ip))
+	if (!node_is_loopback(nc->ip) && node_is_loopback(nc->line_ip))
 		log_write(n->log, LOG_WARN,
 		    "handoff.ip %s is a loopback address, cluster.ip is not: "
 		    "other machines can not fill replicas from here",
@@ -229,14 +229,6 @@ open_net(struct node *n, char *why)
 	    .arg = n,
 	};
 
-	if (!is_loopback(nc.ip) && strcmp(nc.cookie, "iorio") == 0) {
-		snprintf(why, NODE_WHY_BYTES,
-		    "cluster.ip: %s is not a loopback address: set "
-		    "cluster.cookie to a secret of your own, the same on all "
-		    "nodes",
-		    nc.ip);
-		return -ERR_INVAL;
-	}
 	runtime_dir(n, dir, sizeof(dir));
 	memcpy(nc.cluster_id, n->identity.cluster_id, 16);
 	memcpy(nc.node_id, n->identity.node_id, 16);
@@ -295,6 +287,13 @@ say_port(const struct http_config *hc, int r, char *why)
 }
 
 static int
+open_logins(struct node *n)
+{
+	n->logins = logins_new(n->env, n->os);
+	return n->logins ? 0 : -ERR_NOMEM;
+}
+
+static int
 listen_all(struct node *n, char *why)
 {
 	const struct conf *c = n->conf;
@@ -321,6 +320,10 @@ listen_all(struct node *n, char *why)
 	    .metrics_public = (int)conf_num(c, CONF_metrics_public),
 	    .cors = n->cors,
 	    .ratelimit = n->ratelimit,
+	    .ask = node_auth_ask,
+	    .logins = n->logins,
+	    .algorithm = (enum jwt_algorithm)conf_num(c, CONF_auth_algorithm),
+	    .session_us = conf_num(c, CONF_auth_session_duration),
 	    .ready = node_is_ready,
 	    .view = node_view,
 	    .access = on_access,
@@ -334,8 +337,6 @@ listen_all(struct node *n, char *why)
 	for (uint32_t i = 0; i < n->n_workers; i++) {
 		int r;
 
-		memcpy(n->tokens[i], n->token, TOKEN_TEXT_BYTES);
-		hc.token = n->tokens[i];
 		r = http_server_new(&n->servers[i], &hc, i);
 
 		if (r) {
@@ -394,30 +395,12 @@ share_descriptors(struct node *n, char *why)
 	return r;
 }
 
-static int
-must_be_loopback(const struct node *n, enum conf_field enabled,
-    enum conf_field ip, char *why)
-{
-	char where[CONF_WHERE_BYTES];
-
-	if (!conf_num(n->conf, enabled) || is_loopback(conf_str(n->conf, ip)))
-		return 0;
-	conf_where(n->conf, ip, where);
-	snprintf(why, NODE_WHY_BYTES,
-	    "%s %s is not a loopback address: this version has one "
-	    "administrator token and serves 127.0.0.1 only",
-	    where, conf_str(n->conf, ip));
-	return -ERR_INVAL;
-}
-
 int
 node_open(
     struct node *n, const struct node_options *o, const char *data, char *why)
 {
-	int r = must_be_loopback(n, CONF_http_enabled, CONF_http_ip, why);
+	int r = node_auth_check(n, why);
 
-	if (r == 0)
-		r = must_be_loopback(n, CONF_https_enabled, CONF_https_ip, why);
 	n->root = o->root;
 	n->load = o->load;
 	n->load_arg = o->load_arg;
@@ -439,9 +422,6 @@ node_open(
 	if (r == 0)
 		r = open_ring(n, why);
 	if (r == 0)
-		r = token_load(
-		    n->env, &n->identity, n->token, why, NODE_WHY_BYTES);
-	if (r == 0)
 		r = open_net(n, why);
 	if (r == 0)
 		r = open_core(n, why);
@@ -451,6 +431,8 @@ node_open(
 		r = open_ratelimit(n);
 	if (r == 0)
 		r = node_open_tls(n, why);
+	if (r == 0)
+		r = open_logins(n);
 	if (r == 0)
 		r = listen_all(n, why);
 	if (r == 0)
@@ -480,7 +462,8 @@ node_close(struct node *n)
 	ring_unref(n->ring);
 	ring_unref(n->to);
 	mem_free(n->servers);
-	mem_free(n->tokens);
+	logins_free(n->logins);
+	node_auth_close(n);
 	mem_free(n->stop_timers);
 	metrics_free(n->metrics);
 	cors_free(n->cors);

@@ -12,6 +12,12 @@
 
 /* --- health --------------------------------------------------------------- */
 
+static int
+knows_users(const struct node *n)
+{
+	return atomic_load(&n->n_know_users) == n->n_workers;
+}
+
 int
 node_is_ready(void *arg)
 {
@@ -19,7 +25,7 @@ node_is_ready(void *arg)
 	struct store_stats st;
 
 	store_stats(core_store(n->core), &st);
-	return atomic_load(&n->up) && !n->stopping &&
+	return atomic_load(&n->up) && knows_users(n) && !n->stopping &&
 	       !atomic_load(&n->removed) && st.writable;
 }
 
@@ -36,11 +42,11 @@ view_health(struct node *n, struct http_view *v)
 		up += cluster_is_up(core_cluster(n->core), i) != 0;
 	v->is_ready = node_is_ready(n);
 	buf_printf(&v->out,
-	    "[%s]ring loaded\n[%s]vnodes open\n[%s]disk writable\n"
-	    "[%s]not stopping\n",
+	    "[%s]ring loaded\n[%s]vnodes open\n[%s]users known\n"
+	    "[%s]disk writable\n[%s]not stopping\n",
 	    atomic_load(&n->removed) ? "-" : "+",
-	    atomic_load(&n->up) ? "+" : "-", st.writable ? "+" : "-",
-	    n->stopping ? "-" : "+");
+	    atomic_load(&n->up) ? "+" : "-", knows_users(n) ? "+" : "-",
+	    st.writable ? "+" : "-", n->stopping ? "-" : "+");
 	buf_printf(&v->out,
 	    "partitions without a leader %u of %u here\n"
 	    "pending transfers %u\nmembers up %u of %u\nfree bytes %llu\n%s",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * lanes - threads for work that blocks on the disk.
+ * lanes - threads for work that blocks on the disk, or computes for long.
  *
  * A thread takes all queued jobs of its lane at once where there is one thread,
  * and one by one where there are several.  Jobs queued when the lanes stop are
@@ -14,25 +14,38 @@
 #include "src/os/os_impl.h"
 
 #define READ_THREADS 2
+#define WORK_THREADS 2
 #define FLUSH_NICE   5
+#define WORK_NICE    5
 
 struct start {
 	struct os_lane *lane;
 	int nice;
 };
 
-void
-lanes_post(void *ctx, enum env_lane lane, struct env_job *job)
+static void
+lane_post(struct os_lane *l, struct env_job *job)
 {
-	struct os *os = ctx;
-	struct os_lane *l = &os->lanes[lane];
-
 	job->next = NULL;
 	pthread_mutex_lock(&l->lock);
 	*l->last = job;
 	l->last = &job->next;
 	pthread_cond_signal(&l->wake);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void
+lanes_post(void *ctx, enum env_lane lane, struct env_job *job)
+{
+	struct os *os = ctx;
+
+	lane_post(&os->lanes[lane], job);
+}
+
+void
+os_work(struct os *os, struct env_job *job)
+{
+	lane_post(&os->lanes[OS_WORK], job);
 }
 
 /* The next job, or NULL once the lane stops and has none. */
@@ -68,18 +81,30 @@ run(void *arg)
 	return NULL;
 }
 
+static void *
+run_nice(void *arg, int nice)
+{
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
+	return run(arg);
+}
+
 /* The flusher has time; the journal and readers have not. */
 static void *
-run_nice(void *arg)
+run_flush(void *arg)
 {
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), FLUSH_NICE);
-	return run(arg);
+	return run_nice(arg, FLUSH_NICE);
+}
+
+static void *
+run_work(void *arg)
+{
+	return run_nice(arg, WORK_NICE);
 }
 
 int
 lanes_init(struct os *os, uint32_t n_read_threads)
 {
-	for (int i = 0; i < LANE_COUNT; i++) {
+	for (int i = 0; i < OS_LANES; i++) {
 		struct os_lane *l = &os->lanes[i];
 
 		l->last = &l->first;
@@ -93,18 +118,22 @@ lanes_init(struct os *os, uint32_t n_read_threads)
 	if (n_read_threads > OS_READ_THREADS_MAX)
 		n_read_threads = OS_READ_THREADS_MAX;
 	os->lanes[LANE_READ].n_threads = n_read_threads;
+	os->lanes[OS_WORK].n_threads = WORK_THREADS;
 	return 0;
 }
 
 int
 lanes_start(struct os *os)
 {
-	for (int i = 0; i < LANE_COUNT; i++) {
+	for (int i = 0; i < OS_LANES; i++) {
 		struct os_lane *l = &os->lanes[i];
 
 		for (; l->n_started < l->n_threads; l->n_started++)
 			if (pthread_create(&l->threads[l->n_started], NULL,
-				i == LANE_FLUSH ? run_nice : run, l))
+				i == LANE_FLUSH ? run_flush
+				: i == OS_WORK  ? run_work
+						: run,
+				l))
 				return -ERR_SYSTEM;
 	}
 	return 0;
@@ -113,7 +142,7 @@ lanes_start(struct os *os)
 void
 lanes_stop(struct os *os)
 {
-	for (int i = 0; i < LANE_COUNT; i++) {
+	for (int i = 0; i < OS_LANES; i++) {
 		struct os_lane *l = &os->lanes[i];
 
 		pthread_mutex_lock(&l->lock);
@@ -121,7 +150,7 @@ lanes_stop(struct os *os)
 		pthread_cond_broadcast(&l->wake);
 		pthread_mutex_unlock(&l->lock);
 	}
-	for (int i = 0; i < LANE_COUNT; i++) {
+	for (int i = 0; i < OS_LANES; i++) {
 		struct os_lane *l = &os->lanes[i];
 
 		while (l->n_started)
@@ -132,7 +161,7 @@ lanes_stop(struct os *os)
 void
 lanes_deinit(struct os *os)
 {
-	for (int i = 0; i < LANE_COUNT; i++) {
+	for (int i = 0; i < OS_LANES; i++) {
 		pthread_cond_destroy(&os->lanes[i].wake);
 		pthread_mutex_destroy(&os->lanes[i].lock);
 	}

@@ -42,6 +42,10 @@ void os_stop(struct os *os);
 void os_join(struct os *os);
 struct os *os_close(struct os *os); /* takes NULL, returns NULL */
 
+/* Work that costs no disk but time: at most two at once, and only as far as the
+ * machine has nothing better to do.  Else like a lane; any thread. */
+void os_work(struct os *os, struct env_job *job);
+
 /* One process per data directory: flock on `LOCK` in the root; -ERR_LOCKED. */
 int os_lock(struct os *os);
 

@@ -11,6 +11,8 @@
 #include "src/os/os.h"
 
 #define OS_READ_THREADS_MAX 8
+#define OS_WORK             LANE_COUNT /* behind those of env.h */
+#define OS_LANES            (LANE_COUNT + 1)
 
 struct os_worker {
 	struct os *os;
@@ -42,7 +44,7 @@ struct os {
 	struct os_config config;
 	struct env env;
 	struct os_worker *workers;
-	struct os_lane lanes[LANE_COUNT];
+	struct os_lane lanes[OS_LANES];
 	atomic_int stopping;
 	int root_fd, lock_fd;
 	struct net *net; /* NULL: no other nodes */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * bench - one run of iorio-bench, as its files share it: iorio_bench.c asks,
- * bench_verify.c reads back.
+ * bench_login.c logs in, bench_verify.c reads back.
  */
 #ifndef TESTS_BENCH_BENCH_H
 #define TESTS_BENCH_BENCH_H
@@ -14,7 +14,7 @@
 #define BODY_MAX 70000 /* one event */
 
 struct bench {
-	const char *mode, *host, *token, *bucket;
+	const char *mode, *host, *token, *user, *password, *bucket;
 	int port, connections, streams, size, json, verify, limit, batch;
 	int if_match; /* each append under the condition of the one before */
 	int keys;     /* with a key; so many of 100 are sent once more */
@@ -40,6 +40,8 @@ int bench_connect(const struct bench *b, int blocking);
 /* The body of event ID: JSON of exactly SIZE bytes (at least what it needs), to
  * OUT of BODY_MAX. */
 int bench_body(const struct bench *b, uint64_t id, char *out);
+/* A token of b->user. */
+const char *bench_login(const struct bench *b);
 /* Reads STREAM back; how many events are lost, changed or too many. */
 uint64_t bench_verify_stream(const struct bench *b, int stream);
 

@@ -2,9 +2,9 @@
 /*
  * iorio-bench - load for a node over HTTP, with latency histograms.
  *
- *	iorio-bench append --port 8080 --token T --connections 50 --seconds 10
- *	iorio-bench append --port 8080 --token T --batch 100
- *	iorio-bench read   --port 8080 --token T --connections 64 --seconds 10
+ *	iorio-bench append -u admin -p secret --connections 50 --seconds 10
+ *	iorio-bench append -u admin -p secret --batch 100
+ *	iorio-bench read   --token T --connections 64 --seconds 10
  *
  * Closed loop by default: each connection has one request under way.  With
  * --rate N requests are due N a second in all, and latency counts from when a
@@ -476,7 +476,8 @@ usage(void)
 	fputs(
 	    "Usage: iorio-bench {append|read} [options]\n"
 	    "  --host IP          127.0.0.1     --port N           8080\n"
-	    "  --token T          (required)    --connections N    50\n"
+	    "  -u USER            admin         -p PASSWORD        secret\n"
+	    "  --token T          no login      --connections N    50\n"
 	    "  --seconds S        10            --rate N           0: closed "
 	    "loop\n"
 	    "  --size BYTES       256           --streams N        64\n"
@@ -497,7 +498,8 @@ static void
 parse(struct bench *b, int argc, char **argv)
 {
 	static const struct option options[] = {{"host", 1, NULL, 'h'},
-	    {"port", 1, NULL, 'p'}, {"token", 1, NULL, 't'},
+	    {"port", 1, NULL, 'o'}, {"token", 1, NULL, 't'},
+	    {"user", 1, NULL, 'u'}, {"password", 1, NULL, 'p'},
 	    {"connections", 1, NULL, 'c'}, {"seconds", 1, NULL, 's'},
 	    {"rate", 1, NULL, 'r'}, {"size", 1, NULL, 'z'},
 	    {"streams", 1, NULL, 'S'}, {"bucket", 1, NULL, 'b'},
@@ -507,6 +509,8 @@ parse(struct bench *b, int argc, char **argv)
 	int o;
 
 	*b = (struct bench){.host = "127.0.0.1",
+	    .user = "admin",
+	    .password = "secret",
 	    .port = 8080,
 	    .connections = 50,
 	    .seconds = 10,
@@ -520,18 +524,24 @@ parse(struct bench *b, int argc, char **argv)
 	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
 		usage();
 	b->mode = argv[1];
-	while ((o = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1) {
+	while ((o = getopt_long(argc - 1, argv + 1, "u:p:", options, NULL)) != -1) {
 		long n = optarg ? strtol(optarg, NULL, 10) : 0;
 
 		switch (o) {
 		case 'h':
 			b->host = optarg;
 			break;
-		case 'p':
+		case 'o':
 			b->port = (int)n;
 			break;
 		case 't':
 			b->token = optarg;
+			break;
+		case 'u':
+			b->user = optarg;
+			break;
+		case 'p':
+			b->password = optarg;
 			break;
 		case 'c':
 			b->connections = (int)n;
@@ -573,7 +583,7 @@ parse(struct bench *b, int argc, char **argv)
 			usage();
 		}
 	}
-	if (!b->token || b->connections < 1 || b->streams < 1 || b->size < 64 ||
+	if (b->connections < 1 || b->streams < 1 || b->size < 64 ||
 	    b->size > 65536 || b->batch < 1 || b->batch > BATCH_MAX ||
 	    ((b->batch > 1 || b->if_match || b->keys >= 0) &&
 		b->mode[0] != 'a') ||
@@ -590,6 +600,8 @@ main(int argc, char **argv)
 	double seconds;
 
 	parse(&b, argc, argv);
+	if (!b.token)
+		b.token = bench_login(&b);
 	b.logs = calloc((size_t)b.streams, sizeof(*b.logs));
 	b.base = event_base_new();
 	b.started_us = b.next_due_us = now_us();

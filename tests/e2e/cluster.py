@@ -181,6 +181,10 @@ class Client:
         try:
             status, _, data = self.node.request(
                 method, path, body, headers, self.token, self.connection)
+            if status == 401:  # of the cluster that the node was in before
+                self.token = self.node.login()
+                status, _, data = self.node.request(
+                    method, path, body, headers, self.token, self.connection)
             return status, data
         except (OSError, http.client.HTTPException):
             self.connection.close()

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.parse
 
@@ -79,6 +80,8 @@ class Node:
                         "metrics.interval": "1d",  # or it would be listed
                         **(options or {})}
         self.process = None
+        self.own_token = None
+        self.login_lock = threading.Lock()
         atexit.register(self.close)
 
     def command(self):
@@ -134,11 +137,36 @@ class Node:
     def __exit__(self, *_):
         self.close()
 
+    def login(self, username="admin", password=None, seconds=30):
+        """A token of a session made now."""
+        body = json.dumps({"username": username,
+                           "password": password or self.options.get(
+                               "auth.admin.password", "secret")})
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                status, _, data = self.request(
+                    "POST", "/sessions", body,
+                    {"Content-Type": "application/json"}, None)
+                if status == 201:
+                    return json.loads(data)["token"]
+                error = AssertionError(f"login: {status} {data}")
+                if status not in (429, 503):
+                    raise error
+            except (OSError, http.client.HTTPException) as e:
+                error = e
+            if time.monotonic() > end:
+                raise error
+            time.sleep(0.05)
+
     @property
     def token(self):
-        data = self.options.get("paths.data", f"{self.root}/data")
-        with open(f"{data}/admin.token") as f:
-            return f.read().strip()
+        """The administrator's, of the cluster that the node is in now or was
+        before."""
+        with self.login_lock:
+            if not self.own_token:
+                self.own_token = self.login()
+            return self.own_token
 
     def connect(self, timeout=30):
         return http.client.HTTPConnection("127.0.0.1", self.port,
@@ -158,7 +186,17 @@ class Node:
         data = r.read()
         if not connection:
             c.close()
+        if r.status == 401 and token == "own" and self.is_outdated():
+            return self.request(method, path, body, headers, token,
+                                connection)
         return r.status, r.headers, data
+
+    def is_outdated(self):
+        """The token is of another cluster; there is a new one then."""
+        if self.request("GET", "/sessions", token=self.own_token)[0] != 401:
+            return False
+        self.own_token = self.login()
+        return True
 
     def post(self, stream, body, connection=None,
              content_type="application/json", token="own"):

@@ -91,7 +91,7 @@ def test_a_server_that_lies_is_found_out():
 
 def test_a_server_that_is_not_there_is_told():
     with Node(IORIOD) as node:
-        port = node.port
+        port, _ = node.port, node.token  # which the program is given
         node.stop()
         code, text = apitest(node, "-i", "1", "-I", "1", "-Q", "0", "-R", "0",
                              "-L", "0", port=port)

@@ -98,7 +98,6 @@ def test_writes_while_a_node_joins_are_refused_or_kept():
                 n = 0
                 while not stop.is_set():
                     n += 1
-                    client.token = cluster.nodes[1].token
                     client.write("b/s", b'{"by":%d,"n":%d}' % (k, n))
             threads = [threading.Thread(target=write, args=(k,), daemon=True)
                        for k in range(3)]

@@ -92,8 +92,6 @@ def test_one_directory_and_one_port_serve_one_node():
                            stderr=subprocess.STDOUT, text=True, timeout=30)
         assert p.returncode == 1 and "http.port" in p.stdout, p.stdout
         other.close()
-        assert os.stat(f"{node.root}/data/admin.token").st_mode & 0o777 \
-            == 0o600
 
 
 def test_the_shipped_configuration_shows_every_default():

@@ -251,13 +251,14 @@ def test_https_alone_and_bad_settings():
                 time.sleep(0.05)
 
     with Alone({"http.enabled": "no"}) as n:
-        assert n.request("GET", "/ping", connection=n.secure())[0] == 200
+        assert n.request("GET", "/ping", token=None,
+                         connection=n.secure())[0] == 200
         iorio = subprocess.run(
             [f"{n.root}/bin/iorio", "ping"], timeout=20, capture_output=True,
             env={**os.environ, "IORIO_HTTP_ENABLED": "no"}, text=True)
         assert (iorio.returncode, iorio.stdout) == (0, "pong\n"), iorio
         try:
-            n.request("GET", "/ping")
+            n.request("GET", "/ping", token=None)
             raise AssertionError("http.port is served")
         except OSError:
             pass
