@@ -5,6 +5,7 @@ gone, what comes after it is another stream, and the disk gets its room back.
 
 usage: test_delete.py IORIOD [TEST...]"""
 import glob
+import http.client
 import json
 import random
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 
 import tap
+from cluster import Cluster, eventually
 from node import Node, parse
 
 IORIOD = sys.argv[1]
@@ -284,7 +286,6 @@ class Churn(threading.Thread):
         self.events, self.doubt = got, None
 
 
-import http.client  # noqa: E402
 http_errors = http.client.HTTPException
 
 
@@ -307,6 +308,108 @@ def test_kill_loops():
                 d.events, d.n = c.events, c.n
                 again.append(d)
             churns = again
+
+
+class Wander(threading.Thread):
+    """The same through all nodes of a cluster; where the end of a request is
+    not known, that stream is left as it is, and another one begun."""
+
+    def __init__(self, nodes, name, seed):
+        super().__init__(daemon=True)
+        self.nodes, self.name = nodes, name
+        self.rng = random.Random(seed)
+        self.stopped = False
+        self.left = {}  # stream: what may be in it
+        self.n_deleted = 0
+        self.error = None
+
+    def ask(self, method, stream, body=None):
+        try:
+            return self.rng.choice(self.nodes).request(
+                method, "/streams/" + stream, body,
+                {"Content-Type": "application/json"} if body else {})[::2]
+        except ConnectionRefusedError:
+            return 503, b""
+        except (OSError, http_errors):
+            return 504, b""
+
+    def step(self, stream, events, n):
+        """What may be there now."""
+        if self.rng.random() < 0.2:
+            status, _ = self.ask("DELETE", stream)
+            assert status in (204, 503, 504), status
+            self.n_deleted += status == 204
+            return {204: [[]], 503: [events], 504: [events, []]}[status]
+        body = b"%d" % n
+        status, data = self.ask("POST", stream, body)
+        assert status in (201, 503, 504), (status, data)
+        more = events + [body]
+        assert status != 201 or parse(data)["meta"]["id"] == len(more), (
+            stream, data, events)
+        return {201: [more], 503: [events], 504: [events, more]}[status]
+
+    def run(self):
+        k = n = 0
+        try:
+            while not self.stopped:
+                stream, may = f"{self.name}-{k}", [[]]
+                while not self.stopped and len(may) == 1:
+                    n += 1
+                    may = self.step(stream, may[0], n)
+                self.left[stream] = may
+                k += 1
+        except AssertionError as e:
+            self.error = e
+
+    def check(self, node):
+        for stream, may in self.left.items():
+            got = [json.dumps(e["data"]).encode()
+                   for e in parse(node.events(stream))]
+            assert got in may, (stream, got, may)
+
+
+def test_a_cluster_deletes_while_leaders_are_killed():
+    with Cluster(IORIOD, 3, {"workers": 2}) as cluster:
+        cluster.form()
+        nodes = cluster.nodes
+        for i in range(1000):
+            assert eventually(lambda: nodes[i % 3].post(
+                f"big/s{i}", b"1")[0] == 201)
+        walkers = [Wander(nodes, f"wander/{i}", i) for i in range(8)]
+        for w in walkers:
+            w.start()
+        for turn in range(2):
+            for node in nodes:
+                time.sleep(0.5)
+                node.kill()  # it leads a third of the groups
+                time.sleep(2)
+                node.start()
+        # a third of the groups has no leader for a moment: honest, and done
+        # in the end
+        nodes[0].kill()
+        answers = []
+
+        def gone():
+            answers.append(delete("/buckets/big", nodes[1])[0])
+            assert answers[-1] in (204, 503, 504), answers
+            return answers[-1] == 204
+        eventually(gone)
+        nodes[0].start()
+        for w in walkers:
+            w.stopped = True
+        for w in walkers:
+            w.join()
+            assert not w.error, w.error
+        time.sleep(6)  # nothing is under way any more
+        for node in nodes:
+            for w in walkers:
+                w.check(node)
+            assert parse(node.request("GET", "/streams/big")[2]) == {
+                "status": "ok", "data": []}
+        n = sum(w.n_deleted for w in walkers)
+        print(f"# {n} deletions, {sum(len(w.left) for w in walkers)} streams; "
+              f"DELETE of the bucket: {answers}")
+        assert n > 20
 
 
 if __name__ == "__main__":
