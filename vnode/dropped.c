@@ -21,6 +21,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill.h"
+#include "vnode/flush_impl.h"
 #include "vnode/mutants.h"
 
 #define BATCH 256 /* files: some ms of the lane */
@@ -271,6 +272,13 @@ choose(struct dropped *d, const struct vnode *v)
 	d->n_found = n;
 }
 
+/* A checkpoint that is under way has streams that are dead. */
+static int
+has_dead(const struct store_worker *w)
+{
+	return w->flush && w->flush->checkpoint;
+}
+
 static void
 listed(struct msg *m)
 {
@@ -279,8 +287,7 @@ listed(struct msg *m)
 	const struct vnode *v = &w->store->vnodes[d->listed];
 
 	w->n_reading--;
-	/* A flush has streams that are dead: once more. */
-	if (d->r == -ERR_NOMEM || w->flush) {
+	if (d->r == -ERR_NOMEM || has_dead(w)) { /* once more */
 		d->n_found = 0;
 		d->stage = IDLE;
 		return;
@@ -345,7 +352,7 @@ dropped_tick(struct store_worker *w)
 			wait_for_reads(d);
 			return;
 		}
-	if (!w->flush)
+	if (!has_dead(w))
 		list_next(d);
 }
 

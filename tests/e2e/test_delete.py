@@ -14,6 +14,7 @@ import time
 
 import tap
 from cluster import Cluster, eventually
+from listeners import Sse, append
 from node import Node, parse
 
 IORIOD = sys.argv[1]
@@ -229,6 +230,72 @@ def test_methods_and_refusals():
     assert delete("/buckets")[0] == 405
     assert n.request("GET", "/buckets/a")[0] == 405
     assert delete("/streams/a/*")[0] == 400
+
+
+def test_who_listens_is_told_and_hears_the_next_from_its_beginning():
+    n = fresh()
+    for i in range(3):
+        append(n, "heard/s", i)
+    with Sse(n, "s=heard:s:2") as sse, Sse(n, "s=heard:other") as other:
+        assert [e["data"] for e in sse.take(2)] == [1, 2]
+        other.settle()
+        last = sse.last_id
+        assert delete("/streams/heard/s")[0] == 204
+        append(n, "heard/s", "again")
+        append(n, "heard/other", "x")
+        got = sse.take(2)
+        assert got[0] == {"notice": "deleted", "bucket": "heard",
+                          "stream": "s"}, got
+        assert (got[1]["meta"]["id"], got[1]["data"]) == (1, "again"), got
+        assert other.take(1)[0]["data"] == "x"
+    with Sse(n, "s=heard:s", {"Last-Event-ID": last}) as sse:
+        got = sse.take(2)
+        assert got[0]["notice"] == "deleted"
+        assert got[1]["meta"]["id"] == 1
+
+
+def test_keys_go_with_their_stream_and_its_patches_stay():
+    n = fresh()
+
+    def keyed(body):
+        status, headers, data = n.request(
+            "POST", "/streams/key/s", body,
+            {"Content-Type": "application/json", "Idempotency-Key": "k"})
+        return status, headers["Idempotent-Replayed"], data
+
+    first = keyed(b'{"a":1}')
+    assert first[:2] == (201, None)
+    assert keyed(b'{"a":1}') == (201, "true", first[2])
+    assert keyed(b'{"a":2}')[0] == 422
+    status, _, data = n.request(
+        "PATCH", "/streams/key/s", b'{"a":3}',
+        {"Content-Type": "application/merge-patch+json"})
+    assert status == 200, data
+    assert delete("/streams/key/s")[0] == 204
+    # in the stream that comes next the key is new
+    status, replayed, data = keyed(b'{"a":2}')
+    assert (status, replayed, parse(data)["meta"]["id"]) == (201, None, 1)
+    n.kill()
+    n.start()
+    assert keyed(b'{"a":2}') == (201, "true", data)
+    assert len(parse(n.events("key/s-$patch"))) == 1
+    assert len(parse(n.events("key/s"))) == 1
+
+
+def test_memory_is_given_back():
+    with Node(IORIOD, {"workers": 2}) as n:
+        c = n.connect()
+        sizes = []
+        for turn in range(6):
+            for i in range(1000):
+                assert n.post(f"mem/stream-{turn}-{i}", b'"%s"' % (b"x" * 4000),
+                              c)[0] == 201
+            assert delete("/buckets/mem", n)[0] == 204
+            sizes.append(n.rss())
+        print("# MiB after each round: " +
+              " ".join(f"{s >> 20}" for s in sizes))
+        # 4 MB of events a round, and what a thousand streams cost
+        assert sizes[-1] - sizes[1] < 12 << 20, sizes
 
 
 class Churn(threading.Thread):
