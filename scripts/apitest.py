@@ -202,8 +202,10 @@ class Inserter(Thread):
     kind = "inserter"
 
     def step(self, i):
+        self.insert(i, self.rng.choice(self.run_.streams))
+
+    def insert(self, i, stream):
         run = self.run_
-        stream = self.rng.choice(run.streams)
         body = json.dumps({"inserter": self.k, "n": i,
                            "text": "x" * self.rng.randrange(200)})
         try:
@@ -463,6 +465,9 @@ def start_all(run):
     for t in writers:
         t.join()
     run.writers_done.set()
+    if listeners:  # the last event: they wait for one
+        for stream in run.streams:
+            Inserter(run, -1).insert(0, stream)
     for t in readers + listeners:
         t.join()
     return writers + readers + listeners

@@ -28,10 +28,11 @@ def apitest(node, *args, port=None):
 def test_a_sound_server_passes():
     with Node(IORIOD, {"workers": 2}) as node:
         code, text = apitest(node, "-i", "60", "-B", "2", "-S", "3", "-I", "3",
-                             "-Q", "3", "-R", "2", "-L", "1")
+                             "-Q", "3", "-R", "2", "-L", "1",
+                             "--listeners", "3")
         assert code == 0, text
         for who in ("inserter    0", "inserter    2", "patcher     2",
-                    "requester   1", "lister      0"):
+                    "requester   1", "lister      0", "listener    2"):
             assert who in text, text
         assert text.splitlines()[-1].endswith(", 0 checks failed"), text
 
