@@ -46,6 +46,19 @@ check_cuts(struct slice record)
 	}
 }
 
+static void
+check_key(struct slice ext)
+{
+	uint8_t again[EVENT_KEY_BYTES];
+	struct event_key k;
+
+	if (event_key_decode(ext, &k))
+		return;
+	ASSERT(ext.n == EVENT_KEY_BYTES && k.n_events > 0);
+	event_key_encode(&k, again);
+	ASSERT(memcmp(again, ext.p, ext.n) == 0);
+}
+
 static int
 check_record(struct slice in, uint32_t *n)
 {
@@ -64,6 +77,7 @@ check_record(struct slice in, uint32_t *n)
 	ASSERT(*n <= in.n && e.seq > 0);
 	check_encoding(&e, SLICE(in.p, *n));
 	check_cuts(SLICE(in.p, *n));
+	check_key(e.ext);
 	return 0;
 }
 

@@ -521,6 +521,22 @@ Test(formats, a_manifest_counts_up_to_its_last_commit)
 	buf_deinit(&b);
 }
 
+Test(formats, an_event_bears_its_key)
+{
+	static const struct event_key key = {
+	    .key = {1, 2, 3}, .body = {4, 5, 6}, .n_events = 9};
+	uint8_t ext[EVENT_KEY_BYTES];
+	struct event_key back;
+
+	event_key_encode(&key, ext);
+	cr_assert(ext[0] == 1 && ext[16] == 4 && ext[32] == 9);
+	cr_assert_eq(event_key_decode(SLICE(ext, sizeof(ext)), &back), 0);
+	cr_expect(memcmp(&back, &key, sizeof(key)) == 0);
+	cr_expect_gt(event_key_decode(SLICE(ext, sizeof(ext) - 1), &back), 0);
+	ext[32] = 0;
+	cr_expect_gt(event_key_decode(SLICE(ext, sizeof(ext)), &back), 0);
+}
+
 Test(formats, a_manifest_has_the_keys_that_count)
 {
 	static const struct manifest_id id = {

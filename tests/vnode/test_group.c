@@ -91,3 +91,26 @@ Test(group, events_of_another_entry_place_or_time_are_no_part_of_this_one)
 	e[1] = event_of(3);
 	cr_expect_eq(apply_two(e), -ERR_CORRUPT);
 }
+
+Test(group, a_key_is_of_all_events_that_came_with_it)
+{
+	struct event e[2] = {event_of(1), event_of(2)};
+	struct event_key key = {.key = {1}, .body = {2}, .n_events = 2};
+	uint8_t ext[EVENT_KEY_BYTES];
+
+	event_key_encode(&key, ext);
+	e[0].flags |= EVENT_KEY;
+	e[0].ext = SLICE(ext, sizeof(ext));
+	cr_expect_eq(apply_two(e), 0);
+	e[0].ext.n--;
+	cr_expect_eq(apply_two(e), -ERR_CORRUPT);
+	key.n_events = 1;
+	event_key_encode(&key, ext);
+	e[0].ext.n++;
+	cr_expect_eq(apply_two(e), -ERR_CORRUPT);
+	key.n_events = 2;
+	event_key_encode(&key, ext);
+	e[1].flags |= EVENT_KEY; /* one is enough */
+	e[1].ext = e[0].ext;
+	cr_expect_eq(apply_two(e), -ERR_CORRUPT);
+}
