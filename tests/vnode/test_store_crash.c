@@ -195,7 +195,9 @@ make_put(struct put *p, uint32_t id, int stream)
 	    .stream = SLICE_STR(p->name),
 	    .n_events = 1,
 	    .events = &p->event,
+	    .has_key = id % 2,
 	};
+	memcpy(p->req.key, &id, sizeof(id));
 }
 
 static void
@@ -384,6 +386,44 @@ check_stream(struct world *w, int stream, const struct put *puts, uint32_t n)
 	check_ends(stream, puts, n, seen);
 }
 
+/* P, which has a key, comes again: once it was acknowledged it gets the same
+ * answer; before, it is acknowledged now. */
+static void
+ask_again(struct world *w, struct put *p)
+{
+	const struct env_post *post = &simenv_env(w->sim)->post;
+	struct put again;
+
+	memset(&again, 0, sizeof(again));
+	make_put(&again, p->id, p->stream);
+	post->to_worker(post->ctx, again.req.group % 2, &again.req.msg);
+	for (int i = 0; i < 10000 && !again.done; i++)
+		if (!simenv_step(w->sim))
+			simenv_skip(w->sim);
+	CHECK(again.done == 1, "a key: %s", err_text(again.req.r));
+	if (p->done == 1)
+		CHECK(again.req.replayed && again.req.first == p->req.first &&
+			  again.req.t_ms == p->req.t_ms,
+		    "event %u: another answer", p->id);
+	p->done = 1;
+	p->req.first = again.req.first;
+	p->req.t_ms = again.req.t_ms;
+}
+
+/* All that are in doubt, and the newest of the others. */
+static void
+ask_some_again(struct world *w)
+{
+	uint32_t known = 0;
+
+	for (uint32_t i = w->n_puts; i-- > 0;) {
+		struct put *p = &w->puts[i];
+
+		if (p->req.has_key && (p->done != 1 || known++ < 3))
+			ask_again(w, p);
+	}
+}
+
 /* Recovers, checks, appends a little, is cut again, recovers, checks. */
 static void
 check_state(struct memdisk *md, const struct put *puts, uint32_t n,
@@ -404,6 +444,7 @@ check_state(struct memdisk *md, const struct put *puts, uint32_t n,
 		if (w->puts[i].done == 0)
 			w->puts[i].done = 2;
 	}
+	ask_some_again(w);
 	run_puts(w, 1000, 4, seed);
 	memdisk_crash(md, seed % 2 ? MEMDISK_RANDOM : MEMDISK_LOSE_ALL, seed);
 	memdisk_restart(md);
