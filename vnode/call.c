@@ -659,8 +659,18 @@ call_request(const struct call_in *in, struct msg **out)
 }
 
 void
+request_drop_answer(struct msg *m)
+{
+	if (m->kind == MSG_READ)
+		vnode_page_deinit(&OF(m, vnode_read)->page);
+	else if (m->kind == MSG_LIST)
+		vnode_list_deinit(OF(m, vnode_list));
+}
+
+void
 call_free_request(struct msg *m)
 {
+	request_drop_answer(m);
 	switch (m->kind) {
 	case MSG_PUT:
 		mem_free(OF(m, vnode_put));
@@ -669,11 +679,9 @@ call_free_request(struct msg *m)
 		mem_free(OF(m, vnode_delete));
 		break;
 	case MSG_READ:
-		vnode_page_deinit(&OF(m, vnode_read)->page);
 		mem_free(OF(m, vnode_read));
 		break;
 	case MSG_LIST:
-		vnode_list_deinit(OF(m, vnode_list));
 		mem_free(OF(m, vnode_list));
 		break;
 	case MSG_NEWS:

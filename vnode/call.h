@@ -58,5 +58,7 @@ int *request_result(struct msg *m);
 uint8_t *request_leader(struct msg *m);
 /* Whether M, once it was proposed, may be done without an answer. */
 int request_is_write(const struct msg *m);
+/* Frees what an answer has filled in, so that M can be asked again. */
+void request_drop_answer(struct msg *m);
 
 #endif

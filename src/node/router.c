@@ -177,6 +177,7 @@ router_later(struct router_worker *w, struct msg *m)
 static void
 again(struct router_worker *w, struct msg *m)
 {
+	request_drop_answer(m);
 	if (w->stopping || router_now(w->router) >= m->deadline_us)
 		router_deliver(m, -ERR_UNAVAILABLE);
 	else if (++m->tries <= AT_ONCE)
@@ -300,7 +301,7 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 	m->tries = 0;
 	m->deadline_us = router_now(r) + w->timeout_us + wait_us(m);
 	m->unsure = 0;
-	if (is_write(r, m) && is_held(w)) {
+	if (w->stopping || (is_write(r, m) && is_held(w))) {
 		m->fn = refused;
 		m->answer = 1;
 		post->to_worker(post->ctx, m->from, m);
@@ -387,9 +388,13 @@ router_free(struct router *r)
 	if (!r)
 		return NULL;
 	for (uint32_t i = 0; r->workers && i < r->env->post.n_workers; i++) {
-		mem_free(r->workers[i].leaders);
-		mem_free(r->workers[i].slots);
-		ring_unref(r->workers[i].ring);
+		struct router_worker *w = &r->workers[i];
+
+		for (uint32_t k = 0; k < w->n_slots; k++)
+			mem_free(w->slots[k]);
+		mem_free(w->slots);
+		mem_free(w->leaders);
+		ring_unref(w->ring);
 	}
 	mem_free(r->workers);
 	return mem_free(r);
