@@ -79,6 +79,7 @@ struct group {
 		raft_id to;
 		uint64_t term, index, round;
 	} answered;
+	struct mono heard_at, asked_at; /* a leader; whether it still is one */
 	struct msg *waiting, **last_waiting; /* until it is known who leads */
 	struct mono waiting_since;
 	struct msg *asked, **last_asked; /* reads that the core has */

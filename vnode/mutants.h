@@ -33,10 +33,21 @@
 	X(DELETE_NOT_SAVED)                                                    \
 	X(FILES_GO_BEFORE_CHECKPOINT)
 
+/* Those that take more than one cluster, or a ring that changes. */
+#define CLUSTER_MUTANTS(X)                                                     \
+	X(FLIP_BEFORE_ARRIVAL)                                                 \
+	X(REMOVED_BEFORE_PROMOTED)                                             \
+	X(JOIN_ANSWERED_BEFORE_COMMIT)                                         \
+	X(EDIT_WITHOUT_CONDITION)                                              \
+	X(IDENTITY_BEFORE_RING)                                                \
+	X(JOINED_NODE_FOUNDS)                                                  \
+	X(EXIT_BEFORE_ARRIVAL)                                                 \
+	X(REMOVED_NEVER_ASKS)
+
 enum vnode_mutant {
 	VNODE_NO_MUTANT,
 #define VNODE_MUTANT_ENUM(name) VNODE_##name,
-	VNODE_MUTANTS(VNODE_MUTANT_ENUM)
+	VNODE_MUTANTS(VNODE_MUTANT_ENUM) CLUSTER_MUTANTS(VNODE_MUTANT_ENUM)
 #undef VNODE_MUTANT_ENUM
 	    VNODE_N_MUTANTS
 };

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "vnode/mutants.h"
+
 static const struct placement_replica *
 wanted(const struct placement *p, const uint8_t node[16])
 {
@@ -119,6 +121,9 @@ placement_next(const struct placement *p, const struct raft *r, raft_id self)
 		return out;
 	/* One that should only listen is on a wanted node: it goes before it
 	 * can be added there. */
+	if (VNODE_MUTANT(REMOVED_BEFORE_PROMOTED) &&
+	    remove_one(p, m, self, &out))
+		return out;
 	if (add(p, m, &out) || promote(p, r, m, &out) ||
 	    remove_one(p, m, self, &out))
 		return out;

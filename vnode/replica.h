@@ -80,6 +80,8 @@ void retire_tick(struct store_worker *w, struct vnode *v);
 /* The record that says so is durable; V is NULL when it has gone already. */
 void retire_recorded(
     struct store_worker *w, struct vnode *v, struct journal_append *a);
+/* No leader has been heard of for seconds. */
+int retire_hears_nobody(const struct store_worker *w, const struct vnode *v);
 /* It takes part in nothing any more. */
 int retire_is_under_way(const struct vnode *v);
 /* FLOOR, or lower: what the journal may forget. */

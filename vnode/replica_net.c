@@ -388,7 +388,7 @@ decode(struct net_frame *f, struct wire_message *m, struct inbound *in)
 	return r;
 }
 
-/* One that was removed while it was away wants to be elected. */
+/* One that was removed while it was away wants to be elected, or asks. */
 static void
 tell_removed(struct store_worker *w, struct vnode *v, struct net_frame *f,
     const struct wire_message *m)
@@ -403,8 +403,7 @@ tell_removed(struct store_worker *w, struct vnode *v, struct net_frame *f,
 	    .index = raft_commit(r),
 	};
 
-	if (m->type == RAFT_PREVOTE && replica_is_ready(v) &&
-	    raft_commit(r) == raft_last(r) && !raft_member(r, m->from))
+	if (raft_commit(r) == raft_last(r) && !raft_member(r, m->from))
 		outbox_add_bytes(&w->outbox, f->from, &out, SLICE(NULL, 0));
 }
 
@@ -422,12 +421,15 @@ for_core(struct store_worker *w, struct vnode *v, struct net_frame *f,
 		inbound_deinit(&in);
 		return;
 	}
-	tell_removed(w, v, f, m);
+	if (m->type == RAFT_PREVOTE && replica_is_ready(v))
+		tell_removed(w, v, f, m);
 	w->asker = m->from;
 	w->asker_node = f->from;
 	if (m->type == RAFT_APPEND && m->term >= raft_term(g->raft)) {
 		g->leader_id = m->from;
 		memcpy(g->leader_node, f->from, 16);
+		g->heard_at =
+		    w->store->env->clock.mono(w->store->env->clock.ctx);
 	}
 	if (m->type == RAFT_APPEND_ANSWER && m->wall)
 		clocks_hear(
@@ -449,15 +451,16 @@ is_at_home(const struct vnode *v, const struct net_frame *f,
 	return !from || memcmp(from->node, f->from, 16) == 0;
 }
 
-/* A member says that this replica was removed by an entry that it has not got.
+/* A leader says that this replica was removed by an entry that it has not got.
  * One that hears from a leader is none that was removed. */
 static void
-was_removed(struct vnode *v, const struct wire_message *m)
+was_removed(
+    struct store_worker *w, struct vnode *v, const struct wire_message *m)
 {
 	const struct raft *r = v->group.raft;
 
 	if (m->index > v->group.generation && m->index > raft_commit(r) &&
-	    raft_member(r, m->from) && !raft_leader(r))
+	    (!raft_leader(r) || retire_hears_nobody(w, v)))
 		retire_removed(v);
 }
 
@@ -492,7 +495,9 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 		return;
 	}
 	if (m->type == WIRE_REMOVED && here && !g->failed)
-		was_removed(v, m);
+		was_removed(w, v, m);
+	if (m->type == WIRE_ASK && replica_is_ready(v))
+		tell_removed(w, v, f, m);
 	if (m->type == WIRE_NO_REPLICA && here && !g->failed) {
 		raft_fill_needed(g->raft, m->from, &w->fx);
 		replica_effects(w, v);

@@ -12,12 +12,20 @@
  * their place (store_load.c), so that no fill that comes late makes it again,
  * when the journal has forgotten it too; which it may only then.  A replica of this group that is made
  * here later has a higher generation.
+ *
+ * One that was away when it was removed is not told by the leader, which knows it
+ * no more.  A voter learns it when it wants to be elected; any, by asking those
+ * that should have the group.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
+#include "vnode/mutants.h"
 #include "vnode/removal.h"
+
+#define SILENT_US 3000000
+#define ASK_US    2000000
 
 enum { RETIRE_NO, RETIRE_REMOVED, RETIRE_RECORDING, RETIRE_RECORDED };
 
@@ -93,11 +101,56 @@ retire_floor(const struct vnode *v, lsn_t floor)
 		   : floor;
 }
 
+/* --- one that may have been removed without hearing of it ------------------ */
+
+static uint64_t
+since(const struct store_worker *w, struct mono then)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	return mono_diff_us(then, c->mono(c->ctx));
+}
+
+int
+retire_hears_nobody(const struct store_worker *w, const struct vnode *v)
+{
+	return raft_role(v->group.raft) != RAFT_LEADER &&
+	       since(w, v->group.heard_at) >= SILENT_US;
+}
+
+/* The ring wants this replica elsewhere; a learner is no candidate that would be
+ * told, and those it knows may have gone themselves. */
+static void
+ask(struct store_worker *w, struct vnode *v)
+{
+	struct group *g = &v->group;
+	const struct env_clock *c = &w->store->env->clock;
+	const struct placement *p = w->store->places[g->id].wanted;
+	struct wire_message out = {
+	    .type = WIRE_ASK,
+	    .group = (uint16_t)g->id,
+	    .from = g->generation,
+	    .term = raft_term(g->raft),
+	};
+
+	if (!p || since(w, g->asked_at) < ASK_US || !retire_hears_nobody(w, v))
+		return;
+	g->asked_at = c->mono(c->ctx);
+	for (uint32_t i = 0; i < p->n; i++)
+		if (memcmp(p->at[i].node, w->store->config.node_id, 16) == 0)
+			return;
+	for (uint32_t i = 0; i < p->n; i++)
+		outbox_add_bytes(
+		    &w->outbox, p->at[i].node, &out, SLICE(NULL, 0));
+}
+
 void
 retire_tick(struct store_worker *w, struct vnode *v)
 {
 	struct group *g = &v->group;
 
+	if (g->retiring == RETIRE_NO && !VNODE_MUTANT(REMOVED_NEVER_ASKS))
+		ask(w, v);
 	if (g->retiring == RETIRE_REMOVED &&
 	    raft_role(g->raft) != RAFT_LEADER && !fill_replaces(v))
 		record(w, v);

@@ -24,6 +24,7 @@ enum wire_type {
 	WIRE_NO_REPLICA = 64, /* the addressee of a message is not here */
 	WIRE_REMOVED,         /* it was removed by entry `index` */
 	WIRE_FILL,            /* for fill.c: the rest is its own */
+	WIRE_ASK,             /* is replica `from` still one?  To no replica */
 };
 
 /* A message as it stands in a frame. */
