@@ -14,6 +14,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/mutants.h"
 
 /* Consensus speaks more often, and counts as being heard too. */
 #define REPEAT_US 250000
@@ -226,7 +227,8 @@ cluster_frame(struct cluster *c, struct net_frame *f)
 static int
 has_arrived(const struct cluster *c, uint32_t g)
 {
-	if (store_placed(*c->config.store, g) >= c->targets_since)
+	if (store_placed(*c->config.store, g) >= c->targets_since ||
+	    VNODE_MUTANT(FLIP_BEFORE_ARRIVAL))
 		return 1;
 	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++)
 		if (c->beats[i].epoch >= c->targets_since &&
@@ -250,13 +252,52 @@ make_flip(struct cluster_edit *e, struct ring *now, struct ring **out)
 	return n ? ring_flip(now, slots, n, out) : RING_SAME;
 }
 
+/* Every group is where it should be, also those whose slot stays: who has left
+ * has nothing that anybody needs. */
+static int
+all_have_arrived(const struct cluster *c)
+{
+	if (VNODE_MUTANT(EXIT_BEFORE_ARRIVAL))
+		return 1;
+	for (uint32_t g = 0; g < c->gossip.ring->q; g++)
+		if (!has_arrived(c, g))
+			return 0;
+	return store_placed(*c->config.store, c->gossip.ring->q) >=
+	       c->targets_since;
+}
+
 static enum ring_refusal
 make_removed(struct cluster_edit *e, struct ring *now, struct ring **out)
 {
-	(void)e;
+	struct cluster *c = CONTAINER_OF(e, struct cluster, flip);
+
+	if (!all_have_arrived(c))
+		return RING_SAME;
 	for (uint16_t i = 0; i < now->n_members; i++)
 		if (now->members[i].state == RING_EXITING)
 			return ring_removed(now, now->members[i].id, out);
+	return RING_SAME;
+}
+
+/* Marked down, and it has said since that it goes by this ring. */
+static int
+has_returned(const struct cluster *c, uint16_t i)
+{
+	return c->gossip.ring->members[i].state == RING_DOWN &&
+	       cluster_is_up(c, i) && cluster_agrees(c, i);
+}
+
+static enum ring_refusal
+make_returned(struct cluster_edit *e, struct ring *now, struct ring **out)
+{
+	struct cluster *c = CONTAINER_OF(e, struct cluster, flip);
+
+	if (now->epoch != c->gossip.ring->epoch)
+		return RING_SAME;
+	for (uint16_t i = 0; i < now->n_members; i++)
+		if (has_returned(c, i))
+			return ring_returned(now, now->members[i].id,
+			    now->members[i].address, out);
 	return RING_SAME;
 }
 
@@ -272,22 +313,36 @@ flipped(struct cluster_edit *e, int r, enum ring_refusal refusal,
 	c->flipping = 0;
 }
 
+typedef enum ring_refusal (*make_fn)(
+    struct cluster_edit *e, struct ring *now, struct ring **out);
+
+/* What the claimant does next on its own; NULL: nothing. */
+static make_fn
+next_claim(const struct cluster *c)
+{
+	const struct ring *r = c->gossip.ring;
+
+	for (uint16_t g = 0; g < r->q; g++)
+		if (r->owners[g] != r->next_owners[g] && has_arrived(c, g))
+			return make_flip;
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (r->members[i].state == RING_EXITING && all_have_arrived(c))
+			return make_removed;
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (has_returned(c, i))
+			return make_returned;
+	return NULL;
+}
+
 static void
 claim(struct cluster *c)
 {
-	const struct ring *r = c->gossip.ring;
-	int arrived = 0, exiting = 0;
-
-	for (uint16_t g = 0; g < r->q; g++)
-		arrived |=
-		    r->owners[g] != r->next_owners[g] && has_arrived(c, g);
-	for (uint16_t i = 0; i < r->n_members; i++)
-		exiting |= r->members[i].state == RING_EXITING;
-	if ((!arrived && !exiting) || c->flipping || c->editing.edit)
+	if (c->flipping || c->editing.edit)
+		return;
+	c->flip = (struct cluster_edit){.make = next_claim(c), .done = flipped};
+	if (!c->flip.make)
 		return;
 	c->flipping = 1;
-	c->flip = (struct cluster_edit){
-	    .make = arrived ? make_flip : make_removed, .done = flipped};
 	cluster_edit(c, &c->flip);
 }
 

@@ -15,6 +15,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/mutants.h"
 
 #define TRIES_MAX 8
 
@@ -126,7 +127,7 @@ write_made(struct cluster *c)
 	    .stream = SLICE_LIT(ROOT_STREAM),
 	    .n_events = 1,
 	    .events = &ed->event,
-	    .has_expect = 1,
+	    .has_expect = !VNODE_MUTANT(EDIT_WITHOUT_CONDITION),
 	    .expect = ed->seq,
 	};
 	c->n_out++;

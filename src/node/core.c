@@ -6,6 +6,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/node/membership.h"
+#include "vnode/mutants.h"
 
 struct core_worker {
 	struct core *core;
@@ -133,7 +134,7 @@ open_store(struct core *c, const struct ring *ring, char *why, size_t n)
 	sc.env = c->env;
 	sc.dir = id->dir;
 	sc.n_groups = ring->q + 1u; /* and the root */
-	sc.found = !id->joined;
+	sc.found = !id->joined || VNODE_MUTANT(JOINED_NODE_FOUNDS);
 	sc.changed = cluster_changed;
 	sc.changed_arg = c->cluster;
 	sc.watched = ring->q;

@@ -7,6 +7,7 @@
 
 #include "ring/ring_file.h"
 #include "src/base/err.h"
+#include "vnode/mutants.h"
 
 int
 home_join(const struct env *env, const char *nodename, struct identity *id,
@@ -15,6 +16,8 @@ home_join(const struct env *env, const char *nodename, struct identity *id,
 	struct identity next = *id;
 	int r = identity_join(env, ring->cluster_id, &next);
 
+	if (r == 0 && VNODE_MUTANT(IDENTITY_BEFORE_RING))
+		r = identity_save(env, nodename, &next);
 	if (r == 0)
 		r = ring_file_save(env, next.dir, ring);
 	if (r == 0)

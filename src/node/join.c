@@ -26,6 +26,7 @@
 #include "src/base/err.h"
 #include "src/base/le.h"
 #include "src/base/mem.h"
+#include "vnode/mutants.h"
 
 #define JOIN_MAGIC     0x4e4a4f49u /* "IOJN" */
 #define JOIN_FORMAT    1
@@ -181,6 +182,16 @@ make(struct cluster_edit *e, struct ring *now, struct ring **out)
 	return ring_stage_join(now, a->node, a->name, "", out, &a->known);
 }
 
+static void
+answer_too_soon(struct join *j, struct asker *a)
+{
+	struct ring *made = NULL;
+
+	if (make(&a->edit, cluster_ring(j->config.cluster), &made) == RING_OK)
+		answer(j, a->node, a->request, ADMIN_OK, made, 0);
+	ring_unref(made);
+}
+
 static enum admin_result
 result_of(int r, enum ring_refusal refusal)
 {
@@ -258,6 +269,8 @@ take_request(struct join *j, const uint8_t from[16], struct slice in)
 	memcpy(a->node, from, 16);
 	memcpy(a->name, in.p + JOIN_BYTES, n);
 	a->edit = (struct cluster_edit){.make = make, .done = staged};
+	if (VNODE_MUTANT(JOIN_ANSWERED_BEFORE_COMMIT))
+		answer_too_soon(j, a);
 	cluster_edit(j->config.cluster, &a->edit);
 }
 

@@ -382,7 +382,7 @@ rig_join(struct member *a, struct member *b)
 
 /* --- changes -------------------------------------------------------------- */
 
-enum rig_op { OP_PLAN, OP_COMMIT, OP_LEAVE, OP_REMOVE, OP_CLEAR };
+enum rig_op { OP_PLAN, OP_COMMIT, OP_LEAVE, OP_REMOVE, OP_DOWN, OP_CLEAR };
 
 struct editing_call {
 	struct msg msg;
@@ -414,6 +414,8 @@ make(struct cluster_edit *e, struct ring *now, struct ring **out)
 		return ring_stage_leave(now, call->name, out);
 	case OP_REMOVE:
 		return ring_stage_remove(now, call->name, out);
+	case OP_DOWN:
+		return ring_mark_down(now, call->name, 0, out);
 	default:
 		return ring_clear(now, out);
 	}
@@ -475,6 +477,12 @@ int
 rig_remove(struct member *m, const char *name)
 {
 	return edit(m, OP_REMOVE, name);
+}
+
+int
+rig_down(struct member *m, const char *name)
+{
+	return edit(m, OP_DOWN, name);
 }
 
 int

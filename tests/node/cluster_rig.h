@@ -65,6 +65,7 @@ int rig_plan(struct member *m);
 int rig_commit(struct member *m);
 int rig_leave(struct member *m, const char *name);
 int rig_remove(struct member *m, const char *name);
+int rig_down(struct member *m, const char *name);
 int rig_clear(struct member *m);
 
 /* Event NTH to stream STREAM through M; the seqnum, or the error. */

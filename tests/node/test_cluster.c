@@ -299,3 +299,28 @@ Test(cluster, a_member_that_was_cut_off_stays_one)
 	cr_assert_not(rig->at[2].removed || rig->at[2].moves);
 	put_all(rig, 4, 1, 2);
 }
+
+static int
+is_valid(struct rig *rig, void *arg)
+{
+	const struct member *m = arg;
+	const struct ring *r = rig_ring(&rig->at[0]);
+
+	return r->members[ring_find(r, m->identity.node_id)].state ==
+	       RING_VALID;
+}
+
+Test(cluster, a_node_marked_down_is_valid_again_once_it_is_back)
+{
+	struct rig *rig = rig_new();
+	struct member *m = &rig->at[2];
+
+	form(rig);
+	rig_kill(m);
+	rig_run_for(rig, 2 * SECOND);
+	cr_assert_eq(rig_down(&rig->at[0], m->name), RING_OK);
+	rig_run_for(rig, 5 * SECOND);
+	cr_assert_not(is_valid(rig, m));
+	rig_start(m);
+	rig_run_until(rig, is_valid, m, 5);
+}
