@@ -71,6 +71,7 @@ test-mutants: bootstrap ## does each simulator find each bug it should? (5,000 s
 	@scripts/build-sims $(TEST_BUILD) mutants
 	@nice scripts/test-mutants $(TEST_BUILD)/tests/sim/sim_raft_mutants
 	@nice scripts/test-mutants $(TEST_BUILD)/tests/world/sim_node_mutants
+	@nice scripts/test-mutants $(TEST_BUILD)/tests/world/sim_cluster_mutants
 
 sim-hunt: bootstrap ## new seeds in all simulators, for SIM_SECONDS (3600)
 	@scripts/sim-hunt

@@ -3,6 +3,7 @@
 #include "tests/world/arena.h"
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "src/base/assert.h"
 #include "src/base/list.h"
@@ -14,7 +15,10 @@ struct piece {
 	struct list link;
 	size_t n;
 	uint32_t owner, magic;
+	const void *caller; /* of mem.h */
 };
+
+extern const char __executable_start; /* the linker's */
 
 /* Process wide on purpose, as the heap is. */
 static struct list pieces[ARENA_OWNERS];
@@ -64,6 +68,17 @@ arena_pieces(unsigned owner)
 	return n_pieces[owner];
 }
 
+void
+arena_describe(unsigned owner, FILE *out)
+{
+	LIST_FOREACH (l, &pieces[owner]) {
+		const struct piece *p = LIST_ENTRY(l, struct piece, link);
+
+		fprintf(out, "%zu bytes, made for %#tx (addr2line -e)\n", p->n,
+		    (const char *)p->caller - &__executable_start);
+	}
+}
+
 static int
 refused(size_t n)
 {
@@ -71,7 +86,7 @@ refused(size_t n)
 }
 
 static void *
-alloc(size_t n, int zero)
+alloc(size_t n, int zero, const void *caller)
 {
 	struct piece *piece;
 
@@ -85,6 +100,7 @@ alloc(size_t n, int zero)
 	piece->n = n;
 	piece->owner = current;
 	piece->magic = PIECE_MAGIC;
+	piece->caller = caller;
 	list_add_tail(&pieces[current], &piece->link);
 	n_pieces[current]++;
 	return piece + 1;
@@ -93,13 +109,13 @@ alloc(size_t n, int zero)
 void *
 mem_alloc(size_t n)
 {
-	return alloc(n, 0);
+	return alloc(n, 0, __builtin_return_address(0));
 }
 
 void *
 mem_zalloc(size_t n)
 {
-	return alloc(n, 1);
+	return alloc(n, 1, __builtin_return_address(0));
 }
 
 void *
@@ -109,7 +125,7 @@ mem_calloc(size_t n, size_t size)
 
 	if (__builtin_mul_overflow(n, size, &total))
 		return NULL;
-	return mem_zalloc(total);
+	return alloc(total, 1, __builtin_return_address(0));
 }
 
 /* What is reallocated keeps its owner, whoever asks. */

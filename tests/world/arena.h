@@ -10,6 +10,7 @@
 #define TESTS_WORLD_ARENA_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #define ARENA_OWNERS 16
 
@@ -20,5 +21,7 @@ unsigned arena_owner(void);
 void arena_drop(unsigned owner);
 /* Pieces that OWNER has. */
 size_t arena_pieces(unsigned owner);
+/* Where they were made, a line each. */
+void arena_describe(unsigned owner, FILE *out);
 
 #endif

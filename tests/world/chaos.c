@@ -18,7 +18,7 @@ victim(struct world *w)
 	struct node *n = NULL;
 
 	if (world_one_in(w, 2))
-		n = operator_leader(w, (uint32_t)world_below(w, w->n_groups));
+		n = groups_leader(w, (uint32_t)world_below(w, w->n_groups));
 	return n ? n : &w->nodes[world_below(w, w->n_nodes)];
 }
 
@@ -155,6 +155,8 @@ spoil(struct world *w)
 	w->net.drop = (uint32_t)world_between(w, 0, 2) *
 		      (uint32_t)world_between(w, 3, 40);
 	w->net.twice = (uint32_t)world_between(w, 0, 40);
+	if (w->rings) /* a sealed frame is taken once: src/os/seal.c */
+		w->net.twice = 0;
 	w->net.late = (uint32_t)world_between(w, 0, 40);
 }
 
@@ -285,6 +287,8 @@ strike_process(struct node *n, enum misfortune what)
 		node_arm(n, MEMDISK_ENOSPC, ARM_CALLS);
 		return;
 	case CHAOS_NO_MEMORY:
+		if (w->losing)
+			return;
 		node_starve(n, (uint32_t)world_between(w, 2, 200));
 		later(n, 1000000, feed, 0);
 		return;

@@ -29,6 +29,7 @@ struct call {
 	int done, r;
 	struct vnode_put_event *events;
 	uint8_t *data;
+	struct process_call call;
 	union {
 		struct msg msg; /* first in all of them */
 		struct vnode_put put;
@@ -433,12 +434,10 @@ static void
 send(struct call *call, uint32_t group)
 {
 	struct node *n = call->node;
-	const struct env *env = simenv_env(n->sim);
 
 	call->req.msg.fn = on_answer;
 	call->req.msg.from = (uint32_t)world_below(n->world, n->n_workers);
-	env->post.to_worker(
-	    env->post.ctx, group % n->n_workers, &call->req.msg);
+	process_send(n, group, &call->req.msg, &call->call);
 }
 
 static uint32_t
@@ -621,7 +620,7 @@ some_node(const struct client *c, uint32_t group)
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
 		struct node *n = &w->nodes[(at + i) % w->n_nodes];
 
-		if (n->state != NODE_DOWN && !n->stopped)
+		if (process_serves(n))
 			return n;
 	}
 	return NULL;

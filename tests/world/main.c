@@ -25,7 +25,7 @@ static volatile uint32_t running_ticks;
 static void
 print_replay(uint64_t seed, uint32_t ticks)
 {
-	printf("replay: scripts/sim-replay node %llu %u\n",
+	printf("replay: scripts/sim-replay %s %llu %u\n", course_name,
 	    (unsigned long long)seed, ticks);
 }
 
@@ -97,27 +97,20 @@ int vnode_mutant;
 static void
 choose_mutant(const char *name)
 {
-	static const char *const names[] = {"",
-#ifdef VNODE_WITH_MUTANTS
-#define NAME(x) #x,
-	    VNODE_MUTANTS(NAME)
-#undef NAME
-#endif
-	};
-	size_t n = sizeof(names) / sizeof(*names);
+	const struct course_mutant *m;
 
-	for (size_t i = 1; i < n; i++) {
-		if (strcmp(names[i], name) != 0)
+	for (m = course_mutants; m->name; m++) {
+		if (strcmp(m->name, name) != 0)
 			continue;
 #ifdef VNODE_WITH_MUTANTS
-		vnode_mutant = (int)i;
+		vnode_mutant = m->number;
 #endif
 		if (!freopen("/dev/null", "w", stderr))
 			exit(2);
 		return;
 	}
-	for (size_t i = 1; i < n; i++)
-		puts(names[i]);
+	for (m = course_mutants; m->name; m++)
+		puts(m->name);
 	exit(2);
 }
 

@@ -17,6 +17,8 @@
 struct packet {
 	uint32_t from, n_copies;
 	enum env_channel channel;
+	uint8_t sender[16], cluster[16];
+	int stranger;
 	size_t n;
 	uint8_t bytes[];
 };
@@ -34,9 +36,10 @@ arrive(struct world *w, struct happening *ev)
 	struct node *n = &w->nodes[ev->slot];
 
 	link_of(w, p->from, ev->slot, p->channel)->bytes -= p->n;
-	if (!w->net.cut[p->from][ev->slot] && n->state != NODE_DOWN) {
+	if (!w->net.cut[p->from][ev->slot] && n->state != NODE_DOWN &&
+	    (p->stranger || process_hears(n, p->sender, p->cluster))) {
 		w->counts.frames++;
-		node_receive(n, w->nodes[p->from].id, SLICE(p->bytes, p->n));
+		node_receive(n, p->sender, p->stranger, SLICE(p->bytes, p->n));
 	}
 	if (--p->n_copies == 0)
 		mem_free(p);
@@ -104,11 +107,27 @@ pack(const struct node *from, enum env_channel channel, const struct iovec *iov,
 	p = mem_alloc(sizeof(*p) + bytes);
 	ASSERT(p);
 	*p = (struct packet){.from = from->slot, .channel = channel};
+	memcpy(p->sender, from->id, 16);
+	memcpy(p->cluster, from->identity.cluster_id, 16);
 	for (int i = 0; i < n; p->n += iov[i++].iov_len)
 		if (iov[i].iov_len)
 			memcpy(
 			    p->bytes + p->n, iov[i].iov_base, iov[i].iov_len);
 	return p;
+}
+
+static void
+send_off(struct node *from, struct packet *p, uint32_t to)
+{
+	struct world *w = from->world;
+
+	if (w->net.cut[from->slot][to] || world_one_in(w, w->net.drop)) {
+		mem_free(p);
+		return;
+	}
+	launch(w, p, to);
+	if (world_one_in(w, w->net.twice))
+		launch(w, p, to);
 }
 
 static int
@@ -122,6 +141,9 @@ net_send(void *ctx, uint32_t worker, const uint8_t id[16],
 	struct packet *p;
 
 	ASSERT(simenv_worker(from->sim) == worker && to != from->slot);
+	if (to < w->n_nodes &&
+	    !process_hears(from, id, from->identity.cluster_id))
+		return 0;
 	if (to == w->n_nodes)
 		return -ERR_NOTFOUND;
 	if (link_of(w, from->slot, to, channel)->bytes > OUTBOX_BYTES)
@@ -129,13 +151,19 @@ net_send(void *ctx, uint32_t worker, const uint8_t id[16],
 	before = arena_enter(0);
 	p = pack(from, channel, iov, n);
 	words_check(from, SLICE(p->bytes, p->n));
-	if (w->net.cut[from->slot][to] || world_one_in(w, w->net.drop)) {
-		mem_free(p);
-	} else {
-		launch(w, p, to);
-		if (world_one_in(w, w->net.twice))
-			launch(w, p, to);
-	}
+	send_off(from, p, to);
+	arena_enter(before);
+	return 0;
+}
+
+int
+net_tell(struct node *from, uint32_t to, const struct iovec *iov, int n)
+{
+	unsigned before = arena_enter(0);
+	struct packet *p = pack(from, NET_CONTROL, iov, n);
+
+	p->stranger = 1;
+	send_off(from, p, to);
 	arena_enter(before);
 	return 0;
 }

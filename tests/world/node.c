@@ -35,7 +35,7 @@ dispatch(void *arg, uint32_t worker, struct msg *m)
 	if (m->kind == MSG_CALL || m->answer)
 		m->fn(m);
 	else
-		store_handle(n->store, worker, m);
+		process_handle(n, worker, m);
 }
 
 static void
@@ -43,11 +43,11 @@ turn(void *arg, uint32_t worker)
 {
 	struct node *n = arg;
 
-	store_turn(n->store, worker);
+	process_turn(n, worker);
 }
 
-static void
-on_report(void *arg, int is_error, const char *what)
+void
+process_report(void *arg, int is_error, const char *what)
 {
 	struct node *n = arg;
 
@@ -55,12 +55,12 @@ on_report(void *arg, int is_error, const char *what)
 	    is_error ? "complains" : "reports", what);
 }
 
-static void
-on_fatal(void *arg, const char *what)
+void
+process_fatal(void *arg, const char *what)
 {
 	struct node *n = arg;
 
-	on_report(n, 1, what);
+	process_report(n, 1, what);
 	if (n->fatal++)
 		world_fail(
 		    n->world, "node %u gives up twice: %s", n->slot, what);
@@ -128,26 +128,45 @@ leave(void)
 /* --- the process ------------------------------------------------------------
  */
 
-void
-node_create(struct world *w, uint32_t slot)
+static void
+new_disk(struct node *n)
 {
-	struct node *n = &w->nodes[slot];
 	struct memdisk_config config = {
 	    .capacity_bytes = DISK_BYTES,
-	    .sector_bytes = world_one_in(w, 2) ? 512 : 4096,
+	    .sector_bytes = n->sector_bytes,
 	};
 	const struct env_disk *d;
 
-	*n = (struct node){.world = w, .slot = slot};
-	for (int i = 0; i < 16; i++)
-		n->id[i] = (uint8_t)world_below(w, 256);
-	n->id[0] = (uint8_t)slot;
-	n->skew_ms = (int64_t)world_below(w, 4000) - 2000;
 	n->disk = memdisk_new(&config);
 	d = memdisk_disk(n->disk);
 	d->mkdir(d->ctx, "c");
 	d->sync_all(d->ctx);
 	memdisk_set_hook(n->disk, on_disk_call, n);
+}
+
+void
+node_create(struct world *w, uint32_t slot)
+{
+	struct node *n = &w->nodes[slot];
+
+	*n = (struct node){.world = w, .slot = slot};
+	n->sector_bytes = world_one_in(w, 2) ? 512 : 4096;
+	for (int i = 0; i < 16; i++)
+		n->id[i] = (uint8_t)world_below(w, 256);
+	n->id[0] = (uint8_t)slot;
+	n->skew_ms = (int64_t)world_below(w, 4000) - 2000;
+	new_disk(n);
+}
+
+void
+node_replace_disk(struct node *n)
+{
+	ASSERT(n->state == NODE_DOWN);
+	world_trace(n->world, "node %u gets an empty disk", n->slot);
+	memdisk_free(n->disk);
+	new_disk(n);
+	memset(n->words, 0, sizeof(n->words));
+	n->removed = n->exited = 0;
 }
 
 static void
@@ -156,6 +175,10 @@ forget_process(struct node *n)
 	n->life++;
 	n->state = NODE_DOWN;
 	n->store = NULL;
+	n->core = NULL;
+	n->move = MOVE_NOWHERE;
+	n->to = ring_unref(n->to);
+	n->removed = 0;
 	n->fatal = n->stopped = n->paused = 0;
 	n->starving = 0;
 	n->starved = 0;
@@ -227,20 +250,12 @@ after(struct node *n)
 }
 
 static int
-open_store(struct node *n, char *why, size_t why_bytes)
+open_process(struct node *n, char *why, size_t why_bytes)
 {
-	struct store_config c = n->world->store;
 	int r;
 
-	c.env = simenv_env(n->sim);
-	memcpy(c.node_id, n->id, 16);
-	c.found = n->slot == 0;
-	c.seed = world_below(n->world, UINT64_MAX);
-	c.report = on_report;
-	c.fatal = on_fatal;
-	c.arg = n;
 	enter(n);
-	r = store_open(&n->store, &c, why, why_bytes);
+	r = process_open(n, why, why_bytes);
 	leave();
 	if (r && arena_pieces(owner(n)))
 		world_fail(n->world,
@@ -282,10 +297,11 @@ node_start(struct node *n)
 	ASSERT(n->state == NODE_DOWN);
 	new_process(n);
 	n->state = NODE_UP;
-	r = open_store(n, why, sizeof(why));
+	n->exited = 0;
+	r = open_process(n, why, sizeof(why));
 	if (r == 0) {
 		enter(n);
-		r = store_start(n->store);
+		r = process_start(n);
 		leave();
 	}
 	world_trace(w, "node %u starts with %u workers: %s", n->slot,
@@ -342,7 +358,7 @@ node_stop(struct node *n)
 	world_trace(n->world, "node %u stops", n->slot);
 	n->state = NODE_STOPPING;
 	enter(n);
-	store_stop(n->store, on_stopped, n);
+	process_stop(n, on_stopped, n);
 	leave();
 }
 
@@ -354,6 +370,28 @@ let_go(struct node *n)
 		simenv_hold_lane(n->sim, (enum env_lane)i, 0);
 	for (uint32_t i = 0; i < n->n_workers; i++)
 		simenv_hold_worker(n->sim, i, 0);
+}
+
+/* 1: something went wrong on the way, and was seen to. */
+static int
+move(struct node *n)
+{
+	enum node_move where = n->move;
+	int r;
+
+	enter(n);
+	r = process_move(n);
+	leave();
+	world_trace(n->world, "node %u moves (%d): %s", n->slot, (int)where,
+	    err_text(r));
+	if (r && !n->disk_sick && !n->full && !n->starved)
+		world_fail(
+		    n->world, "node %u cannot move: %s", n->slot, err_text(r));
+	if (after(n))
+		return 1;
+	memset(n->words, 0, sizeof(n->words));
+	n->exited = where == MOVE_OUT;
+	return 0;
 }
 
 /* What is under way ends; then the process must have answered everybody and
@@ -378,21 +416,26 @@ finish_stop(struct node *n)
 	if (simenv_queued(n->sim))
 		world_fail(w, "node %u is busy after it stopped", n->slot);
 	enter(n);
-	n->store = store_close(n->store);
+	process_close(n);
 	leave();
+	if (arena_pieces(owner(n)) && w->o.trace)
+		arena_describe(owner(n), w->o.trace);
 	if (arena_pieces(owner(n)))
 		world_fail(w,
 		    "node %u stopped and still has %zu pieces of memory",
 		    n->slot, arena_pieces(owner(n)));
 	world_trace(w, "node %u has stopped", n->slot);
 	w->counts.stops++;
+	if (n->move && move(n))
+		return;
 	forget_process(n);
 	if (!w->closing)
 		node_restart_in(n, world_below(w, 2000000));
 }
 
 void
-node_receive(struct node *n, const uint8_t from[16], struct slice frame)
+node_receive(
+    struct node *n, const uint8_t from[16], int stranger, struct slice frame)
 {
 	struct iovec iov = {(void *)(uintptr_t)frame.p, frame.n};
 	const struct env *env = simenv_env(n->sim);
@@ -401,6 +444,8 @@ node_receive(struct node *n, const uint8_t from[16], struct slice frame)
 	enter(n);
 	f = net_frame_new(from, &iov, 1);
 	leave();
+	if (f)
+		f->stranger = stranger;
 	if (f)
 		env->post.to_worker(env->post.ctx,
 		    (uint32_t)world_below(n->world, n->n_workers), &f->msg);
@@ -412,10 +457,12 @@ static void
 check_leader(struct node *n)
 {
 	struct world *w = n->world;
-	uint32_t group = (uint32_t)(w->counts.steps % w->n_groups);
+	uint32_t group = (uint32_t)(w->counts.steps % w->n_logs);
 	struct group *g = &w->groups[group];
 	struct store_group sg;
 
+	if (memcmp(n->identity.cluster_id, w->cluster, 16) != 0)
+		return;
 	store_group(n->store, group, &sg);
 	if (!sg.leads)
 		return;
@@ -449,6 +496,9 @@ node_step(struct node *n)
 	if (after(n))
 		return;
 	check_leader(n);
+	process_check(n);
+	if (n->move)
+		node_stop(n);
 	if (n->stopped)
 		finish_stop(n);
 }

@@ -22,27 +22,6 @@ struct order {
 	struct vnode_change req;
 };
 
-struct node *
-operator_leader(struct world *w, uint32_t group)
-{
-	struct node *best = NULL;
-	uint64_t term = 0;
-
-	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		struct node *n = &w->nodes[i];
-		struct store_group g;
-
-		if (n->state == NODE_DOWN)
-			continue;
-		store_group(n->store, group, &g);
-		if (g.leads && g.term > term) {
-			term = g.term;
-			best = n;
-		}
-	}
-	return best;
-}
-
 static void
 answered(struct msg *m)
 {
@@ -96,16 +75,6 @@ operator_forget(struct node *n)
 	}
 }
 
-/* 0: no member, 1: learner, 2: voter. */
-static int
-standing(const struct store_group *g, const uint8_t node[16])
-{
-	for (uint32_t i = 0; i < g->members.n; i++)
-		if (memcmp(g->members.at[i].node, node, 16) == 0)
-			return g->members.at[i].voter ? 2 : 1;
-	return 0;
-}
-
 /* The next step of GROUP, whose leader is N; 0 when it is where it should be. */
 static int
 next_step(struct node *n, uint32_t group, uint32_t target)
@@ -115,7 +84,7 @@ next_step(struct node *n, uint32_t group, uint32_t target)
 
 	store_group(n->store, group, &g);
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		int is = standing(&g, w->nodes[i].id);
+		int is = groups_standing(&g, w->nodes[i].id);
 
 		if (!(target >> i & 1) || is == 2)
 			continue;
@@ -123,7 +92,7 @@ next_step(struct node *n, uint32_t group, uint32_t target)
 		return 1;
 	}
 	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		if (target >> i & 1 || !standing(&g, w->nodes[i].id))
+		if (target >> i & 1 || !groups_standing(&g, w->nodes[i].id))
 			continue;
 		ask(n, group, VNODE_REMOVE, i);
 		return 1;
@@ -138,7 +107,7 @@ look(struct world *w, struct happening *ev)
 
 	for (uint32_t i = 0; i < w->n_groups; i++) {
 		uint32_t g = (group + i) % w->n_groups;
-		struct node *n = operator_leader(w, g);
+		struct node *n = groups_leader(w, g);
 
 		if (n && next_step(n, g, w->groups[g].target) && !w->hasty)
 			break;
@@ -169,7 +138,7 @@ operator_change_mind(struct world *w)
 void
 operator_transfer(struct world *w, uint32_t group, uint32_t to)
 {
-	struct node *n = operator_leader(w, group);
+	struct node *n = groups_leader(w, group);
 
 	if (n && n->slot != to)
 		ask(n, group, VNODE_TRANSFER, to);
@@ -182,52 +151,19 @@ operator_calm(struct world *w)
 		w->groups[g].target = (1u << w->n_nodes) - 1;
 }
 
-void
-operator_describe(struct world *w)
-{
-	for (uint32_t i = 0; i < w->n_groups * w->n_nodes; i++) {
-		struct node *n = &w->nodes[i % w->n_nodes];
-		char members[256] = "";
-		struct store_group g;
-		int at = 0;
-
-		if (n->state == NODE_DOWN)
-			continue;
-		store_group(n->store, i / w->n_nodes, &g);
-		for (uint32_t k = 0; g.here && k < g.members.n; k++)
-			at += snprintf(members + at,
-			    sizeof(members) - (size_t)at, " %s%llu@%u",
-			    g.members.at[k].voter ? "" : "learner ",
-			    (unsigned long long)g.members.at[k].id,
-			    g.members.at[k].node[0]);
-		world_trace(w,
-		    "group %u at node %u: %s%s%s term %llu applied %llu commit "
-		    "%llu last %llu, replica %llu of%s",
-		    i / w->n_nodes, n->slot, g.here ? "here" : "not here",
-		    g.leads ? " leads" : "", g.ready ? " ready" : "",
-		    (unsigned long long)g.term, (unsigned long long)g.applied,
-		    (unsigned long long)g.commit, (unsigned long long)g.last,
-		    (unsigned long long)g.generation, members);
-	}
-}
-
 int
 operator_is_done(struct world *w)
 {
 	for (uint32_t i = 0; i < w->n_groups; i++) {
-		struct node *n = operator_leader(w, i);
-		struct store_group at, g;
+		struct node *n = groups_leader(w, i);
+		struct store_group at;
 
-		if (!n)
+		if (!n || !groups_are_equal(w, i))
 			return 0;
 		store_group(n->store, i, &at);
 		for (uint32_t k = 0; k < w->n_nodes; k++) {
 			if (w->nodes[k].state != NODE_UP ||
-			    standing(&at, w->nodes[k].id) != 2)
-				return 0;
-			store_group(w->nodes[k].store, i, &g);
-			if (!g.here || g.applied != at.last ||
-			    at.applied != at.last)
+			    groups_standing(&at, w->nodes[k].id) != 2)
 				return 0;
 		}
 		if (!at.ready || w->groups[i].order)

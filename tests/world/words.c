@@ -45,7 +45,7 @@ check_message(struct node *n, const struct wire_message *m)
 void
 words_kept(struct node *n)
 {
-	for (uint32_t i = 0; i < n->world->n_groups; i++) {
+	for (uint32_t i = 0; i < n->world->n_logs; i++) {
 		const struct word *word = &n->words[i];
 		struct store_group g;
 
@@ -71,6 +71,6 @@ words_check(struct node *n, struct slice frame)
 	if (wire_open(&r, frame))
 		return;
 	while (wire_next(&r, &m) == 0)
-		if (m.group < n->world->n_groups)
+		if (m.group < n->world->n_logs)
 			check_message(n, &m);
 }

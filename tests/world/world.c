@@ -16,9 +16,7 @@
 #include "src/base/mem.h"
 #include "tests/world/arena.h"
 
-#define START_US  1000000 /* what simenv begins with */
-#define SETTLE_US 5000000 /* until the last faults have shown */
-#define CALM_US   120000000
+#define START_US 1000000 /* what simenv begins with */
 
 uint64_t
 world_below(struct world *w, uint64_t n)
@@ -215,6 +213,8 @@ create(struct world *w)
 	w->step_max_us = world_one_in(w, 2) ? 200 : 2000;
 	w->think_us = world_between(w, 1, 40) * 5000;
 	w->deletes = (uint32_t[]){0, 3, 10}[w->o.seed / 4 % 3];
+	w->n_logs = w->n_groups;
+	course_draw(w);
 	model_init(&w->model, (uint32_t)world_between(w, 1, MODEL_STREAMS),
 	    w->n_groups);
 	draw_store(w);
@@ -223,20 +223,14 @@ create(struct world *w)
 		node_create(w, i);
 }
 
-static int
-settled_groups(void *arg)
-{
-	return operator_is_done(arg);
-}
-
-static int
-none_waiting(void *arg)
+int
+world_none_waiting(void *arg)
 {
 	return clients_waiting(arg) == 0;
 }
 
-static int
-all_up(void *arg)
+int
+world_all_up(void *arg)
 {
 	struct world *w = arg;
 
@@ -246,8 +240,8 @@ all_up(void *arg)
 	return 1;
 }
 
-static int
-all_stopped(void *arg)
+int
+world_all_stopped(void *arg)
 {
 	struct world *w = arg;
 
@@ -257,42 +251,20 @@ all_stopped(void *arg)
 	return 1;
 }
 
-static int
-never(void *arg)
+int
+world_never(void *arg)
 {
 	(void)arg;
 	return 0;
 }
 
-static void
-must(struct world *w, int (*cond)(void *arg), const char *what)
+void
+world_must(struct world *w, int (*cond)(void *arg), const char *what)
 {
 	if (world_run_until(w, cond, w, CALM_US))
 		return;
-	operator_describe(w);
+	groups_describe(w);
 	world_fail(w, "%s within %d s of calm", what, CALM_US / 1000000);
-}
-
-/* The leader of GROUP is to be node SLOT. */
-struct wish {
-	struct world *world;
-	uint32_t group, slot;
-	uint64_t ask_us;
-};
-
-static int
-leads(void *arg)
-{
-	struct wish *wish = arg;
-	struct node *n = operator_leader(wish->world, wish->group);
-
-	if (n && n->slot == wish->slot)
-		return 1;
-	if (wish->world->now_us >= wish->ask_us) {
-		operator_transfer(wish->world, wish->group, wish->slot);
-		wish->ask_us = wish->world->now_us + TICK_US;
-	}
-	return 0;
 }
 
 /* What can go wrong only because the leader has just changed. */
@@ -302,8 +274,8 @@ try_again(int r)
 	return r == -ERR_NOTLEADER || r == -ERR_UNAVAILABLE || r == -ERR_BUSY;
 }
 
-static void
-verify_group(struct world *w, uint32_t group, struct node *n)
+void
+world_verify_group(struct world *w, uint32_t group, struct node *n)
 {
 	for (uint32_t s = 0; s < w->model.n_streams; s++) {
 		int r = 0;
@@ -314,7 +286,7 @@ verify_group(struct world *w, uint32_t group, struct node *n)
 			r = client_verify_now(n, s);
 			if (!try_again(r))
 				break;
-			world_run_until(w, never, w, TICK_US);
+			world_run_until(w, world_never, w, TICK_US);
 		}
 		if (r)
 			world_fail(w, "node %u cannot read %s: %s", n->slot,
@@ -322,78 +294,28 @@ verify_group(struct world *w, uint32_t group, struct node *n)
 	}
 }
 
-/* Each node leads each group once and shows what it has. */
-static void
-verify_all(struct world *w)
-{
-	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		for (uint32_t g = 0; g < w->n_groups; g++) {
-			struct wish wish = {w, g, i, 0};
-
-			if (world_run_until(w, leads, &wish, CALM_US)) {
-				verify_group(w, g, &w->nodes[i]);
-				continue;
-			}
-			operator_describe(w);
-			world_fail(
-			    w, "node %u does not get to lead group %u", i, g);
-		}
-	}
-}
-
-static void
-write_all(struct world *w)
+void
+world_write_all(
+    struct world *w, struct node *(*at)(struct world *w, uint32_t group))
 {
 	for (uint32_t s = 0; s < w->model.n_streams; s++) {
 		uint64_t since = w->now_us;
 		int r = -ERR_NOTLEADER;
 
 		while (r && w->now_us - since < CALM_US) {
-			struct node *n =
-			    operator_leader(w, w->model.streams[s].group);
+			struct node *n = at(w, w->model.streams[s].group);
 
 			if (n)
 				r = client_append_now(n, s);
 			if (r)
-				world_run_until(w, never, w, TICK_US);
+				world_run_until(w, world_never, w, TICK_US);
 		}
 		if (r)
-			operator_describe(w);
+			groups_describe(w);
 		if (r)
 			world_fail(w, "%s takes no event after %d s: %s",
 			    w->model.streams[s].name, CALM_US / 1000000,
 			    err_text(r));
-	}
-}
-
-/* Faults are over: whatever was promised holds, and everything works again,
- * also from what is on the disks alone. */
-static void
-conclude(struct world *w)
-{
-	chaos_end(w);
-	world_run_until(w, never, w, SETTLE_US);
-	must(w, all_up, "not all nodes came back");
-	w->settled = 1;
-	clients_stop(w);
-	must(w, none_waiting, "a request was not answered");
-	must(w, settled_groups, "not all groups are on all nodes");
-	verify_all(w);
-	write_all(w);
-	must(w, settled_groups, "replicas differ");
-	verify_all(w);
-	w->closing = 1;
-	for (int round = 0; round < 2; round++) {
-		for (uint32_t i = 0; i < w->n_nodes; i++)
-			node_stop(&w->nodes[i]);
-		must(w, all_stopped, "a node did not stop");
-		if (round == 1)
-			return;
-		for (uint32_t i = 0; i < w->n_nodes; i++)
-			node_start(&w->nodes[i]);
-		must(w, all_up, "not all nodes came back after a stop");
-		must(w, settled_groups, "groups did not come back");
-		verify_all(w);
 	}
 }
 
@@ -411,8 +333,8 @@ world_run(struct world *w, const struct world_options *o)
 	operator_start(w);
 	world_schedule(w, TICK_US,
 	    (struct happening){.run = on_tick, .detail = w->o.n_ticks});
-	world_run_until(w, never, w, (uint64_t)w->o.n_ticks * TICK_US);
-	conclude(w);
+	world_run_until(w, world_never, w, (uint64_t)w->o.n_ticks * TICK_US);
+	course_conclude(w);
 	w->counts.virtual_us = w->now_us - START_US;
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_free(&w->nodes[i]);
@@ -425,8 +347,9 @@ world_free(struct world *w)
 	model_deinit(&w->model);
 	for (uint32_t i = 0; i < w->n_heap; i++)
 		net_forget(&w->heap[i]);
-	for (uint32_t g = 0; g < w->n_groups; g++)
+	for (uint32_t g = 0; g < w->n_logs; g++)
 		mem_free(w->groups[g].leaders);
+	rings_free(w);
 	mem_free(w->heap);
 	w->heap = NULL;
 	ASSERT(arena_pieces(0) == 1); /* W itself */

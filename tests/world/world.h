@@ -21,13 +21,18 @@
 #include "tests/lib/chance.h"
 #include "tests/lib/memdisk.h"
 #include "tests/lib/simenv.h"
+#include "ring/identity.h"
+#include "ring/ring.h"
 #include "tests/world/model.h"
 #include "vnode/store.h"
 
 #define WORLD_NODES   5
 #define WORLD_CLIENTS 8
 #define WORLD_GROUPS  8
-#define TICK_US       10000 /* a tick of options.n_ticks */
+#define WORLD_LOGS    (WORLD_GROUPS + 1) /* and that of the root */
+#define TICK_US       10000              /* a tick of options.n_ticks */
+#define SETTLE_US     5000000            /* until the last faults have shown */
+#define CALM_US       120000000
 
 struct world_options {
 	uint64_t seed;
@@ -38,6 +43,7 @@ struct world_options {
 };
 
 struct world;
+struct core;
 struct call;
 struct order;
 struct happening;
@@ -56,6 +62,14 @@ struct word {
 	uint64_t generation, term, voted_in, vote;
 };
 
+/* What a node does once its process has stopped in order. */
+enum node_move {
+	MOVE_NOWHERE,
+	MOVE_JOIN, /* to the cluster of ring `to` */
+	MOVE_BACK,
+	MOVE_OUT,
+};
+
 struct node {
 	struct world *world;
 	uint32_t slot;
@@ -63,9 +77,18 @@ struct node {
 	enum node_state state;
 	uint64_t life; /* of the process: what belongs to an older one is void
 			*/
+	uint32_t sector_bytes;
 	struct memdisk *disk;
 	struct simenv *sim;
 	struct store *store;
+	/* In a world with rings: process_core.c. */
+	char name[32];
+	struct core *core;
+	struct identity identity;
+	enum node_move move;
+	struct ring *to;
+	int exited;  /* it left in order */
+	int removed; /* by force, and it knows */
 	uint32_t n_workers;
 	int64_t skew_ms;
 	int fatal;   /* it said that it cannot go on */
@@ -79,7 +102,7 @@ struct node {
 	 * meets `fault` */
 	uint64_t fault_in;
 	enum memdisk_fault fault;
-	struct word words[WORLD_GROUPS];
+	struct word words[WORLD_LOGS];
 };
 
 void node_create(struct world *w, uint32_t slot);
@@ -96,7 +119,10 @@ void node_starve(struct node *n, uint32_t one_in);
 /* Some call of the disk, within the next N, meets FAULT. */
 void node_arm(struct node *n, enum memdisk_fault fault, uint64_t n_calls);
 /* A frame from another node has arrived. */
-void node_receive(struct node *n, const uint8_t from[16], struct slice frame);
+void node_receive(
+    struct node *n, const uint8_t from[16], int stranger, struct slice frame);
+/* An empty disk; the process is down. */
+void node_replace_disk(struct node *n);
 /* Begins an orderly stop. */
 void node_stop(struct node *n);
 void node_restart_in(struct node *n, uint64_t us);
@@ -106,6 +132,43 @@ void node_set_room(struct node *n, uint64_t bytes);
 /* Anything that goes wrong from now on is a bug. */
 void node_heal(struct node *n);
 void node_free(struct node *n);
+
+/* --- what runs on it: process_store.c, process_core.c ------------------------
+ *
+ * A store alone, or a whole core with a ring.  Each call but process_send,
+ * process_hears and process_serves is the code of N.
+ */
+
+/* Opens what is on the disk, and n->store; nothing is left when it fails. */
+int process_open(struct node *n, char *why, size_t why_bytes);
+int process_start(struct node *n);
+void process_handle(struct node *n, uint32_t worker, struct msg *m);
+void process_turn(struct node *n, uint32_t worker);
+void process_stop(struct node *n, void (*done)(void *arg), void *arg);
+void process_close(struct node *n);
+/* It has stopped and is closed: what `move` asks for, on the disk. */
+int process_move(struct node *n);
+void process_report(void *arg, int is_error, const char *what);
+void process_fatal(void *arg, const char *what);
+
+/* A question on its way to the worker that asks it. */
+struct process_call {
+	struct msg msg;
+	struct node *node;
+	uint32_t group;
+	struct msg *question;
+};
+
+/* M about GROUP, which worker m->from asks; CALL is there as long as M. */
+void process_send(
+    struct node *n, uint32_t group, struct msg *m, struct process_call *call);
+/* A frame that node FROM has sent would be taken. */
+int process_hears(
+    const struct node *n, const uint8_t from[16], const uint8_t cluster[16]);
+/* It is what clients ask: up, and no cluster of its own. */
+int process_serves(const struct node *n);
+/* After each step: what must be true of it. */
+void process_check(struct node *n);
 
 /* --- clients: client.c ------------------------------------------------------
  */
@@ -161,13 +224,15 @@ void words_check(struct node *n, struct slice frame);
 void words_kept(struct node *n);
 /* The process of N may send. */
 void net_attach(struct node *n);
+/* A frame to whoever that is, under no cluster. */
+int net_tell(struct node *from, uint32_t to, const struct iovec *iov, int n);
 /* Frees the frame that EV would have brought, if it is one. */
 void net_forget(struct happening *ev);
 void net_cut(struct world *w, uint32_t from, uint32_t to, int cut);
 /* All links are fast and lose nothing. */
 void net_heal(struct world *w);
 
-/* --- who has which group: operator.c ----------------------------------------
+/* --- who has which group: operator.c, rings.c --------------------------------
  */
 
 struct group {
@@ -189,10 +254,27 @@ void operator_forget(struct node *n);
 void operator_calm(struct world *w);
 /* and is, with equal logs, and somebody leads it. */
 int operator_is_done(struct world *w);
+
+/* --- groups: groups.c --------------------------------------------------------
+ */
+
 /* Traces what each node knows of each group. */
-void operator_describe(struct world *w);
+void groups_describe(struct world *w);
 /* The node that leads GROUP by its own account, with the highest term. */
-struct node *operator_leader(struct world *w, uint32_t group);
+struct node *groups_leader(struct world *w, uint32_t group);
+/* 0: no member, 1: learner, 2: voter. */
+int groups_standing(const struct store_group *g, const uint8_t node[16]);
+/* All replicas of GROUP have applied all there is. */
+int groups_are_equal(struct world *w, uint32_t group);
+
+/* --- rings: rings.c, watch.c --------------------------------------------------
+ */
+
+struct rings; /* opaque */
+
+/* RING is what N goes by from now on. */
+void rings_saw(struct node *n, struct ring *ring);
+void rings_free(struct world *w);
 
 /* --- misfortune: chaos.c ----------------------------------------------------
  */
@@ -227,6 +309,31 @@ void chaos_before_start(struct node *n);
 /* All is well from now on; nodes that are down come back. */
 void chaos_end(struct world *w);
 
+/* --- the course of a history: course_store.c, course_rings.c -----------------
+ */
+
+extern const char course_name[]; /* what scripts/sim-replay calls it */
+extern const struct course_mutant {
+	const char *name;
+	int number;
+} course_mutants[]; /* those it should find; the last has no name */
+
+/* Numbers of this world, after those of all were drawn. */
+void course_draw(struct world *w);
+/* Faults are over: whatever was promised holds, and everything works again,
+ * also from what is on the disks alone. */
+void course_conclude(struct world *w);
+/* What conclusions are made of: world.c.  COND(w) within CALM_US. */
+void world_must(struct world *w, int (*cond)(void *arg), const char *what);
+int world_all_up(void *arg);
+int world_all_stopped(void *arg);
+int world_none_waiting(void *arg);
+int world_never(void *arg);
+/* N shows all streams of GROUP; takes one more event in each. */
+void world_verify_group(struct world *w, uint32_t group, struct node *n);
+void world_write_all(
+    struct world *w, struct node *(*at)(struct world *w, uint32_t group));
+
 /* --- the world: world.c ------------------------------------------------------
  */
 
@@ -253,17 +360,23 @@ struct world {
 	struct happening *heap;
 	uint32_t n_heap, cap_heap;
 	uint32_t n_nodes, n_groups, n_clients;
+	uint32_t n_logs; /* groups of a store: n_groups, or one more */
 	struct node nodes[WORLD_NODES];
 	struct client clients[WORLD_CLIENTS];
 	int clients_stopped;
 	int settled; /* whatever goes wrong from now on is a bug */
+	/* A copy goes for good, or has: nothing else may go until all groups
+	 * have as many as they should. */
+	int losing;
 	int closing; /* who stops now stays down */
 	struct model model;
 	uint32_t misfortune[CHAOS_COUNT]; /* one in so many ticks; 0: never */
 	uint64_t think_us;                /* of clients, at most */
 	uint32_t deletes; /* of 100 requests of clients, so many */
 	struct net net;
-	struct group groups[WORLD_GROUPS];
+	struct group groups[WORLD_LOGS];
+	struct rings *rings; /* NULL: a world without */
+	uint8_t cluster[16]; /* the one that clients ask */
 	int hasty; /* the operator does not wait for one group after another */
 	uint64_t step_max_us;
 	struct store_config store; /* but for what differs by node */

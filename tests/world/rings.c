@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * rings - the operator of a cluster: who joins, leaves, is lost.
+ *
+ * Nodes that are alone are joined, what is staged is planned and committed, and
+ * now and then somebody is to leave, is removed by force, or loses its disk.
+ * What a majority of a group's disks does not survive is not done: while a copy
+ * is lost for good, nothing else goes.
+ */
+#include "ring/plan.h"
+#include "tests/world/rings.h"
+
+#define LOOK_US 400000
+
+static int
+is_nobody(const uint8_t id[16])
+{
+	static const uint8_t zeros[16];
+
+	return memcmp(id, zeros, 16) == 0;
+}
+
+/* --- what there is to do ------------------------------------------------------
+ */
+
+static struct node *
+some_member(struct world *w)
+{
+	uint64_t at = world_below(w, w->n_nodes);
+
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[(at + i) % w->n_nodes];
+
+		if (n->state == NODE_UP && process_serves(n))
+			return n;
+	}
+	return NULL;
+}
+
+/* Those that are alone; or with others, by an operator's mistake. */
+static void
+join_some(struct world *w, struct node *contact)
+{
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[i];
+
+		if (n->state != NODE_UP || n->move || n->stopped || !n->core ||
+		    memcmp(n->identity.cluster_id, w->cluster, 16) == 0 ||
+		    rings_are_busy(w->rings, n))
+			continue;
+		if (!w->rings->calm && !world_one_in(w, 3))
+			continue;
+		if (cluster_ring(core_cluster(n->core))->n_members > 1)
+			rings_ask(n, RING_OP_CLEAR, NULL);
+		else
+			rings_ask_to_join(n, contact);
+	}
+}
+
+/* Who was removed by force is used again with an empty disk. */
+static void
+reset_removed(struct world *w)
+{
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[i];
+
+		if (n->state != NODE_UP || !n->removed ||
+		    (!w->rings->calm && !world_one_in(w, 4)))
+			continue;
+		if (ring_find(w->rings->newest, n->id) != RING_NOBODY)
+			world_fail(w,
+			    "node %u takes itself for removed, and is not",
+			    n->slot);
+		node_kill(n);
+		node_replace_disk(n);
+		node_restart_in(n, 1000);
+	}
+}
+
+/* Nothing on its disk counts less than it should: a replica that ran out of
+ * memory may have given up its log, as long as the others had it. */
+static int
+copies_are_sound(struct world *w)
+{
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		const struct node *n = &w->nodes[i];
+
+		if (n->state != NODE_UP || n->starved)
+			return 0;
+		for (uint32_t g = 0; process_serves(n) && g < w->n_logs; g++) {
+			struct store_group sg;
+
+			store_group(n->store, g, &sg);
+			if (sg.damaged)
+				return 0;
+		}
+	}
+	return 1;
+}
+
+/* As far as anybody can know nothing is under way, and all copies are there. */
+static int
+is_at_rest(struct world *w)
+{
+	const struct rings *rs = w->rings;
+	const struct ring *r = rs->newest;
+
+	if (w->now_us < rs->doubt_us || rings_are_busy(rs, NULL) ||
+	    r->n_staged || ring_pending(r))
+		return 0;
+	for (uint16_t i = 0; i < r->n_members; i++)
+		if (r->members[i].state != RING_VALID)
+			return 0;
+	return rings_are_placed(w) &&
+	       (is_nobody(rs->lost) || ring_find(r, rs->lost) == RING_NOBODY);
+}
+
+static struct node *
+node_of_member(struct world *w, uint16_t member)
+{
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		if (memcmp(w->nodes[i].id, w->rings->newest->members[member].id,
+			16) == 0)
+			return &w->nodes[i];
+	return NULL;
+}
+
+static void
+lose_disk(struct node *n)
+{
+	memcpy(n->world->rings->lost, n->id, 16);
+	if (n->state != NODE_DOWN)
+		node_kill(n);
+	node_replace_disk(n);
+	node_restart_in(n, world_below(n->world, 1000000));
+}
+
+/* One that the ring has goes, if that can be survived. */
+static void
+carry_out_wish(struct world *w, struct node *n)
+{
+	struct rings *rs = w->rings;
+	const struct ring *r = rs->newest;
+	uint16_t member = (uint16_t)world_below(w, r->n_members);
+	const char *name = r->members[member].name;
+	struct node *victim = node_of_member(w, member);
+	int rest = is_at_rest(w) && copies_are_sound(w) && r->n_members >= 3;
+
+	if (w->losing)
+		return;
+	switch (rs->wish) {
+	case RING_WISH_LEAVE:
+		if (ring_claimants(r) >= 2)
+			rings_ask(n, RING_OP_LEAVE, name);
+		break;
+	case RING_WISH_DOWN:
+		if (victim && victim->state == NODE_DOWN)
+			rings_ask(n, RING_OP_DOWN, name);
+		break;
+	case RING_WISH_REMOVE:
+	case RING_WISH_LOSE:
+		if (!rest || !victim)
+			return; /* later */
+		w->losing = 1;
+		if (rs->wish == RING_WISH_LOSE)
+			lose_disk(victim);
+		else
+			rings_ask(n, RING_OP_REMOVE, name);
+		break;
+	default:
+		break;
+	}
+	rs->wish = RING_WISH_NOTHING;
+}
+
+static void
+act(struct world *w)
+{
+	struct rings *rs = w->rings;
+	struct node *n = some_member(w);
+
+	reset_removed(w);
+	if (w->losing && is_at_rest(w) && copies_are_sound(w)) {
+		w->losing = 0;
+		memset(rs->lost, 0, 16);
+	}
+	if (!n || rings_are_busy(rs, n))
+		return;
+	join_some(w, n);
+	if (rings_are_busy(rs, NULL) && (!w->hasty || w->losing))
+		return;
+	if (!rs->newest->n_staged)
+		carry_out_wish(w, n);
+	else if (!rs->calm && world_one_in(w, 16))
+		rings_ask(n, RING_OP_CLEAR, NULL);
+	else if (!rs->newest->has_plan || rs->replan || world_one_in(w, 10))
+		rings_ask(n, RING_OP_PLAN, NULL);
+	else
+		rings_ask(n, RING_OP_COMMIT, NULL);
+	rs->replan = 0;
+}
+
+static void
+look(struct world *w, struct happening *ev)
+{
+	if (!w->closing && w->rings->newest)
+		act(w);
+	world_schedule(w, world_between(w, LOOK_US / 8, LOOK_US), *ev);
+}
+
+/* --- from outside ---------------------------------------------------------- */
+
+void
+operator_start(struct world *w)
+{
+	world_schedule(w, LOOK_US, (struct happening){.run = look});
+}
+
+void
+operator_change_mind(struct world *w)
+{
+	if (w->rings->calm)
+		return;
+	w->rings->wish =
+	    (enum ring_wish)world_between(w, RING_WISH_LEAVE, RING_WISH_DOWN);
+}
+
+void
+operator_transfer(struct world *w, uint32_t group, uint32_t to)
+{
+	(void)w;
+	(void)group;
+	(void)to;
+}
+
+void
+operator_calm(struct world *w)
+{
+	w->rings->calm = 1;
+	w->rings->wish = RING_WISH_NOTHING;
+}
+
+/* All nodes are members, know so, and have what they should and nothing else. */
+int
+operator_is_done(struct world *w)
+{
+	const struct ring *r = w->rings->newest;
+
+	if (r->n_members != w->n_nodes || !is_at_rest(w))
+		return 0;
+	for (uint32_t i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[i];
+
+		if (n->state != NODE_UP || !process_serves(n) ||
+		    cluster_ring(core_cluster(n->core))->epoch != r->epoch ||
+		    ring_find(r, n->id) == RING_NOBODY)
+			return 0;
+		for (uint16_t g = 0; g < r->q; g++) {
+			struct store_group at, has;
+
+			store_group(groups_leader(w, g)->store, g, &at);
+			store_group(n->store, g, &has);
+			if (has.here != (groups_standing(&at, n->id) > 0))
+				return 0;
+		}
+	}
+	for (uint32_t g = 0; g < w->n_logs; g++)
+		if (!groups_are_equal(w, g))
+			return 0;
+	return 1;
+}
