@@ -366,16 +366,22 @@ request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 }
 
 static int
+has_waited(const struct store_worker *w, const struct group *g)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	return mono_diff_us(g->waiting_since, c->mono(c->ctx)) >=
+	       w->request_timeout_us;
+}
+
+static int
 must_wait(struct store_worker *w, const struct vnode *v)
 {
 	const struct group *g = &v->group;
-	const struct env_clock *c = &w->store->env->clock;
 
 	return g->raft && !g->failed && !replica_is_ready(v) &&
 	       (!raft_leader(g->raft) || raft_role(g->raft) == RAFT_LEADER) &&
-	       mono_diff_us(g->waiting_since, c->mono(c->ctx)) <
-		   w->request_timeout_us &&
-	       !atomic_load(&w->store->dead);
+	       !has_waited(w, g) && !atomic_load(&w->store->dead);
 }
 
 static struct msg *
@@ -402,8 +408,9 @@ request_retry(struct store_worker *w, struct vnode *v)
 			serve_as_leader(w, v, m);
 		else
 			request_refuse(w, v, m,
-			    known_leader(v) ? -ERR_NOTLEADER
-					    : -ERR_UNAVAILABLE);
+			    known_leader(v) || !has_waited(w, g)
+				? -ERR_NOTLEADER
+				: -ERR_UNAVAILABLE);
 	}
 }
 

@@ -53,6 +53,7 @@ record(struct store_worker *w, struct vnode *v)
 	    "group %u: this replica was removed from the group; its files go",
 	    v->group.id);
 	v->group.retiring = RETIRE_RECORDING;
+	request_fail_all(w, v, -ERR_NOTLEADER); /* others have the group */
 	replica_abandon(w, v);
 	replica_record(w, v, a, JOURNAL_DROPPED, 0, 0);
 }
