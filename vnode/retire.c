@@ -53,7 +53,6 @@ record(struct store_worker *w, struct vnode *v)
 	    "group %u: this replica was removed from the group; its files go",
 	    v->group.id);
 	v->group.retiring = RETIRE_RECORDING;
-	request_fail_all(w, v, -ERR_NOTLEADER); /* others have the group */
 	replica_abandon(w, v);
 	replica_record(w, v, a, JOURNAL_DROPPED, 0, 0);
 }
@@ -119,6 +118,18 @@ retire_hears_nobody(const struct store_worker *w, const struct vnode *v)
 	       since(w, v->group.heard_at) >= SILENT_US;
 }
 
+/* It knows by itself: it was stopped between the entry that removed it and the
+ * record of that. */
+static int
+knows(const struct vnode *v)
+{
+	const struct raft *r = v->group.raft;
+
+	return !raft_damaged(r) && raft_members_settled(r) &&
+	       raft_commit(r) >= v->group.generation &&
+	       !raft_member(r, v->group.generation);
+}
+
 /* The ring wants this replica elsewhere; a learner is no candidate that would be
  * told, and those it knows may have gone themselves. */
 static void
@@ -150,6 +161,8 @@ retire_tick(struct store_worker *w, struct vnode *v)
 {
 	struct group *g = &v->group;
 
+	if (g->retiring == RETIRE_NO && knows(v))
+		retire_removed(v);
 	if (g->retiring == RETIRE_NO && !VNODE_MUTANT(REMOVED_NEVER_ASKS))
 		ask(w, v);
 	if (g->retiring == RETIRE_REMOVED &&
