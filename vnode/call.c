@@ -665,6 +665,8 @@ request_drop_answer(struct msg *m)
 		vnode_page_deinit(&OF(m, vnode_read)->page);
 	else if (m->kind == MSG_LIST)
 		vnode_list_deinit(OF(m, vnode_list));
+	else if (m->kind == MSG_NEWS)
+		vnode_news_deinit(OF(m, vnode_news));
 }
 
 void
@@ -685,7 +687,6 @@ call_free_request(struct msg *m)
 		mem_free(OF(m, vnode_list));
 		break;
 	case MSG_NEWS:
-		vnode_news_deinit(OF(m, vnode_news));
 		mem_free(OF(m, vnode_news));
 		break;
 	default:

@@ -385,6 +385,26 @@ finish(struct call *call)
 	client_think(c);
 }
 
+/* Where there are rings nothing is deleted, so a stream has one life; an append
+ * that another node has done does not say which. */
+static void
+learn_life(struct call *call, uint64_t *incarnation)
+{
+	struct world *w = call->world;
+	uint64_t *known = &w->lives[call->stream];
+
+	if (!w->rings)
+		return;
+	if (*incarnation && *known && *incarnation != *known)
+		world_fail(w, "%s was stream %llu and is %llu",
+		    w->model.streams[call->stream].name,
+		    (unsigned long long)*known,
+		    (unsigned long long)*incarnation);
+	if (*incarnation)
+		*known = *incarnation;
+	*incarnation = 1 + call->stream;
+}
+
 static void
 on_answer(struct msg *m)
 {
@@ -398,6 +418,8 @@ on_answer(struct msg *m)
 	case MSG_PUT:
 		call->r = call->req.put.r;
 		learn_leader(call, call->req.put.leader);
+		if (call->r == 0)
+			learn_life(call, &call->req.put.incarnation);
 		answer_put(call);
 		break;
 	case MSG_DELETE:
@@ -408,6 +430,8 @@ on_answer(struct msg *m)
 	case MSG_READ:
 		call->r = call->req.read.r;
 		learn_leader(call, call->req.read.leader);
+		if (call->r == 0 && call->req.read.newest)
+			learn_life(call, &call->req.read.incarnation);
 		answer_read(call);
 		vnode_page_deinit(&call->req.read.page);
 		break;

@@ -23,6 +23,7 @@ course_draw(struct world *w)
 	if (!w->o.n_nodes)
 		w->n_nodes = (uint32_t)world_between(w, 3, WORLD_NODES);
 	w->n_groups = RINGS_Q;
+	w->deletes = 0;
 	w->n_logs = RINGS_Q + 1;
 }
 

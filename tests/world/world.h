@@ -375,6 +375,7 @@ struct world {
 	uint32_t deletes; /* of 100 requests of clients, so many */
 	struct net net;
 	struct group groups[WORLD_LOGS];
+	uint64_t lives[MODEL_STREAMS];
 	struct rings *rings; /* NULL: a world without */
 	uint8_t cluster[16]; /* the one that clients ask */
 	int hasty; /* the operator does not wait for one group after another */
