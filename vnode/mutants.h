@@ -42,7 +42,8 @@
 	X(IDENTITY_BEFORE_RING)                                                \
 	X(JOINED_NODE_FOUNDS)                                                  \
 	X(EXIT_BEFORE_ARRIVAL)                                                 \
-	X(REMOVED_NEVER_ASKS)
+	X(REMOVED_NEVER_ASKS)                                                  \
+	X(CALL_IDS_COME_AGAIN)
 
 enum vnode_mutant {
 	VNODE_NO_MUTANT,

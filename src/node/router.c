@@ -375,6 +375,8 @@ router_new(const struct router_config *config)
 		w->timeout_us = config->timeout_us;
 		w->last_later = &w->later;
 		list_init(&w->calls);
+		config->env->rng.bytes(config->env->rng.ctx, &w->first_life,
+		    sizeof(w->first_life));
 		w->leaders = mem_zalloc(16 * (size_t)r->n_groups);
 		if (!w->leaders)
 			return router_free(r);

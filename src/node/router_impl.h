@@ -26,6 +26,7 @@ struct router_worker {
 	struct msg *later, **last_later; /* tried again at the next tick */
 	struct call_slot **slots;
 	uint32_t n_slots, cap_slots, first_free; /* first_free: place + 1 */
+	uint32_t first_life;                     /* of each slot */
 	struct list calls;
 	uint64_t timeout_us;
 	uint32_t n_out, n_served;

@@ -4,7 +4,8 @@
  * them.
  *
  * A call's id says which worker waits for the answer, in which slot, and in
- * which life of it: an answer that comes late or twice finds nobody.
+ * which life of it: an answer that comes late or twice finds nobody.  Lives begin
+ * at a random number: what was asked before a restart may be answered after it.
  *
  *	id	bits 0..23 slot, 24..31 worker, 32..63 life of the slot
  */
@@ -12,6 +13,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/node/router_impl.h"
+#include "vnode/mutants.h"
 
 #define SLOTS_MAX  65536
 #define SERVED_MAX 65536
@@ -46,6 +48,7 @@ add_slot(struct router_worker *w)
 	if (!s)
 		return -ERR_NOMEM;
 	list_init(&s->link);
+	s->life = VNODE_MUTANT(CALL_IDS_COME_AGAIN) ? 0 : w->first_life;
 	s->next_free = w->first_free;
 	s->place = w->n_slots;
 	w->slots[w->n_slots++] = s;
