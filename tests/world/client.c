@@ -177,8 +177,9 @@ answer_put(struct call *call)
 		    err_text(req->r));
 	}
 	must_hold(call, r, "append");
-	world_trace(w, "node %u: put %llu: %s, %llu..%llu at %llu",
-	    call->node->slot, (unsigned long long)call->put, err_text(req->r),
+	world_trace(w, "node %u: put %llu%s: %s, %llu..%llu at %llu",
+	    call->node->slot, (unsigned long long)call->put,
+	    req->has_key ? " with a key" : "", err_text(req->r),
 	    (unsigned long long)req->first, (unsigned long long)req->last,
 	    (unsigned long long)req->t_ms);
 	world_note(w, req->first << 8 ^ (uint64_t)(unsigned)-req->r);
