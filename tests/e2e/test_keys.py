@@ -126,6 +126,21 @@ def test_the_key_is_asked_for_before_the_condition():
     assert values(s) == [0, 1, 2]
 
 
+def test_keys_go_with_their_stream():
+    s, n = "gone/s", fresh()
+    for _ in range(2):
+        for i in range(3):
+            for again in (False, True):
+                status, replayed, _, got = append(s, f"k{i}", b"%d" % i)
+                assert (status, replayed, got["meta"]["id"]) == \
+                    (201, again, i + 1)
+        assert n.request("DELETE", "/streams/" + s)[0] == 204
+    n.kill()
+    n.start()
+    assert append(s, "k2", b"9")[:2] == (201, False)
+    assert values(s) == [9]
+
+
 def test_who_asks_at_once_with_one_key_gets_one_event():
     for round in range(5):
         s, got = f"race/{round}", []
