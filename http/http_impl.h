@@ -20,8 +20,9 @@
 #include "src/os/tcp.h"
 #include "vnode/vnode_msg.h"
 
-#define IN_BYTES     (16u << 10) /* of an input or text block */
-#define SPARE_BLOCKS 64
+#define IN_BYTES          (16u << 10) /* of an input or text block */
+#define SPARE_BLOCKS      64
+#define HTTP_LISTEN_KINDS 3 /* as in listen.h */
 
 struct conn;
 struct listener;
@@ -63,6 +64,7 @@ struct http_server {
 	int stopping;
 	uint64_t user_rps, anonymous_rps; /* 0: no limit */
 	struct counts *counts;
+	atomic_uint n_listeners[HTTP_LISTEN_KINDS];
 	struct metrics_shard *metrics; /* or NULL */
 	struct auth_view *auth;        /* NULL: not known yet */
 	struct token_cache *tokens;

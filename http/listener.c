@@ -100,6 +100,8 @@ listener_new(
 	l->server = rq->server;
 	l->kind = kind;
 	l->transport = t;
+	_Static_assert(LISTEN_KINDS == HTTP_LISTEN_KINDS, "one counter each");
+	atomic_fetch_add(&l->server->n_listeners[kind], 1);
 	list_init(&l->subs);
 	list_init(&l->hungry);
 	list_init(&l->buckets);
@@ -120,6 +122,7 @@ listener_free(struct listener *l)
 	while ((node = list_first(&l->buckets)))
 		bucket_remove(LIST_ENTRY(node, struct bucket_sub, link));
 	socket_free(l);
+	atomic_fetch_sub(&l->server->n_listeners[l->kind], 1);
 	list_del(&l->timed);
 	out_deinit(&l->out);
 	mem_free(l->origin);
@@ -325,6 +328,7 @@ sub_offer(struct sub *s, const struct listen_page *p)
 	}
 	next = l->transport->page(s, p, s->next);
 	ASSERT(next >= s->next);
+	metrics_add(l->server->metrics, METRICS_LISTEN_EVENTS, next - s->next);
 	s->next = next;
 	if (next <= p->page->last)
 		sub_catch_up(s);
@@ -344,6 +348,8 @@ use_page(struct sub *s, struct vnode_page *page)
 
 		if (next == s->next)
 			break;
+		metrics_add(
+		    l->server->metrics, METRICS_LISTEN_EVENTS, next - s->next);
 		s->next = next;
 	}
 	conn_kick(l->rq->conn);

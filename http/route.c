@@ -334,7 +334,8 @@ count(const struct request *rq, uint64_t took_us)
 	uint32_t i = rq->route ? (uint32_t)(rq->route - routes) : N_ROUTES;
 
 	counts_add(rq->server->counts, i, rq->method, rq->status);
-	metrics_observe(m, METRICS_REQUEST_SECONDS, took_us);
+	if (!rq->listener) /* lasts as long as it likes */
+		metrics_observe(m, METRICS_REQUEST_SECONDS, took_us);
 	metrics_add(m, METRICS_SENT_BYTES, rq->bytes_out);
 	metrics_add(m, METRICS_RECEIVED_BYTES, rq->body.n);
 	if (rq->n_appended) {

@@ -208,6 +208,25 @@ http_server_set_auth(struct http_server *s, struct auth_view *view)
 	return !old;
 }
 
+static void
+expose_listeners(
+    struct http_server *const *servers, uint32_t n, struct expose *e)
+{
+	static const char *const labels[HTTP_LISTEN_KINDS] = {
+	    "transport=\"comet\"", "transport=\"sse\"",
+	    "transport=\"websocket\""};
+
+	expose_family(
+	    e, EXPOSE_GAUGE, "iorio_listeners", "Requests that listen now.");
+	for (int kind = 0; kind < HTTP_LISTEN_KINDS; kind++) {
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < n; i++)
+			sum += atomic_load(&servers[i]->n_listeners[kind]);
+		expose_value(e, labels[kind], sum);
+	}
+}
+
 void
 http_server_expose(
     struct http_server *const *servers, uint32_t n, struct expose *e)
@@ -217,6 +236,7 @@ http_server_expose(
 	for (uint32_t i = 0; i < n; i++)
 		all[i] = servers[i]->counts;
 	counts_expose(all, n, e);
+	expose_listeners(servers, n, e);
 }
 
 void

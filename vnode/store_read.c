@@ -69,6 +69,7 @@ static void
 read_page(struct store *s, const struct stream *st, struct vnode_read *req)
 {
 	uint64_t from = req->range_first, to = req->range_last;
+	struct metrics_shard *m = store_worker_of(s, req->group)->metrics;
 	uint64_t edge;
 
 	if (from > to || req->limit == 0) {
@@ -81,9 +82,11 @@ read_page(struct store *s, const struct stream *st, struct vnode_read *req)
 		to = from + req->limit - 1;
 	edge = req->desc ? to : from;
 	if (!tail_find(&st->tail, edge)) {
+		metrics_add(m, METRICS_CHANNEL_MISSES, 1);
 		read_chunk(s, st, req, from, to);
 		return;
 	}
+	metrics_add(m, METRICS_CHANNEL_HITS, 1);
 	if (from < st->tail.oldest->first)
 		from = st->tail.oldest->first;
 	answer(s, req,

@@ -27,6 +27,12 @@
 	    "Events that were read through this node.")                        \
 	X(READ_BYTES, "iorio_read_bytes",                                      \
 	    "Bytes of answers to reads, without heads.")                       \
+	X(LISTEN_EVENTS, "iorio_listen_events",                                \
+	    "Events handed to listeners of single streams.")                   \
+	X(CHANNEL_HITS, "iorio_channel_hits",                                  \
+	    "Pages of events that memory had.")                                \
+	X(CHANNEL_MISSES, "iorio_channel_misses",                              \
+	    "Pages of events that had to be read from the disk.")              \
 	X(JOURNAL_BYTES, "iorio_journal_written_bytes",                        \
 	    "Bytes written to the journal.")                                   \
 	X(ELECTIONS, "iorio_consensus_elections",                              \
@@ -50,7 +56,7 @@
 	    "From the head of a read to the last byte of its answer.",         \
 	    METRICS_SECONDS)                                                   \
 	X(REQUEST_SECONDS, "iorio_http_request_seconds",                       \
-	    "From the head of any request to the last byte of its answer.",    \
+	    "From the head of a request to the last byte of its answer.",      \
 	    METRICS_SECONDS)                                                   \
 	X(JOURNAL_SYNC, "iorio_journal_sync_seconds",                          \
 	    "One sync of the journal.", METRICS_SECONDS)                       \

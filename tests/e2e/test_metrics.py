@@ -124,6 +124,30 @@ def test_what_was_done_is_counted():
                time.time()) < 600
 
 
+def test_listeners_and_channels():
+    n = fresh()
+    for i in range(5):
+        n.post("m/listen", b"1")
+    before = scrape(n)
+    c = n.connect()
+    c.request("GET", "/listen?s=m:listen:1", headers={
+        "x-session": n.token, "Accept": "text/event-stream"})
+    r = c.getresponse()
+    seen = b""
+    while seen.count(b"\ndata:") < 5:
+        seen += r.read1(1000)
+    after = scrape(n)
+    assert prometheus.value(after, "iorio_listeners", transport="sse") == 1
+    assert prometheus.value(after, "iorio_listen_events_total") - \
+        prometheus.value(before, "iorio_listen_events_total") == 5
+    assert prometheus.value(after, "iorio_channel_hits_total") > \
+        prometheus.value(before, "iorio_channel_hits_total")
+    assert prometheus.value(after, "iorio_channel_misses_total") == 0
+    c.close()
+    eventually(lambda: prometheus.value(
+        scrape(n), "iorio_listeners", transport="sse") == 0)
+
+
 def test_names_of_streams_and_paths_are_no_labels():
     n = fresh()
     for i in range(30):
@@ -218,12 +242,14 @@ def reports(n, query="?limit=1000"):
 def test_a_node_appends_what_it_measures_to_a_stream():
     with Node(IORIOD, {"metrics.interval": "1s"}) as n:
         assert n.post("b/s", b"1")[0] == 201
-        eventually(lambda: len(reports(n)) >= 3)
+        # its own do not count
+        eventually(lambda: len(reports(n)) >= 3 and reports(n, "")[0][
+            "metrics"]["iorio_append_events_total"] >= 1)
         for r in reports(n):
             assert r["node"] == "iorio@127.0.0.1"
             assert set(r) == {"node", "metrics"}
         m = reports(n, "")[0]["metrics"]
-        assert m["iorio_append_events_total"] == 1  # its own do not count
+        assert m["iorio_append_events_total"] == 1, m
         assert m["iorio_append_seconds"]["count"] == 1
         assert m['iorio_cluster_members{state="valid"}'] == 1
         assert {k.split("{")[0] for k in m} >= set(scrape(n))

@@ -134,10 +134,21 @@ def calls():
         yield "GET", path, None, HTML, "own", 406
     yield "GET", "/metrics", None, {
         "Accept": "application/openmetrics-text"}, "own", 200
+    login = b'{"username":"admin","password":"secret"}'
+    yield "POST", "/sessions", login, JSON, None, 201
+    yield "POST", "/sessions", login, {}, None, 415
+    yield "POST", "/sessions", login, {**JSON, **HTML}, None, 406
+    yield "POST", "/sessions", b"[]", JSON, None, 400
+    yield "POST", "/sessions", b'{"username":"x"}', JSON, None, 401
+    yield "GET", "/sessions", None, {}, "own", 200
+    yield "GET", "/sessions", None, {}, None, 200
+    yield "GET", "/sessions", None, {}, "x.y.z", 401
     yield from later_calls()
+    yield "DELETE", "/sessions", None, {}, "x.y.z", 401
+    yield "DELETE", "/sessions", None, {}, "own", 204
 
 
-NOT_CALLED = {"sessions", "users", "groups", "access", "policies"}
+NOT_CALLED = {"users", "groups", "access", "policies"}
 
 
 def later_calls():
