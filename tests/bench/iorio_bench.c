@@ -29,6 +29,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "tests/bench/bench_listen.h"
 #include "tests/bench/bench.h"
 
 #define HEAD_MAX  1024
@@ -599,6 +600,8 @@ main(int argc, char **argv)
 	uint64_t bad = 0;
 	double seconds;
 
+	if (argc > 1 && strcmp(argv[1], "listen") == 0)
+		return bench_listen(argc - 1, argv + 1);
 	parse(&b, argc, argv);
 	if (!b.token)
 		b.token = bench_login(&b);

@@ -10,7 +10,7 @@ import time
 
 import tap
 from cluster import Cluster, eventually, group_of, replicas
-from listeners import Sse, append, poll
+from listeners import Socket, Sse, append, poll
 from node import Node, parse
 
 IORIOD = sys.argv[1]
@@ -241,6 +241,55 @@ def test_four_writers_and_polls_that_come_and_go():
             want = [(n, data) for s, n, data in seen["*"] if s == f"s{k}"]
             assert want == list(enumerate(seen[k], 1))
         assert len(seen["*"]) == 2000
+
+
+def test_a_deleted_stream_is_noticed():
+    with Node(IORIOD) as node:
+        fill(node, "b/s", 3)
+        with Sse(node, "s=b:s:1") as one, Sse(node, "s=b:*") as wide, \
+                Socket(node, "s=b:s:2&s=b:t:1") as ws:
+            assert len(one.take(3)) == 3 and len(ws.take(2)) == 2
+            wide.settle()
+            last = one.last_id
+            assert node.request("DELETE", "/streams/b/s")[0] == 204
+            notice = {"notice": "deleted", "bucket": "b", "stream": "s"}
+            assert one.take(1) == [notice] and ws.take(1) == [notice]
+            append(node, "b/s", "again")
+            for client in (one, ws):
+                got = client.take(1)[0]
+                assert got["meta"]["id"] == 1 and got["data"] == "again", got
+            got = [e for e in wide.take(1) if "notice" not in e] or \
+                wide.take(1)
+            assert got[0]["data"] == "again"
+        with Sse(node, "s=b:s:1", {"Last-Event-ID": last}) as sse:
+            assert sse.take(1) == [notice]
+            assert sse.take(1)[0]["data"] == "again"
+        status, _, body = poll(node, "s=b:s:1")
+        assert [e["data"] for e in parse(body)] == ["again"]
+
+
+def test_who_does_not_read_costs_little_and_loses_nothing():
+    with Node(IORIOD) as node:
+        append(node, "b/s", -1)
+        with Sse(node, "s=b:s:1") as slow, Sse(node, "s=b:*") as wide, \
+                Socket(node, "s=b:s:1") as ws:
+            for client in (slow, wide):
+                client.settle()
+            assert ws.ask(cmd="ping")["ok"]
+            before = node.rss()
+            fill(node, "warm/up", 5000, size=10000, batch=100)
+            warm = node.rss() - before
+            before = node.rss()
+            fill(node, "b/s", 5000, size=10000, batch=100)
+            cost = node.rss() - before
+            # The cache of what was written is not theirs.
+            assert cost < max(warm, 0) + (20 << 20), (cost >> 20, warm >> 20)
+            for client, n in ((slow, 5001), (wide, 5000), (ws, 5001)):
+                ids = []
+                while len(ids) < n:
+                    ids += [e["meta"]["id"] for e in client.take(1, 60)
+                            if "notice" not in e]
+                assert ids == list(range(5002 - n, 5002)), ids[:3]
 
 
 def test_the_leader_dies_under_a_listener():
