@@ -158,6 +158,12 @@ request_may_still(const struct request *rq, unsigned permission,
 	       request_may(rq, permission, bucket, stream);
 }
 
+int
+request_is_valid(const struct request *rq)
+{
+	return auth_is_valid(rq->server->auth, &rq->who, wall_ms(rq));
+}
+
 static int
 is_allowed(const struct request *rq)
 {

@@ -151,8 +151,16 @@ fail(struct listener *l, int r)
 	    "these events cannot be read here and now");
 }
 
+static void
+expire(struct listener *l)
+{
+	begin_item(l);
+	add(l, SLICE_LIT("{\"notice\":\"auth-expired\"}"));
+	answer(l);
+}
+
 const struct listen_transport listen_comet = {
-    page, batch, notice, has_room, flush, tick, stop, fail};
+    page, batch, notice, has_room, flush, tick, stop, expire, fail};
 
 void
 comet_start(struct listener *l, uint64_t wait_us)

@@ -303,6 +303,8 @@ int request_may(const struct request *rq, unsigned permission,
 /* The same of a request that lives long: its token may be over. */
 int request_may_still(const struct request *rq, unsigned permission,
     struct slice bucket, struct slice stream);
+/* Its token is not over. */
+int request_is_valid(const struct request *rq);
 /* 401 `no-perm`. */
 void request_deny(struct request *rq, const char *why);
 

@@ -123,6 +123,8 @@ struct listen_transport {
 	void (*tick)(struct listener *l, struct mono now);
 	/* Ends in order: the node stops. */
 	void (*stop)(struct listener *l);
+	/* Ends: it may not listen to this any more. */
+	void (*expire)(struct listener *l);
 	/* Cannot go on: R of the store. */
 	void (*fail)(struct listener *l, int r);
 };
@@ -156,6 +158,7 @@ struct listener {
 struct listen_server {
 	struct table feeds;
 	struct list timed[LISTEN_KINDS];
+	uint32_t n_ticks;
 	struct list retry;        /* subs, at the next tick */
 	struct list paused_feeds; /* the same */
 	struct table bucket_feeds;
@@ -167,6 +170,8 @@ struct listen_server *listen_server_new(uint64_t seed);
 /* Takes NULL and returns NULL. */
 struct listen_server *listen_server_free(struct listen_server *ls);
 void listen_server_tick(struct http_server *s, struct mono now);
+/* Who may do what has changed: ends those that rest on what is no more. */
+void listen_server_check(struct http_server *s);
 
 /* A listener of RQ without subscriptions, or NULL. */
 struct listener *listener_new(struct request *rq, enum listen_kind kind,

@@ -205,6 +205,7 @@ http_server_set_auth(struct http_server *s, struct auth_view *view)
 
 	s->auth = auth_view_ref(view);
 	auth_view_unref(old);
+	listen_server_check(s);
 	return !old;
 }
 

@@ -221,8 +221,15 @@ fail(struct listener *l, int r)
 	socket_close(l, r == -ERR_NOMEM ? WEBSOCKET_OVERLOAD : WEBSOCKET_BUG);
 }
 
+static void
+expire(struct listener *l)
+{
+	socket_text(l, SLICE_LIT("[{\"notice\":\"auth-expired\"}]"));
+	socket_close(l, WEBSOCKET_POLICY);
+}
+
 const struct listen_transport listen_socket = {
-    page, batch, notice, has_room, flush, tick, stop, fail};
+    page, batch, notice, has_room, flush, tick, stop, expire, fail};
 
 /* --- from the peer -------------------------------------------------------- */
 

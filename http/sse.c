@@ -155,8 +155,17 @@ fail(struct listener *l, int r)
 	respond_abort(l->rq);
 }
 
+static void
+expire(struct listener *l)
+{
+	if (l->n_subs + l->n_buckets)
+		add_id(l);
+	add_text(l, "{\"notice\":\"auth-expired\"}]\n\n");
+	stop(l);
+}
+
 const struct listen_transport listen_sse = {
-    page, batch, notice, has_room, flush, tick, stop, fail};
+    page, batch, notice, has_room, flush, tick, stop, expire, fail};
 
 void
 sse_start(struct listener *l)

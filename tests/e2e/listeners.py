@@ -20,14 +20,20 @@ def poll(node, query, timeout=30):
         c.close()
 
 
+def head_of(node, token, *lines):
+    """The bytes of a head, with TOKEN instead of the administrator's."""
+    head, own = node.head(*lines), node.token
+    return head.replace(own.encode(), token.encode()) if token else head
+
+
 class Sse:
     """A client of text/event-stream, which decodes chunks by itself."""
 
-    def __init__(self, node, query, headers=None, timeout=30):
+    def __init__(self, node, query, headers=None, timeout=30, token=None):
         lines = [f"{k}: {v}" for k, v in (headers or {}).items()]
         self.s = node.open(timeout)
-        self.s.sendall(node.head("GET /listen?" + query,
-                                 "Accept: text/event-stream", *lines))
+        self.s.sendall(head_of(node, token, "GET /listen?" + query,
+                               "Accept: text/event-stream", *lines))
         self.raw, self.text = b"", b""
         self.last_id, self.comments, self.items = None, 0, []
         self.retry = None
@@ -137,12 +143,12 @@ def frame(payload, opcode=1, fin=True, mask=b"\x01\x02\x03\x04", rsv=0,
 class Socket:
     """A client of WebSocket, frame by frame."""
 
-    def __init__(self, node, query="", headers=None, timeout=30):
+    def __init__(self, node, query="", headers=None, timeout=30, token=None):
         h = {"Connection": "Upgrade", "Upgrade": "websocket",
              "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": KEY,
              **(headers or {})}
         self.s = node.open(timeout)
-        self.s.sendall(node.head("GET /listen?" + query, *[
+        self.s.sendall(head_of(node, token, "GET /listen?" + query, *[
             f"{k}: {v}" for k, v in h.items() if v is not None]))
         self.raw, self.items, self.answers = b"", [], []
         self.code, self.frames = None, []

@@ -268,6 +268,27 @@ def test_a_deleted_stream_is_noticed():
         assert [e["data"] for e in parse(body)] == ["again"]
 
 
+def test_a_session_that_ends_takes_its_listeners_with_it():
+    expired = {"notice": "auth-expired"}
+    with Node(IORIOD) as node:
+        append(node, "b/s", 1)
+        with Sse(node, "s=b:s:1") as sse, Sse(node, "s=b:*") as wide, \
+                Socket(node, "s=b:s:1") as ws:
+            assert sse.take(1)[0]["data"] == ws.take(1)[0]["data"] == 1
+            wide.settle()
+            answer = []
+            t = threading.Thread(target=lambda: answer.append(
+                poll(node, "s=b:s:2")))
+            t.start()
+            time.sleep(0.5)
+            assert node.request("DELETE", "/sessions")[0] == 204
+            for client in (sse, wide, ws):
+                assert client.take(1, 5) == [expired]
+            assert sse.ended_in_order() and ws.closed() == 1008
+            t.join(5)
+            assert answer and parse(answer[0][2]) == [expired]
+
+
 def test_who_does_not_read_costs_little_and_loses_nothing():
     with Node(IORIOD) as node:
         append(node, "b/s", -1)

@@ -23,9 +23,9 @@ add(struct seen *s, enum websocket_event e, const struct websocket *w)
 	if (e == WEBSOCKET_ERROR || e == WEBSOCKET_CLOSE) {
 		s->end = 1;
 		s->sum += w->code;
-		ASSERT(e == WEBSOCKET_CLOSE ? w->code == 0 ||
-						  websocket_code_is_good(w->code)
-					    : w->code >= 1002);
+		ASSERT(e == WEBSOCKET_CLOSE
+			   ? w->code == 0 || websocket_code_is_good(w->code)
+			   : w->code >= 1002);
 		return;
 	}
 	ASSERT(w->payload.n <= (e == WEBSOCKET_TEXT ? MAX : 125));
