@@ -80,10 +80,16 @@ api_field(struct request *rq, const char *name, struct buf *out)
 void
 api_bad_field(struct request *rq, const char *name)
 {
+	api_bad_value(rq, name, name);
+}
+
+void
+api_bad_value(struct request *rq, const char *name, const char *member)
+{
 	struct slice raw;
 	struct buf b;
 
-	if (!fields_find(rq->body, name, &raw))
+	if (!fields_find(rq->body, member, &raw))
 		raw = SLICE_LIT("null");
 	buf_init(&b, 64u << 10);
 	buf_printf(&b, ",\"field\":\"%s\",\"value\":", name);

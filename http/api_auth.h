@@ -26,6 +26,8 @@ struct api_auth *api_auth_new(struct request *rq);
 int api_field(struct request *rq, const char *name, struct buf *out);
 /* 400 `invalid-field`, with the value that NAME has. */
 void api_bad_field(struct request *rq, const char *name);
+/* The same, but the value is that of MEMBER. */
+void api_bad_value(struct request *rq, const char *name, const char *member);
 /* `groups` of the body, if they are there, to the change; 0: it was answered. */
 int api_groups(struct request *rq, struct api_auth *a);
 

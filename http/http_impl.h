@@ -410,6 +410,20 @@ void api_object_check(struct request *rq);
 void api_session_get(struct request *rq);
 void api_session_post(struct request *rq);
 void api_session_delete(struct request *rq);
+void api_users_list(struct request *rq);
+void api_users_post(struct request *rq);
+void api_users_put(struct request *rq);
+void api_user_get(struct request *rq);
+void api_user_put(struct request *rq);
+void api_user_delete(struct request *rq);
+void api_user_sessions_delete(struct request *rq);
+void api_groups_list(struct request *rq);
+void api_groups_post(struct request *rq);
+void api_group_get(struct request *rq);
+void api_group_put(struct request *rq);
+void api_group_delete(struct request *rq);
+void api_access_get(struct request *rq);
+void api_access_post(struct request *rq);
 void api_ready(struct request *rq);
 
 #endif

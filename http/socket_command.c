@@ -209,8 +209,8 @@ subscribe(const struct command *c)
 	uint64_t next;
 
 	/* No stream is called `*`: then it is the bucket that counts. */
-	if (!request_may_still(l->rq, AUTH_GET, buf_slice(&c->bucket),
-		buf_slice(&c->stream)))
+	if (!request_may_still(
+		l->rq, AUTH_GET, buf_slice(&c->bucket), buf_slice(&c->stream)))
 		return "unauthorized";
 	if (is_bucket_wide(c))
 		return subscribe_bucket(c);

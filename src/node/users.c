@@ -6,6 +6,10 @@
  *		worker, which says so -> the beats say so -> all that are heard
  *		of say so, or request.timeout is over -> answered
  *
+ * After a start the root is asked once which event is the newest, and nothing is
+ * told before that one is here: what was acknowledged is in force.  Without a
+ * majority of the root the node goes on with what it has.
+ *
  * The first of all documents is made by the founder of the cluster, once its
  * replica of the root was read and had none.
  */
@@ -37,6 +41,8 @@ struct users {
 	uint64_t in_force;      /* the event that all workers go by */
 	struct asked *waiting;  /* committed, not in force everywhere */
 	int making_first, stopping;
+	int confirming, confirmed; /* what is here is the newest */
+	struct root_edit confirm;
 	struct root_edit first;
 	struct doc *first_doc;
 };
@@ -96,7 +102,7 @@ publish(struct users *u)
 	struct view_call *calls[256];
 	uint32_t n = post->n_workers;
 
-	if (u->n_telling || !u->view)
+	if (u->n_telling || !u->view || !u->confirmed)
 		return;
 	ASSERT(n <= sizeof(calls) / sizeof(*calls));
 	for (uint32_t i = 0; i < n; i++) {
@@ -119,6 +125,39 @@ publish(struct users *u)
 	}
 }
 
+static int
+make_nothing(struct root_edit *e, const struct doc *now, struct doc **change)
+{
+	(void)e;
+	(void)now;
+	*change = NULL;
+	return 0;
+}
+
+static void
+was_confirmed(struct root_edit *e, int r)
+{
+	struct users *u = CONTAINER_OF(e, struct users, confirm);
+
+	if (r && !u->stopping)
+		log_write(u->config.log, LOG_WARN,
+		    "no majority of the root group: going by the users known "
+		    "here");
+	u->confirmed = 1;
+	publish(u);
+}
+
+static void
+confirm(struct users *u)
+{
+	if (u->confirming)
+		return;
+	u->confirming = 1;
+	u->confirm =
+	    (struct root_edit){.make = make_nothing, .done = was_confirmed};
+	root_doc_edit(u->doc, &u->confirm);
+}
+
 /* The document is another one. */
 static void
 doc_changed_to(void *arg)
@@ -136,6 +175,7 @@ doc_changed_to(void *arg)
 	}
 	auth_view_unref(u->view);
 	u->view = view;
+	confirm(u);
 	publish(u);
 }
 
