@@ -9,7 +9,8 @@
  *		 4  u16  format = 1
  *		 6  u8   kind: 1 put, 2 read, 3 list, 4 news (news.c),
  *		      5 delete
- *		 7  u8   0 request, 1 answer, 3 answer that may be stale
+ *		 7  u8   0 request, 1 answer, 3 answer that may be stale,
+ *		      4 request that is to be passed on to who leads
  *		 8  u64  id, of the caller
  *		16       body
  *
@@ -54,7 +55,7 @@
 #define HEADS_MAX   (64u << 20)
 
 enum { WIRE_PUT = 1, WIRE_READ, WIRE_LIST, WIRE_NEWS, WIRE_DELETE };
-enum { ANSWER = 1, STALE = 2 };
+enum { ANSWER = 1, STALE = 2, RELAY = 4 };
 enum { PUT_EXPECT = 1, PUT_PATCH = 2, PUT_KEY = 4, PUT_REPLAYED = 1 };
 enum { READ_DESC = 1, READ_ANY = 2, LIST_DETAIL = 1 };
 
@@ -395,7 +396,9 @@ call_encode(struct call_out *out, uint64_t id, const struct msg *m)
 	add32(&out->head, CALL_MAGIC);
 	add16(&out->head, CALL_FORMAT);
 	add8(&out->head, wire_kind(m));
-	add8(&out->head, m->answer ? ANSWER | (is_stale(m) ? STALE : 0) : 0);
+	add8(&out->head, m->answer  ? ANSWER | (is_stale(m) ? STALE : 0)
+			 : m->relay ? RELAY
+				    : 0);
 	add64s(&out->head, 1, &id);
 	if (m->answer) {
 		add32(&out->head, (uint32_t)*request_result(mut));
@@ -465,13 +468,14 @@ call_open(struct slice bytes, struct call_in *out)
 	    le_get16(bytes.p + 4) != CALL_FORMAT)
 		return -ERR_FORMAT;
 	kind = bytes.p[6];
-	if (kind < WIRE_PUT || kind > WIRE_DELETE || bytes.p[7] > 3 ||
+	if (kind < WIRE_PUT || kind > WIRE_DELETE || bytes.p[7] > RELAY ||
 	    bytes.p[7] == STALE)
 		return -ERR_FORMAT;
 	*out = (struct call_in){
 	    .kind = kinds[kind],
 	    .answer = bytes.p[7] & ANSWER,
 	    .stale = (bytes.p[7] & STALE) != 0,
+	    .relay = (bytes.p[7] & RELAY) != 0,
 	    .id = le_get64(bytes.p + 8),
 	    .rest = SLICE(bytes.p + CALL_BYTES, bytes.n - CALL_BYTES),
 	};

@@ -27,6 +27,7 @@ struct call_out {
 struct call_in {
 	uint64_t id; /* the caller's, given back with the answer */
 	int answer, stale;
+	int relay;          /* a request: to be passed on to who leads */
 	enum msg_kind kind; /* MSG_PUT, MSG_DELETE, MSG_READ, MSG_LIST */
 	struct slice rest;
 };

@@ -365,13 +365,15 @@ request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 		serve_as_leader(w, v, m);
 }
 
+/* Others may hear a leader whom this node does not. */
+#define ELSEWHERE_US 1000000
+
 static int
-has_waited(const struct store_worker *w, const struct group *g)
+has_waited(const struct store_worker *w, const struct group *g, uint64_t us)
 {
 	const struct env_clock *c = &w->store->env->clock;
 
-	return mono_diff_us(g->waiting_since, c->mono(c->ctx)) >=
-	       w->request_timeout_us;
+	return mono_diff_us(g->waiting_since, c->mono(c->ctx)) >= us;
 }
 
 static int
@@ -381,7 +383,8 @@ must_wait(struct store_worker *w, const struct vnode *v)
 
 	return g->raft && !g->failed && !replica_is_ready(v) &&
 	       (!raft_leader(g->raft) || raft_role(g->raft) == RAFT_LEADER) &&
-	       !has_waited(w, g) && !atomic_load(&w->store->dead);
+	       !has_waited(w, g, w->request_timeout_us) &&
+	       !has_waited(w, g, ELSEWHERE_US) && !atomic_load(&w->store->dead);
 }
 
 static struct msg *
@@ -408,7 +411,8 @@ request_retry(struct store_worker *w, struct vnode *v)
 			serve_as_leader(w, v, m);
 		else
 			request_refuse(w, v, m,
-			    known_leader(v) || !has_waited(w, g)
+			    known_leader(v) ||
+				    !has_waited(w, g, w->request_timeout_us)
 				? -ERR_NOTLEADER
 				: -ERR_UNAVAILABLE);
 	}

@@ -41,7 +41,9 @@ struct msg {
 	void (*then)(struct msg *m);
 	uint64_t deadline_us;
 	uint32_t tries;
-	int unsure; /* an earlier try may have been done */
+	int unsure;   /* an earlier try may have been done */
+	int relay;    /* whoever is asked passes it on to who leads */
+	void *served; /* what it is for, if another node asks */
 };
 
 #endif

@@ -89,25 +89,57 @@ is_any(const struct msg *m)
 		   CONTAINER_OF(m, struct vnode_list, msg)->any);
 }
 
-/* The node to ask now, or NULL: none can be asked. */
+static int
+is_self(const struct router *r, const uint8_t node[16])
+{
+	return memcmp(node, r->self, 16) == 0;
+}
+
+/* Nobody who has the group is heard; somebody else may hear him. */
 static const uint8_t *
-choose(struct router_worker *w, const struct msg *m)
+choose_between(struct router_worker *w, struct msg *m)
+{
+	const struct router *r = w->router;
+	const struct ring *ring = w->ring;
+
+	m->relay = !m->served;
+	for (uint16_t i = 0; m->relay && i < ring->n_members; i++) {
+		const uint8_t *node =
+		    ring->members[(m->tries + i) % ring->n_members].id;
+
+		if (!is_self(r, node) && peers_is_up(r->peers, node))
+			return node;
+	}
+	return NULL;
+}
+
+/*
+ * The node to ask now, or NULL: none can be asked.  When this node does not hear
+ * who leads, another one may: it passes the question on, which none does with
+ * what was passed on to it.
+ */
+static const uint8_t *
+choose(struct router_worker *w, struct msg *m)
 {
 	const struct router *r = w->router;
 	uint32_t group = request_group(m);
 	struct candidates c = {0};
 
-	if (!is_any(m) && !is_nobody(w->leaders[group]) &&
-	    peers_is_up(r->peers, w->leaders[group]))
-		return w->leaders[group];
+	m->relay = 0;
+	if (!is_any(m) && !is_nobody(w->leaders[group])) {
+		if (peers_is_up(r->peers, w->leaders[group]))
+			return w->leaders[group];
+		m->relay = !m->served;
+	}
 	find_candidates(w, group, &c);
 	for (uint32_t i = 0; i < c.n; i++) {
 		const uint8_t *node = c.at[(m->tries + i) % c.n];
 
-		if (peers_is_up(r->peers, node))
+		if (peers_is_up(r->peers, node) &&
+		    !(m->relay && is_self(r, node)))
 			return node;
 	}
-	return NULL;
+	return choose_between(w, m);
 }
 
 /* --- answers -------------------------------------------------------------- */
@@ -215,7 +247,7 @@ router_settle(struct router_worker *w, struct msg *m, const uint8_t node[16])
 		memset(leader, 0, 16);
 		again(w, m);
 	} else {
-		if (result == 0 && !is_any(m))
+		if (result == 0 && !is_any(m) && !m->relay)
 			memcpy(leader, node, 16);
 		else if (result == -ERR_UNAVAILABLE)
 			memset(leader, 0, 16);

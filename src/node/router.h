@@ -9,6 +9,9 @@
  * unknown.  A write with an idempotency key is tried again all the same, since
  * it is done once at most; that it may have been done stays with it.
  *
+ * When this node does not hear who leads, another that does passes the request
+ * on: forwarded twice, never more often.
+ *
  * Owns:    requests between router_send and their answer; their slices stay the
  *          asker's.
  * Errors:  the request's own (vnode_msg.h), but never -ERR_NOTLEADER.

@@ -175,7 +175,7 @@ struct served {
 static void
 served_done(struct msg *m)
 {
-	struct served *s = m->via;
+	struct served *s = m->served;
 
 	m->answer = 1;
 	send(s->worker, s->node, s->id, m); /* lost: the caller gives it up */
@@ -207,10 +207,14 @@ serve(struct router_worker *w, struct net_frame *f, const struct call_in *in)
 	*s = (struct served){.worker = w, .frame = f, .id = in->id};
 	memcpy(s->node, f->from, 16);
 	w->n_served++;
-	m->via = s;
+	m->served = s;
 	m->from = w->id;
 	m->fn = served_done;
-	post->to_worker(post->ctx, request_group(m) % post->n_workers, m);
+	if (in->relay)
+		router_send(r, request_group(m), m);
+	else
+		post->to_worker(
+		    post->ctx, request_group(m) % post->n_workers, m);
 }
 
 void

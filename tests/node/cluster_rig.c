@@ -103,7 +103,8 @@ send_frame(void *ctx, uint32_t worker, const uint8_t to[16],
 
 		if (memcmp(m->identity.node_id, to, 16) != 0)
 			continue;
-		if (m->core && !m->cut && !from->cut && same_cluster(m, from) &&
+		if (m->core && !m->cut && !from->cut &&
+		    !(m->deaf_to >> from->i & 1) && same_cluster(m, from) &&
 		    is_peer(m, from) && is_peer(from, m))
 			deliver(m, from->identity.node_id, 0, iov, n);
 		return 0;

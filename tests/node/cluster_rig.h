@@ -30,6 +30,7 @@ struct member {
 	struct identity identity;
 	struct core *core; /* NULL: not running */
 	int cut;           /* no frame comes or goes */
+	uint32_t deaf_to;  /* no frame comes from these, by bit */
 	int fatal;
 	int moves;       /* to another cluster, once it has stopped */
 	int exited;      /* it left, and its process ended */

@@ -324,3 +324,17 @@ Test(cluster, a_node_marked_down_is_valid_again_once_it_is_back)
 	rig_start(m);
 	rig_run_until(rig, is_valid, m, 5);
 }
+
+/* Each still hears the others, which pass on what it cannot say itself. */
+Test(cluster, two_that_do_not_hear_each_other_serve_all_streams)
+{
+	struct rig *rig = rig_new();
+
+	form(rig);
+	put_all(rig, 4, 1, 4);
+	rig->at[0].deaf_to = 1u << 1;
+	rig->at[1].deaf_to = 1u << 0;
+	rig_run_for(rig, 8 * SECOND);
+	put_all(rig, 2, 5, 10);
+	check_all(rig, 4, 10);
+}
