@@ -3,14 +3,14 @@
 """Members that change while there is much to move and clients write.
 
 usage: test_handoff.py IORIOD [TEST...]; HANDOFF_MB: how much (24)"""
+import glob
 import hashlib
-import json
 import os
 import sys
 import time
 
 import tap
-from cluster import NDJSON, Cluster, Load, admin, eventually
+from cluster import NDJSON, Cluster, Load, admin, eventually, group_of
 from history import History
 
 IORIOD = sys.argv[1]
@@ -202,6 +202,45 @@ def test_a_fill_goes_on_where_it_was_after_kill_9_of_the_receiver():
         assert kept > 8_000_000, lines
         first.stop()  # it is there, and whole: a majority is both
         first.start()
+        assert fingerprint(second, "b/long") == want
+
+
+def chunks_of(node, least):
+    """Its chunk files of that many bytes at least; a stream's in order."""
+    found = glob.glob(f"{node.root}/data/*/vnodes/*/*.chunk")
+    return sorted(p for p in found if os.path.getsize(p) >= least)
+
+
+def flip(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1]))
+
+
+def test_a_flipped_bit_at_the_sender_is_loud_and_harms_nothing():
+    with Cluster(IORIOD, 1) as c:
+        first = c.nodes[0]
+        pour(first, "b/long", 9_000_000)
+        put_away(first)
+        want = fingerprint(first, "b/long")
+        damaged = chunks_of(first, 4_000_000)[0]
+        flip(damaged, 1_000_000)
+        second = c.add()
+        second.start()
+        assert admin(second, "cluster", "join", first.name)[0] == 0
+        eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+        assert c.admin(1, "cluster", "commit")[0] == 0
+        group = group_of("b/long")
+        eventually(lambda: f"group {group}: filling ended" in log_of(second))
+        eventually(lambda: not [g for g in c.json(1, "transfers")["active"]
+                                if g["group"] != group])
+        assert os.path.exists(damaged)
+        assert second.post("b/other", b'{"n":1}')[0] == 201
+        assert not chunks_of(second, 4_000_000)  # the first was it
+        flip(damaged, 1_000_000)  # repaired
+        c.settle(1, 60)
         assert fingerprint(second, "b/long") == want
 
 
