@@ -38,6 +38,8 @@ struct store_config {
 	uint64_t request_timeout_us;
 	uint64_t dirty_max_bytes;  /* 0: the default */
 	uint64_t clean_max_bytes;  /* 0: the default */
+	/* Of a stream that is listened to, kept in memory. */
+	uint64_t channel_items, channel_bytes;
 	uint32_t files_max;        /* 0: the default */
 	uint64_t checkpoint_bytes; /* of journal between two; 0: the default */
 	/* A shard for each worker and one behind them for the journal; or NULL. */

@@ -122,6 +122,8 @@ make(struct store **out, const struct store_config *config)
 		w->last_parked = &w->parked;
 		tail_cache_init(
 		    &w->cache, s->config.clean_max_bytes / s->n_workers);
+		w->cache.channel_items = s->config.channel_items;
+		w->cache.channel_bytes = s->config.channel_bytes;
 		dirty_init(&w->dirty);
 		list_init(&w->open);
 		list_init(&w->watching.waiters);

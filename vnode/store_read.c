@@ -192,6 +192,8 @@ store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
 	req->range_first = 1;
 	req->range_last = 0;
 	req->seek = 1;
+	if (st && req->op == VNODE_READ_WAIT)
+		st->tail.wanted_us = w->cache.now_us;
 	if (must_wait(st, req)) {
 		wait_for_more(s, w, req);
 		return;

@@ -16,6 +16,8 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
+#define CHANNEL_IDLE_US 60000000ull
+
 void
 tail_cache_init(struct tail_cache *cache, uint64_t clean_max)
 {
@@ -132,17 +134,38 @@ free_oldest(struct tail *t, struct tail_cache *cache)
 	mem_free(tb);
 }
 
+/* Whether TB holds events of the channel of its tail (http-api.md section 6),
+ * which gives its memory back when nobody has listened for a while. */
+static int
+is_channel(const struct tail_cache *cache, const struct tail_block *tb)
+{
+	const struct tail *t = tb->tail;
+	uint64_t behind = 0;
+
+	if (!t->wanted_us || t->wanted_us + CHANNEL_IDLE_US < cache->now_us ||
+	    t->newest->last - tb->last >= cache->channel_items)
+		return 0;
+	for (tb = tb->next; tb && behind < cache->channel_bytes; tb = tb->next)
+		behind += tb->block->n;
+	return behind < cache->channel_bytes;
+}
+
 void
 tail_cache_trim(struct tail_cache *cache)
 {
-	while (cache->clean_bytes > cache->clean_max) {
-		struct list *node = list_first(&cache->clean);
-		struct tail_block *tb;
+	uint64_t kept = 0;
 
-		ASSERT(node);
-		tb = LIST_ENTRY(node, struct tail_block, clean);
-		ASSERT(tb->tail->oldest == tb);
-		free_oldest(tb->tail, cache);
+	LIST_FOREACH_SAFE (node, tmp, &cache->clean) {
+		struct tail_block *tb =
+		    LIST_ENTRY(node, struct tail_block, clean);
+
+		if (cache->clean_bytes <= cache->clean_max)
+			return;
+		if (tb->tail->oldest != tb ||
+		    (kept < cache->clean_max / 2 && is_channel(cache, tb)))
+			kept += tb->block->cap;
+		else
+			free_oldest(tb->tail, cache);
 	}
 }
 

@@ -29,6 +29,10 @@ struct tail_cache {
 	struct list clean; /* blocks that may be dropped, oldest first */
 	uint64_t clean_bytes, clean_max;
 	uint64_t dirty_bytes;
+	/* The newest events of a tail that somebody listens to stay: so many,
+	 * about so many bytes, and no more than clean_max of all tails. */
+	uint64_t channel_items, channel_bytes;
+	uint64_t now_us;
 };
 
 struct tail_block {
@@ -44,6 +48,7 @@ struct tail_block {
 
 struct tail {
 	struct tail_block *oldest, *newest;
+	uint64_t wanted_us; /* when somebody last listened; 0: never */
 };
 
 void tail_cache_init(struct tail_cache *cache, uint64_t clean_max);
@@ -60,7 +65,7 @@ int tail_append(struct tail *t, struct tail_cache *cache, uint64_t seq,
 void tail_flushed(
     struct tail *t, struct tail_cache *cache, uint64_t was, uint64_t seq);
 
-/* Drops clean blocks until they fit again. */
+/* Drops clean blocks until they fit again, or what is left is listened to. */
 void tail_cache_trim(struct tail_cache *cache);
 
 void tail_deinit(struct tail *t, struct tail_cache *cache);

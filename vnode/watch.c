@@ -258,6 +258,7 @@ watch_tick(struct store_worker *w)
 	struct mono now = c->mono(c->ctx);
 	struct list *link;
 
+	w->cache.now_us = now.us;
 	while ((link = list_first(&w->watching.waiters))) {
 		struct waiter *x = LIST_ENTRY(link, struct waiter, of_worker);
 		struct point *p = x->point;

@@ -136,6 +136,8 @@ open_core(struct node *n, char *why)
 		    .sync = (int)conf_num(c, CONF_durability_sync),
 		    .grace_us = conf_num(c, CONF_handoff_grace),
 		    .disk_reserve_bytes = conf_num(c, CONF_disk_reserve),
+		    .channel_items = conf_num(c, CONF_channel_max_items),
+		    .channel_bytes = conf_num(c, CONF_channel_max_items_size),
 		    .request_timeout_us = conf_num(c, CONF_request_timeout),
 		    .files_max = n->limits.files_max,
 		    .metrics = n->metrics,

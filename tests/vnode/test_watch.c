@@ -139,3 +139,53 @@ Test(watch, is_refused_when_the_node_stops)
 	cr_assert(done);
 	sr_deinit(&rig);
 }
+
+static void
+one_disk_page(struct metrics *m, uint64_t *hits, uint64_t *misses)
+{
+	struct metrics_sums sums;
+
+	metrics_sum(m, &sums);
+	*hits = sums.counters[METRICS_CHANNEL_HITS];
+	*misses = sums.counters[METRICS_CHANNEL_MISSES];
+}
+
+/* The events of what is listened to stay in memory, though others are written
+ * that do not fit beside them. */
+Test(watch, keeps_the_newest_events_in_memory_while_somebody_listens)
+{
+	struct metrics *m = metrics_new(8);
+	uint64_t hits, misses, was;
+	struct wait w;
+
+	sr_init(&rig);
+	rig.config.metrics = m;
+	rig.config.clean_max_bytes = 64u << 10;
+	rig.config.channel_items = 50;
+	rig.config.channel_bytes = 2u << 20;
+	sr_start(&rig);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 60; i++)
+			sr_append_and_wait(&rig, 0, 100);
+		if (round == 1) {
+			ask(&w, UINT64_MAX, 0, 1);
+			sr_run_for(&rig, SR_SECOND);
+		}
+		for (int i = 0; i < 600; i++)
+			sr_append_and_wait(&rig, 1, 2000);
+		sr_run_for(&rig, 5 * SR_SECOND);
+		one_disk_page(m, &was, &misses);
+		was = misses;
+		ask(&w, round ? 71 : 11, 0, 0);
+		sr_run_for(&rig, SR_SECOND);
+		cr_assert_eq(w.n_answers, 1);
+		cr_assert_eq(w.req.r, 0);
+		cr_assert_gt(w.req.page.n_parts, 0);
+		vnode_page_deinit(&w.req.page);
+		one_disk_page(m, &hits, &misses);
+		cr_expect_eq(misses - was, round == 0, "round %d", round);
+		sr_run_for(&rig, 130 * SR_SECOND); /* nobody listens */
+	}
+	sr_deinit(&rig);
+	metrics_free(m);
+}
