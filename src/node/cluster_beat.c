@@ -353,8 +353,9 @@ watch_peers(struct cluster *c)
 	uint8_t what[RING_MEMBERS_MAX];
 
 	peers_tick(c->config.peers, (struct mono){cluster_now(c)}, what);
+	/* Who is joining starts again in this cluster, and owns nothing. */
 	for (uint16_t i = 0; i < r->n_members; i++)
-		if (what[i])
+		if (what[i] && r->members[i].state != RING_JOINING)
 			log_write(c->config.log, LOG_INFO,
 			    what[i] == LIVENESS_BACK
 				? "'%s' is heard again"
