@@ -12,8 +12,9 @@ groups_leader(struct world *w, uint32_t group)
 		struct node *n = &w->nodes[i];
 		struct store_group g;
 
-		if (n->state == NODE_DOWN)
-			continue;
+		if (n->state == NODE_DOWN ||
+		    memcmp(n->identity.cluster_id, w->cluster, 16) != 0)
+			continue; /* or in a cluster of its own */
 		store_group(n->store, group, &g);
 		if (g.leads && g.term > term) {
 			term = g.term;

@@ -134,10 +134,11 @@ check_gone(struct world *w, const struct ring *old, const struct ring *now)
 			if (!n)
 				continue;
 			store_group(n->store, g, &sg);
-			if (sg.ready && groups_standing(&sg, m->id) == 2)
-				world_fail(w,
-				    "%s is let go while it votes in group %u",
-				    m->name, g);
+			if (!sg.ready || groups_standing(&sg, m->id) != 2)
+				continue;
+			groups_describe(w);
+			world_fail(w, "%s is let go while it votes in group %u",
+			    m->name, g);
 		}
 	}
 }
