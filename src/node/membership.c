@@ -62,17 +62,7 @@ say(const struct membership *m, const uint8_t node[16], int op)
 
 /* --- asking --------------------------------------------------------------- */
 
-static int
-hears_somebody(const struct membership *m, uint16_t self)
-{
-	const struct ring *r = cluster_ring(m->config.cluster);
-
-	for (uint16_t i = 0; i < r->n_members; i++)
-		if (i != self && cluster_is_up(m->config.cluster, i))
-			return 1;
-	return 0;
-}
-
+/* Those that are not heard, in turn: the others may be as lost as this one. */
 void
 membership_tick(struct membership *m)
 {
@@ -80,11 +70,11 @@ membership_tick(struct membership *m)
 	uint16_t self = ring_find(r, m->config.identity->node_id);
 
 	if (r->n_members == 1 || cluster_is_gone(m->config.cluster) ||
-	    now_us(m) < m->asked_us + ASK_US || hears_somebody(m, self))
+	    now_us(m) < m->asked_us + ASK_US)
 		return;
 	m->asked_us = now_us(m);
 	m->next = (uint16_t)((m->next + 1) % r->n_members);
-	if (m->next != self)
+	if (m->next != self && !cluster_is_up(m->config.cluster, m->next))
 		say(m, r->members[m->next].id, OP_ASK);
 }
 

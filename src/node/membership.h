@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * membership - a node that hears of no other member asks whether it still is
+ * membership - a node asks members that it does not hear whether it still is
  * one (cluster.md section 3).
  *
  * Who was removed while it was down knows nothing of that when it returns: its
