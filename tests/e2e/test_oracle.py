@@ -309,6 +309,7 @@ class Survivor:
                 self.unknown += 1
                 if not call.key:
                     return None
+                call.again = True
             if answer[0] == OUTCOME_UNKNOWN and call.what == "delete":
                 return None
             time.sleep(0.05)
@@ -362,11 +363,13 @@ class Survivor:
                 raise Wrong(name, "nobody wrote", len(s.events) + 1, e.data)
 
     def step(self, call):
-        if call.name in self.lost or (call.what == "delete" and self.lost):
+        if call.name in self.lost or (call.what == "list" and self.lost):
             return
         answer = self.do(call)
         if not answer and call.what == "delete":
-            self.lost |= set(self.oracle.streams)  # late ones may come
+            # It may come late, and take along what is written meanwhile.
+            self.lost |= {n for n in self.oracle.streams
+                          if n == call.name or n[0] == call.bucket}
             return
         if not answer:
             self.pending.setdefault(call.name, []).append(call)
