@@ -34,6 +34,13 @@ make_tag(
 	    (unsigned long long)h.lo);
 }
 
+static int
+is_public(const struct request *rq)
+{
+	return rq->server->auth && auth_is_public(rq->server->auth, AUTH_GET,
+				       rq->bucket, rq->stream);
+}
+
 void
 cache_add_headers(
     const struct request *rq, struct buf *b, uint64_t low, uint64_t high)
@@ -42,9 +49,10 @@ cache_add_headers(
 
 	make_tag(rq, low, high, tag);
 	buf_printf(b,
-	    "ETag: %s\r\nCache-Control: private, %s\r\n"
+	    "ETag: %s\r\nCache-Control: %s, %s\r\n"
 	    "Vary: Accept, Authorization, X-Session\r\n",
-	    tag, rq->immutable ? "max-age=31536000, immutable" : "no-cache");
+	    tag, rq->immutable && is_public(rq) ? "public" : "private",
+	    rq->immutable ? "max-age=31536000, immutable" : "no-cache");
 }
 
 /* RFC 9110 section 13.1.2.  A list of tags is searched as text: ours, with its
