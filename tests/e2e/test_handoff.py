@@ -6,11 +6,13 @@ usage: test_handoff.py IORIOD [TEST...]; HANDOFF_MB: how much (24)"""
 import glob
 import hashlib
 import os
+import re
 import sys
 import time
 
 import tap
 from cluster import NDJSON, Cluster, Load, admin, eventually, group_of
+from disk import Disk, sh
 from history import History
 
 IORIOD = sys.argv[1]
@@ -242,6 +244,33 @@ def test_a_flipped_bit_at_the_sender_is_loud_and_harms_nothing():
         flip(damaged, 1_000_000)  # repaired
         c.settle(1, 60)
         assert fingerprint(second, "b/long") == want
+
+
+def test_a_full_disk_at_the_receiver_is_loud_and_harms_nothing():
+    options = {"journal.segment": "8MB", "http.max_body": "2MB",
+               "disk.reserve": "4MB"}
+    with Disk("tmpfs", 60) as disk, Cluster(IORIOD, 1, options) as c:
+        first = c.nodes[0]
+        pour(first, "b/long", 60_000_000)
+        put_away(first)
+        want = fingerprint(first, "b/long")
+        second = c.add(**{"paths.data": disk.path + "/data"})
+        with open(f"{second.root}/etc/iorio.conf") as f:  # for iorio-admin
+            text = re.sub("(?m)^paths.data = .*$",
+                          f"paths.data = {disk.path}/data", f.read())
+        with open(f"{second.root}/etc/iorio.conf", "w") as f:
+            f.write(text)
+        second.start()
+        assert admin(second, "cluster", "join", first.name)[0] == 0
+        eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+        assert c.admin(1, "cluster", "commit")[0] == 0
+        group = group_of("b/long")
+        eventually(lambda: f"group {group}: filling ended" in log_of(second))
+        assert fingerprint(first, "b/long") == want
+        assert sh("mount", "-o", "remount,size=400m", disk.path)[0] == 0
+        c.settle(1, 90)
+        assert fingerprint(second, "b/long") == want
+        second.stop()
 
 
 if __name__ == "__main__":
