@@ -253,6 +253,27 @@ on_pause_over(void *arg)
 	c->resume(c);
 }
 
+static void
+on_auth(struct admin_auth *a)
+{
+	struct command *c = CONTAINER_OF(a, struct command, auth);
+
+	if (answered(c) == 0)
+		c->next(c);
+}
+
+void
+command_auth(struct command *c, void (*next)(struct command *c))
+{
+	const struct admin_host *h = c->all->host;
+
+	if (limit(c))
+		return;
+	c->auth.done = on_auth;
+	c->next = next;
+	h->auth(h->ctx, &c->auth);
+}
+
 void
 command_pause(struct command *c, uint64_t us, void (*resume)(struct command *c))
 {

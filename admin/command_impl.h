@@ -51,6 +51,7 @@ struct command {
 	int asked, ended;
 	struct admin_change change;
 	struct admin_view view;
+	struct admin_auth auth;
 	void (*next)(struct command *c); /* with the view */
 	struct env_timer *limit, *pause;
 	void (*resume)(struct command *c); /* after the pause */
@@ -81,6 +82,8 @@ void command_view(
 /* Asks for the change of its row; NODE and WITH may be NULL. */
 void command_change(struct command *c, const char *node, const char *with,
     void (*next)(struct command *c));
+/* Asks for the change in c->auth. */
+void command_auth(struct command *c, void (*next)(struct command *c));
 /* RESUME runs after US. */
 void command_pause(
     struct command *c, uint64_t us, void (*resume)(struct command *c));
@@ -102,6 +105,21 @@ void command_cluster_status(struct command *c);
 void command_transfers(struct command *c);
 void command_transfer_limit(struct command *c);
 void command_ringready(struct command *c);
+
+/* command_users.c */
+void command_user_list(struct command *c);
+void command_user_add(struct command *c);
+void command_user_passwd(struct command *c);
+void command_user_groups(struct command *c);
+void command_user_delete(struct command *c);
+void command_user_revoke(struct command *c);
+void command_group_list(struct command *c);
+void command_group_add(struct command *c);
+void command_group_groups(struct command *c);
+void command_group_delete(struct command *c);
+void command_grant_list(struct command *c);
+void command_grant_add(struct command *c);
+void command_grant_remove(struct command *c);
 
 /* command_node.c */
 void command_services(struct command *c);

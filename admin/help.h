@@ -4,8 +4,8 @@
 #define ADMIN_HELP_H
 
 #define HELP_USAGE                                                             \
-	"Usage: iorio-admin {cluster|down|ringready|member-status|"            \
-	"ring-status|services|\n"                                              \
+	"Usage: iorio-admin {cluster|user|group|grant|down|ringready|"         \
+	"member-status|ring-status|services|\n"                                \
 	"       wait-for-service|transfers|transfer-limit|status|log-level|"   \
 	"reload}\n"
 

@@ -16,6 +16,7 @@
 
 #include <stdint.h>
 
+#include "ring/auth.h"
 #include "ring/ring.h"
 #include "src/base/buf.h"
 #include "src/base/msg.h"
@@ -126,11 +127,27 @@ struct admin_view {
 	uint32_t n_queued; /* fills that wait for their turn, of all nodes */
 };
 
+/* A change of users, groups or grants. */
+struct admin_auth {
+	struct msg msg; /* the host's, to carry it about */
+	struct auth_change change;
+	const char *password; /* its hash goes into CHANGE; or NULL */
+	void (*done)(struct admin_auth *a);
+
+	/* answer: as that of struct auth_request; PENDING is the host's */
+	int r;
+	enum auth_refusal refusal;
+	struct buf pending;
+};
+
 struct admin_host {
 	void *ctx;
 	const char *self; /* our own nodename */
 	void (*change)(void *ctx, struct admin_change *c);
 	void (*view)(void *ctx, struct admin_view *v);
+	void (*auth)(void *ctx, struct admin_auth *a);
+	/* What is known of users now, borrowed until the next turn; or NULL. */
+	const struct doc *(*users)(void *ctx);
 	/* Counters: lines `name : value`, or one JSON object. */
 	void (*status)(void *ctx, struct buf *text_or_json, int json);
 	/* LEVEL is a word of log.level; NULL only asks.  Returns the enum

@@ -2,6 +2,8 @@
 /* admin_host - what iorio-admin can see and ask of this node. */
 #include "src/node/admin_host.h"
 
+#include "src/node/admin_users.h"
+
 #include "admin/render.h"
 #include "http/server.h"
 #include "src/base/assert.h"
@@ -426,6 +428,31 @@ view(void *ctx, struct admin_view *v)
 	post(ctx, &v->msg, answer_view);
 }
 
+/* --- users ---------------------------------------------------------------- */
+
+static void
+begin_auth(struct msg *m)
+{
+	struct admin_auth *q = CONTAINER_OF(m, struct admin_auth, msg);
+	struct node_admin *a = m->via;
+
+	admin_users_ask(core_users(a->config.core), a->config.logins, q);
+}
+
+static void
+auth(void *ctx, struct admin_auth *q)
+{
+	post(ctx, &q->msg, begin_auth);
+}
+
+static const struct doc *
+users(void *ctx)
+{
+	struct node_admin *a = ctx;
+
+	return users_doc(core_users(a->config.core));
+}
+
 /* --- this node ------------------------------------------------------------ */
 
 static void
@@ -516,6 +543,8 @@ node_admin_new(const struct node_admin_config *config)
 	    .self = config->self,
 	    .change = change,
 	    .view = view,
+	    .auth = auth,
+	    .users = users,
 	    .status = status,
 	    .log_level = log_level,
 	    .reload = reload,

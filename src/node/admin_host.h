@@ -22,6 +22,7 @@ struct node_admin_config {
 	struct log *log;
 	struct reload *reload;
 	struct core *core;
+	struct logins *logins;
 	const char *self; /* our name */
 	/* This node was let into the cluster of RING: it goes on there.  Once
 	 * whoever asked was told. */

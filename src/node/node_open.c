@@ -358,6 +358,7 @@ open_control(struct node *n, char *why)
 	    .log = n->log,
 	    .reload = n->reload,
 	    .core = n->core,
+	    .logins = n->logins,
 	    .joined = node_joined,
 	    .expose = node_expose,
 	    .arg = n,

@@ -365,6 +365,12 @@ users_ask(void *arg, struct auth_request *q)
 	post->to_worker(post->ctx, 0, &q->msg);
 }
 
+const struct doc *
+users_doc(const struct users *u)
+{
+	return u->view ? auth_view_doc(u->view) : NULL;
+}
+
 /* --- life ----------------------------------------------------------------- */
 
 struct users *

@@ -47,6 +47,9 @@ void users_tick(struct users *u);
 /* F is copied; NULL: that failed. */
 void users_first(struct users *u, const struct auth_first *f);
 
+/* What is in force or about to be; borrowed until the next turn; NULL: nothing
+ * yet. */
+const struct doc *users_doc(const struct users *u);
 /* Any worker; ARG: the users. */
 void users_ask(void *arg, struct auth_request *q);
 

@@ -45,7 +45,7 @@ Test(command, what_is_not_understood_shows_the_usage_and_asks_nothing)
 {
 	struct rig *rig = rig_new();
 
-	is_misused(rig, "", "Usage: iorio-admin {cluster|down|ringready|");
+	is_misused(rig, "", "Usage: iorio-admin {cluster|user|group|");
 	is_misused(rig, "members", "Usage: iorio-admin {cluster|");
 	is_misused(rig, "member-statuss", "Usage: iorio-admin {cluster|");
 	is_misused(rig, "member", "Usage: iorio-admin {cluster|");

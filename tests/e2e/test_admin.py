@@ -112,7 +112,7 @@ def test_misuse_says_how_to_use_it():
     with Node(IORIOD) as node:
         usage = admin(node)
         assert usage[0] == 1 and usage[1].count("\n") == 2
-        assert usage[1].startswith("Usage: iorio-admin {cluster|down|")
+        assert usage[1].startswith("Usage: iorio-admin {cluster|user|")
         assert admin(node, "frob") == usage
         assert admin(node, "cluster", "join") == (
             1, "Usage: iorio-admin cluster join <node>\n")

@@ -13,7 +13,7 @@ import sys
 import time
 
 import tap
-from cluster import Cluster, eventually
+from cluster import Cluster, admin as run_admin, eventually
 from node import Node, parse
 
 IORIOD = sys.argv[1]
@@ -451,6 +451,49 @@ def test_configurations():
     with Node(IORIOD, {"http.ip": "0.0.0.0", "cluster.cookie": "mine",
                        "auth.admin.password": "better"}) as n:
         assert ask("GET", "/users", n=n)[0] == 200
+
+
+def test_iorio_admin():
+    with Node(IORIOD) as n:
+        def admin(*words):
+            return run_admin(n, *words)
+        assert admin("group", "add", "readers") == (0, "Done\n")
+        assert admin("user", "add", "ann", "pa55", "readers") == (0, "Done\n")
+        assert admin("user", "add", "ann", "pa55") == (
+            1, "Failed: a user or a group has this name\n")
+        assert admin("grant", "add", "readers", "get", "b") == (0, "Done\n")
+        assert admin("grant", "add", "*", "get", "b", "s") == (0, "Done\n")
+        assert admin("grant", "add", "readers", "fly", "b")[0] == 1
+        assert admin("grant", "list", "b") == (0, (
+            "Role                     Permissions\n" + 79 * "-" + "\n"
+            "readers                  get\n"))
+        assert admin("user", "list") == (0, (
+            "User                     Groups\n" + 79 * "-" + "\n"
+            "admin                    g-admin\n"
+            "ann                      g-authenticated readers\n"
+            "anonymous\n"))
+        assert json.loads(admin("group", "list", "--format=json")[1]) == {
+            "groups": [{"groupname": "g-admin", "groups": []},
+                       {"groupname": "g-authenticated", "groups": []},
+                       {"groupname": "readers", "groups": []}]}
+        token = n.login("ann", "pa55")
+        assert ask("GET", "/streams/b/t", token=token, n=n)[0] == 200
+        assert admin("grant", "remove", "readers", "get", "b")[0] == 0
+        assert ask("GET", "/streams/b/t", token=token, n=n)[0] == 401
+        assert admin("user", "revoke", "ann") == (0, "Done\n")
+        assert ask("GET", "/sessions", token=token, n=n)[0] == 401
+        assert admin("user", "passwd", "ann", "new") == (0, "Done\n")
+        assert n.login("ann", "new")
+        assert admin("user", "groups", "ann", "g-admin") == (0, "Done\n")
+        assert admin("user", "delete", "admin") == (0, "Done\n")
+        assert admin("user", "delete", "ann") == (
+            1, "Failed: nobody would be left in g-admin\n")
+        assert admin("group", "groups", "readers", "readers")[0] == 1
+        assert admin("group", "delete", "readers") == (0, "Done\n")
+        assert json.loads(admin("user", "delete", "no", "--format=json")[1]) \
+            == {"ok": False,
+                "message": "Failed: there is nobody of this name"}
+        assert "pa55" not in n.console()
 
 
 def test_zz_the_node_stops_cleanly_after_all_that():

@@ -75,6 +75,32 @@ view(void *ctx, struct admin_view *v)
 }
 
 static void
+answer_auth(struct msg *m)
+{
+	struct admin_auth *a = CONTAINER_OF(m, struct admin_auth, msg);
+
+	a->done(a);
+}
+
+static void
+auth(void *ctx, struct admin_auth *a)
+{
+	struct world *w = ctx;
+
+	ASSERT(auth_name_is_legal(a->change.name) || a->change.op >= AUTH_GIVE);
+	a->r = w->answer % 3 ? 0 : -ERR_UNAVAILABLE;
+	a->refusal = (enum auth_refusal)(w->answer % (AUTH_MANY_GROUPS + 1));
+	post(w, &a->msg, answer_auth);
+}
+
+static const struct doc *
+users(void *ctx)
+{
+	(void)ctx;
+	return NULL;
+}
+
+static void
 status(void *ctx, struct buf *out, int json)
 {
 	(void)ctx;
@@ -162,8 +188,8 @@ run(const struct admin_request *q, unsigned answer)
 	static const uint8_t cluster[16] = "c", id[16] = "n";
 	struct simenv_config sc = {.seed = 1, .n_workers = 1};
 	struct world w = {.answer = answer, .code = -1};
-	struct admin_host host = {
-	    &w, "a@h", change, view, status, log_level, reload, now_ms};
+	struct admin_host host = {&w, "a@h", change, view, auth, users, status,
+	    log_level, reload, now_ms};
 	struct commands *all;
 	struct command *c;
 
