@@ -358,6 +358,7 @@ http_errors = http.client.HTTPException
 
 def test_kill_loops():
     with Node(IORIOD, {"workers": 2, "journal.segment": "32MB"}) as n:
+        assert n.token  # nobody is logging in while the node is killed
         churns = [Churn(n, f"churn/{i}", i) for i in range(6)]
         for turn in range(5):
             for c in churns:
