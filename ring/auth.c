@@ -101,7 +101,8 @@ struct key {
 static void
 key_add(struct key *k, struct slice s)
 {
-	memcpy(k->p + k->n, s.p, s.n);
+	if (s.n)
+		memcpy(k->p + k->n, s.p, s.n);
 	k->n += s.n;
 }
 
