@@ -410,6 +410,17 @@ ask_again(struct world *w, struct put *p)
 	p->req.t_ms = again.req.t_ms;
 }
 
+/* Its key may have gone with the stream. */
+static int
+deleted_later(const struct world *w, uint32_t i)
+{
+	for (uint32_t k = i + 1; k < w->n_puts; k++)
+		if (w->puts[k].is_delete &&
+		    w->puts[k].stream == w->puts[i].stream)
+			return 1;
+	return 0;
+}
+
 /* All that are in doubt, and the newest of the others. */
 static void
 ask_some_again(struct world *w)
@@ -419,7 +430,8 @@ ask_some_again(struct world *w)
 	for (uint32_t i = w->n_puts; i-- > 0;) {
 		struct put *p = &w->puts[i];
 
-		if (p->req.has_key && (p->done != 1 || known++ < 3))
+		if (p->req.has_key && !deleted_later(w, i) &&
+		    (p->done != 1 || known++ < 3))
 			ask_again(w, p);
 	}
 }
