@@ -236,15 +236,21 @@ request_deposed(struct store_worker *w, struct vnode *v)
 /* --- waiting for a leader ------------------------------------------------- */
 
 static void
+put_last(struct group *g, struct msg *m)
+{
+	m->next = NULL;
+	*g->last_waiting = m;
+	g->last_waiting = &m->next;
+}
+
+static void
 wait_for_leader(struct store_worker *w, struct group *g, struct msg *m)
 {
 	const struct env_clock *c = &w->store->env->clock;
 
 	if (!g->waiting)
 		g->waiting_since = c->mono(c->ctx);
-	m->next = NULL;
-	*g->last_waiting = m;
-	g->last_waiting = &m->next;
+	put_last(g, m);
 }
 
 static void
@@ -397,17 +403,27 @@ take_waiting(struct group *g)
 	return m;
 }
 
+/* Whoever asked must hear that it was refused before he gives it up. */
+static int
+may_wait(const struct store_worker *w, const struct msg *m)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	return !m->wait_until_us || c->mono(c->ctx).us < m->wait_until_us;
+}
+
 void
 request_retry(struct store_worker *w, struct vnode *v)
 {
 	struct group *g = &v->group;
+	int waits = must_wait(w, v);
 	struct msg *m, *next;
 
-	if (!g->waiting || must_wait(w, v))
-		return;
 	for (m = take_waiting(g); m; m = next) {
 		next = m->next;
-		if (replica_is_ready(v))
+		if (waits && may_wait(w, m))
+			put_last(g, m);
+		else if (replica_is_ready(v))
 			serve_as_leader(w, v, m);
 		else
 			request_refuse(w, v, m,

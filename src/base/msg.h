@@ -40,6 +40,8 @@ struct msg {
 	void *via;
 	void (*then)(struct msg *m);
 	uint64_t deadline_us;
+	/* No longer does it wait for a leader; 0: as long as others do. */
+	uint64_t wait_until_us;
 	uint32_t tries;
 	int unsure;   /* an earlier try may have been done */
 	int relay;    /* whoever is asked passes it on to who leads */

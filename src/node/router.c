@@ -205,12 +205,15 @@ router_later(struct router_worker *w, struct msg *m)
 	w->last_later = &m->next;
 }
 
-/* It was refused, so it was not proposed. */
+/* It was refused, so it was not proposed.  What was passed on goes back at once:
+ * who passed it on tries again, and knows until when. */
 static void
 again(struct router_worker *w, struct msg *m)
 {
 	request_drop_answer(m);
-	if (w->stopping || router_now(w->router) >= m->deadline_us)
+	if (m->served)
+		router_deliver(m, -ERR_NOTLEADER);
+	else if (w->stopping || router_now(w->router) >= m->deadline_us)
 		router_deliver(m, -ERR_UNAVAILABLE);
 	else if (++m->tries <= AT_ONCE)
 		forward(w, m);
@@ -274,7 +277,9 @@ forward(struct router_worker *w, struct msg *m)
 	const uint8_t *node = choose(w, m);
 	uint32_t group = request_group(m);
 
-	if (!node) {
+	if (!node && m->served) {
+		router_deliver(m, -ERR_NOTLEADER);
+	} else if (!node) {
 		router_later(w, m);
 	} else if (memcmp(node, r->self, 16) == 0) {
 		m->answer = 0;
@@ -332,6 +337,8 @@ router_send(void *ctx, uint32_t group, struct msg *m)
 	m->via = r;
 	m->tries = 0;
 	m->deadline_us = router_now(r) + w->timeout_us + wait_us(m);
+	if (!m->served)
+		m->wait_until_us = m->deadline_us;
 	m->unsure = 0;
 	if (w->stopping || (is_write(r, m) && is_held(w))) {
 		m->fn = refused;

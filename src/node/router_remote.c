@@ -17,7 +17,9 @@
 
 #define SLOTS_MAX  65536
 #define SERVED_MAX 65536
-#define GRACE_US   300000 /* for the other side's own timeout to be heard */
+#define GRACE_US   300000 /* for the other side's refusal to be heard */
+/* For a leader, at the other side: less than that.  Who asks tries again. */
+#define SERVED_WAIT_US 200000
 
 static uint64_t
 call_id(const struct router_worker *w, uint32_t slot)
@@ -209,6 +211,7 @@ serve(struct router_worker *w, struct net_frame *f, const struct call_in *in)
 	w->n_served++;
 	m->served = s;
 	m->from = w->id;
+	m->wait_until_us = router_now(r) + SERVED_WAIT_US;
 	m->fn = served_done;
 	if (in->relay)
 		router_send(r, request_group(m), m);
