@@ -34,7 +34,13 @@ start() {
         echo 'Node is already running!'
         return 1
     fi
-    "$daemon" -r "$root" -d
+    "$daemon" -r "$root" -d || return
+    # A little longer until it knows who may do what; without a majority of its
+    # cluster that may be never.
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        "$daemon" -r "$root" --ready >/dev/null 2>&1 && break
+        sleep 0.1
+    done
 }
 
 stop() {

@@ -3,7 +3,7 @@
  * main - ioriod: options, configuration, daemonising, pid file.
  *
  *	ioriod [-r ROOT] [-c FILE] [-o KEY=VALUE]... [-d]
- *	ioriod --check-config | --get KEY | --ping | --version
+ *	ioriod --check-config | --get KEY | --ping | --ready | --version
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 struct options {
 	const char *root, *file, *get;
-	int daemon, check, ping, version;
+	int daemon, check, ping, ready, version;
 	int n_sets;
 	char *sets[64];
 	char root_path[PATH_MAX], file_path[PATH_MAX + 32];
@@ -34,7 +34,8 @@ static int
 usage(void)
 {
 	fputs("Usage: ioriod [-r ROOT] [-c FILE] [-o KEY=VALUE]... [-d]\n"
-	      "       ioriod [-r ROOT] --check-config | --get KEY | --ping\n"
+	      "       ioriod [-r ROOT] --check-config | --get KEY\n"
+	      "       ioriod [-r ROOT] --ping | --ready\n"
 	      "       ioriod --version\n",
 	    stderr);
 	return 1;
@@ -53,6 +54,8 @@ parse_options(struct options *o, int argc, char **argv)
 			o->check = 1;
 		else if (strcmp(a, "--ping") == 0)
 			o->ping = 1;
+		else if (strcmp(a, "--ready") == 0)
+			o->ping = o->ready = 1;
 		else if (strcmp(a, "--version") == 0)
 			o->version = 1;
 		else if (strcmp(a, "-r") == 0 && more)
@@ -171,16 +174,16 @@ ping_control(const struct conf *c, const struct options *o)
 	return !ok;
 }
 
-/* GET /ping of the configured address: 0 when it says 200. */
+/* GET of PATH at the configured address: 0 when it says 200. */
 static int
-ping(const struct conf *c)
+ping(const struct conf *c, const char *path)
 {
-	static const char request[] =
-	    "GET /ping HTTP/1.0\r\nHost: localhost\r\n\r\n";
 	struct timeval limit = {3, 0};
 	struct sockaddr_in a = {.sin_family = AF_INET,
 	    .sin_port = htons((uint16_t)conf_num(c, CONF_http_port))};
-	char answer[16] = "";
+	char request[64], answer[16] = "";
+	int n = snprintf(request, sizeof(request),
+	    "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int ok = 0;
 
@@ -190,8 +193,7 @@ ping(const struct conf *c)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (inet_pton(AF_INET, conf_str(c, CONF_http_ip), &a.sin_addr) == 1 &&
 	    connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-	    write(fd, request, sizeof(request) - 1) ==
-		(ssize_t)sizeof(request) - 1 &&
+	    write(fd, request, (size_t)n) == n &&
 	    recv(fd, answer, 12, MSG_WAITALL) == 12)
 		ok = memcmp(answer, "HTTP/1.1 200", 12) == 0;
 	close(fd);
@@ -392,8 +394,9 @@ main(int argc, char **argv)
 	} else if (o.get) {
 		code = print_value(c, &o);
 	} else if (o.ping) {
-		code = conf_num(c, CONF_http_enabled) ? ping(c)
-						      : ping_control(c, &o);
+		code = conf_num(c, CONF_http_enabled)
+			   ? ping(c, o.ready ? "/readyz" : "/ping")
+			   : ping_control(c, &o);
 	} else {
 		code = run(c, &o);
 	}
