@@ -95,7 +95,8 @@ class Hosts(Cluster):
             "nodename": f"iorio{k}@10.77.0.{k}",
             "cluster.ip": f"10.77.0.{k}", "cluster.port": 8099,
             "handoff.ip": f"10.77.0.{k}", "handoff.port": 8019,
-            "cluster.cookie": "of the test", **self.options, **options})
+            "cluster.cookie": "of the test",
+            "auth.admin.password": "of the admin", **self.options, **options})
         node.name = node.options["nodename"]
         node.netns = name
         return node

@@ -94,6 +94,7 @@ def full_disk(kind, reserve, restart=None, leave=0):
                 node.start(wait=False)
                 wait_alive(node)
                 if leave:  # else there is not even room for a new term
+                    wait_users(node)
                     ledger.check()
                     check_full(node, ledger)
             disk.clear()
@@ -117,6 +118,14 @@ def wait_alive(node, seconds=20):
             assert node.process.poll() is None, node.console()
             time.sleep(0.02)
     raise AssertionError(node.console())
+
+
+def wait_users(node, seconds=20):
+    """It answers nobody before it knows who may what."""
+    end = time.monotonic() + seconds
+    while node.request("GET", "/streams/b")[0] == 503:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_full_tmpfs_refuses_writes_until_there_is_room():

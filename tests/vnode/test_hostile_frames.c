@@ -54,7 +54,8 @@ keep(void *arg, struct node *from, struct node *to, const struct iovec *iov,
 	f->to = index_of(rec->rig, to);
 	n = 0;
 	for (int i = 0; i < count; i++) {
-		memcpy(f->p + n, iov[i].iov_base, iov[i].iov_len);
+		if (iov[i].iov_len > 0)
+			memcpy(f->p + n, iov[i].iov_base, iov[i].iov_len);
 		n += iov[i].iov_len;
 	}
 	rec->n++;
