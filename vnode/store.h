@@ -36,8 +36,8 @@ struct store_config {
 	uint64_t disk_reserve_bytes;
 	uint64_t grace_us; /* what left this node stays so long: attic.h */
 	uint64_t request_timeout_us;
-	uint64_t dirty_max_bytes;  /* 0: the default */
-	uint64_t clean_max_bytes;  /* 0: the default */
+	uint64_t dirty_max_bytes; /* 0: the default */
+	uint64_t clean_max_bytes; /* 0: the default */
 	/* Of a stream that is listened to, kept in memory. */
 	uint64_t channel_items, channel_bytes;
 	uint32_t files_max;        /* 0: the default */

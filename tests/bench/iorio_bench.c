@@ -525,7 +525,8 @@ parse(struct bench *b, int argc, char **argv)
 	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
 		usage();
 	b->mode = argv[1];
-	while ((o = getopt_long(argc - 1, argv + 1, "u:p:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc - 1, argv + 1, "u:p:", options, NULL)) !=
+	       -1) {
 		long n = optarg ? strtol(optarg, NULL, 10) : 0;
 
 		switch (o) {

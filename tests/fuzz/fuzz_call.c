@@ -50,7 +50,8 @@ take_answer(const struct call_in *in, struct block *block)
 	struct vnode_list list = {.msg = {.kind = MSG_LIST}, .r = -ERR_BUG};
 	struct vnode_news news = {.msg = {.kind = MSG_NEWS}, .r = -ERR_BUG};
 	struct vnode_delete del = {.msg = {.kind = MSG_DELETE}, .r = -ERR_BUG};
-	struct msg *all[] = {&put.msg, &read.msg, &list.msg, &news.msg, &del.msg};
+	struct msg *all[] = {
+	    &put.msg, &read.msg, &list.msg, &news.msg, &del.msg};
 
 	for (int i = 0; i < 5; i++) {
 		int r = call_answer(in, block, all[i]);

@@ -164,8 +164,7 @@ write_file(struct sr *rig, const char *path)
 	const struct env_disk *d = memdisk_disk(rig->md);
 	struct disk_file *file;
 
-	cr_assert_eq(
-	    d->open(d->ctx, path, DISK_WRITE | DISK_CREATE, &file), 0);
+	cr_assert_eq(d->open(d->ctx, path, DISK_WRITE | DISK_CREATE, &file), 0);
 	d->close(d->ctx, file);
 }
 
