@@ -166,8 +166,8 @@ process_check(struct node *n)
 		return;
 	rs->wanted_us[n_copies(rs->newest)] = w->now_us;
 	store_group(n->store, group, &g);
-	if (!g.leads || !g.ready)
-		return;
+	if (!g.leads || !g.ready || g.commit != g.last)
+		return; /* what is not committed may be lost */
 	for (uint32_t i = 0; i < g.members.n; i++)
 		voters += g.members.at[i].voter != 0;
 	for (uint32_t i = 1; i <= voters && i < RINGS_COPIES; i++)
