@@ -249,7 +249,8 @@ look_at_fills(void *arg, struct node *from, struct node *to,
 			       ? iov[i].iov_len
 			       : sizeof(bytes) - n;
 
-		memcpy(bytes + n, iov[i].iov_base, k);
+		if (k > 0)
+			memcpy(bytes + n, iov[i].iov_base, k);
 		n += k;
 	}
 	if (bytes[WIRE_FRAME_BYTES + 4] == WIRE_FILL &&
