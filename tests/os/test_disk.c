@@ -257,7 +257,10 @@ a_directory_is_no_file_and_a_file_no_directory(void)
 	CHECK_EQ(open_close(&k, "f/x", DISK_READ), -ERR_FILETYPE);
 	CHECK_EQ(k.d->list(k.d->ctx, "f", join_name, NULL), -ERR_FILETYPE);
 	CHECK_EQ(k.d->sync_dir(k.d->ctx, "f"), -ERR_FILETYPE);
-	CHECK_EQ(k.d->unlink(k.d->ctx, "d"), -ERR_FILETYPE);
+	CHECK_EQ(write_text(&k, "d/x", "x"), 0);
+	CHECK(k.d->unlink(k.d->ctx, "d"));
+	CHECK_EQ(k.d->unlink(k.d->ctx, "d/x"), 0);
+	CHECK_EQ(k.d->unlink(k.d->ctx, "d"), 0);
 	CHECK_EQ(k.d->mkdir(k.d->ctx, "f"), -ERR_EXISTS);
 	rig_free(k.rig);
 	return NULL;
