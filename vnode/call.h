@@ -53,13 +53,4 @@ void call_free_request(struct msg *m);
  */
 int call_answer(const struct call_in *in, struct block *block, struct msg *m);
 
-/* The group that request M is about, its result, and who it says leads. */
-uint32_t request_group(const struct msg *m);
-int *request_result(struct msg *m);
-uint8_t *request_leader(struct msg *m);
-/* Whether M, once it was proposed, may be done without an answer. */
-int request_is_write(const struct msg *m);
-/* Frees what an answer has filled in, so that M can be asked again. */
-void request_drop_answer(struct msg *m);
-
 #endif

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* vnode_msg - giving back what answers carry. */
+/* vnode_msg - what all requests have, and giving back what answers carry. */
 #include "vnode/vnode_msg.h"
 
+#include "src/base/assert.h"
 #include "src/base/mem.h"
+
+#define OF(m, type) CONTAINER_OF(m, struct type, msg)
 
 void
 vnode_page_deinit(struct vnode_page *page)
@@ -37,4 +40,86 @@ vnode_list_deinit(struct vnode_list *list)
 	list->items = mem_free(list->items);
 	list->names = mem_free(list->names);
 	list->n_items = 0;
+}
+
+/* --- the fields that all requests have -------------------------------------- */
+
+uint32_t
+request_group(const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return OF(m, vnode_put)->group;
+	case MSG_DELETE:
+		return OF(m, vnode_delete)->group;
+	case MSG_READ:
+		return OF(m, vnode_read)->group;
+	case MSG_NEWS:
+		return OF(m, vnode_news)->group;
+	case MSG_LIST:
+		return OF(m, vnode_list)->group;
+	case MSG_CHANGE:
+		return OF(m, vnode_change)->group;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+int *
+request_result(struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return &OF(m, vnode_put)->r;
+	case MSG_DELETE:
+		return &OF(m, vnode_delete)->r;
+	case MSG_READ:
+		return &OF(m, vnode_read)->r;
+	case MSG_NEWS:
+		return &OF(m, vnode_news)->r;
+	case MSG_LIST:
+		return &OF(m, vnode_list)->r;
+	case MSG_CHANGE:
+		return &OF(m, vnode_change)->r;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+uint8_t *
+request_leader(struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUT:
+		return OF(m, vnode_put)->leader;
+	case MSG_DELETE:
+		return OF(m, vnode_delete)->leader;
+	case MSG_READ:
+		return OF(m, vnode_read)->leader;
+	case MSG_NEWS:
+		return OF(m, vnode_news)->leader;
+	case MSG_LIST:
+		return OF(m, vnode_list)->leader;
+	case MSG_CHANGE:
+		return OF(m, vnode_change)->leader;
+	default:
+		ASSERT_UNREACHED();
+	}
+}
+
+int
+request_is_write(const struct msg *m)
+{
+	return m->kind == MSG_PUT || m->kind == MSG_DELETE;
+}
+
+void
+request_drop_answer(struct msg *m)
+{
+	if (m->kind == MSG_READ)
+		vnode_page_deinit(&OF(m, vnode_read)->page);
+	else if (m->kind == MSG_LIST)
+		vnode_list_deinit(OF(m, vnode_list));
+	else if (m->kind == MSG_NEWS)
+		vnode_news_deinit(OF(m, vnode_news));
 }
