@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "http/text.h"
+
 static int
 is_blank(uint8_t c)
 {
@@ -143,14 +145,11 @@ hex4(struct slice s, uint32_t *out)
 	if (s.n < 4)
 		return 0;
 	for (int i = 0; i < 4; i++) {
-		uint8_t c = s.p[i], low = c | 0x20;
+		int digit = text_hex(s.p[i]);
 
-		if (c >= '0' && c <= '9')
-			*out = *out << 4 | (uint32_t)(c - '0');
-		else if (low >= 'a' && low <= 'f')
-			*out = *out << 4 | (uint32_t)(low - 'a' + 10);
-		else
+		if (digit < 0)
 			return 0;
+		*out = *out << 4 | (uint32_t)digit;
 	}
 	return 1;
 }

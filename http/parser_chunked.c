@@ -18,6 +18,7 @@
 #include "http/parser.h"
 
 #include "http/parser_impl.h"
+#include "http/text.h"
 
 enum {
 	CHUNK_SIZE,
@@ -42,19 +43,9 @@ parser_chunked_init(struct parser_chunked *c)
 }
 
 static int
-hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static int
 size_byte(struct parser_chunked *c, uint8_t b)
 {
-	int digit = hex(b);
+	int digit = text_hex(b);
 
 	if (digit >= 0) {
 		if (++c->digits > 15)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * text - short texts of known parts, without a format to be parsed.
+ * text - short texts of known parts, without a format to be parsed, and digits.
  *
  * The caller's array has room; what is returned is where the next part goes.
  */
@@ -33,6 +33,17 @@ text_add_u64(char *at, uint64_t v)
 	while (n)
 		*at++ = digits[--n];
 	return at;
+}
+
+/* What hexadecimal digit C stands for, or -1. */
+static inline int
+text_hex(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 #endif

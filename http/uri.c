@@ -2,18 +2,9 @@
 /* uri - request targets. */
 #include "http/uri.h"
 
+#include "http/text.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
-
-static int
-hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* The byte at the head of *S, which moves on behind it; -1 at a bad escape. */
 static int
@@ -25,9 +16,9 @@ next_byte(struct slice *s)
 		*s = SLICE(s->p + 1, s->n - 1);
 		return c;
 	}
-	if (s->n < 3 || hex(s->p[1]) < 0 || hex(s->p[2]) < 0)
+	if (s->n < 3 || text_hex(s->p[1]) < 0 || text_hex(s->p[2]) < 0)
 		return -1;
-	c = hex(s->p[1]) << 4 | hex(s->p[2]);
+	c = text_hex(s->p[1]) << 4 | text_hex(s->p[2]);
 	*s = SLICE(s->p + 3, s->n - 3);
 	return c;
 }

@@ -294,8 +294,8 @@ sync_chunks(struct store *s)
 /* --- manifests: LANE_FLUSH ------------------------------------------------ */
 
 static int
-write_file(const struct env_disk *d, const char *path, unsigned flags,
-    uint64_t at, struct slice bytes)
+write_bytes(const struct env_disk *d, const char *path, unsigned flags,
+    uint64_t at, struct slice bytes, int sync)
 {
 	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
 	struct disk_file *file;
@@ -304,22 +304,7 @@ write_file(const struct env_disk *d, const char *path, unsigned flags,
 	if (r)
 		return r;
 	r = d->pwritev(d->ctx, file, &iov, 1, at);
-	d->close(d->ctx, file);
-	return r;
-}
-
-static int
-write_and_sync(const struct env_disk *d, const char *path, unsigned flags,
-    uint64_t at, struct slice bytes)
-{
-	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
-	struct disk_file *file;
-	int r = d->open(d->ctx, path, flags, &file);
-
-	if (r)
-		return r;
-	r = d->pwritev(d->ctx, file, &iov, 1, at);
-	if (r == 0 && !VNODE_MUTANT(MANIFEST_NOT_SYNCED))
+	if (r == 0 && sync && !VNODE_MUTANT(MANIFEST_NOT_SYNCED))
 		r = d->sync(d->ctx, file);
 	d->close(d->ctx, file);
 	return r;
@@ -337,8 +322,8 @@ flush_write_snapshot(
 	manifest_file_name(name, number);
 	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
 	snprintf(tmp, sizeof(tmp), "%s/manifest.tmp", v->dir);
-	r = write_and_sync(
-	    d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, rows);
+	r = write_bytes(
+	    d, tmp, DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, rows, 1);
 	if (r == 0)
 		r = d->rename(d->ctx, tmp, path);
 	if (r)
@@ -385,7 +370,7 @@ write_manifest(struct flush *f, struct flush_manifest *m)
 	}
 	manifest_file_name(name, m->number);
 	snprintf(path, sizeof(path), "%s/%s", m->vnode->dir, name);
-	return write_and_sync(d, path, DISK_WRITE, m->at, buf_slice(&m->rows));
+	return write_bytes(d, path, DISK_WRITE, m->at, buf_slice(&m->rows), 1);
 }
 
 static int
@@ -609,8 +594,9 @@ flush_first_manifest(struct store *s, struct vnode *v)
 	snprintf(path, sizeof(path), "%s/%s", v->dir, name);
 	r = buf_error(&rows);
 	if (r == 0)
-		r = write_file(&s->env->disk, path,
-		    DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, buf_slice(&rows));
+		r = write_bytes(&s->env->disk, path,
+		    DISK_WRITE | DISK_CREATE | DISK_TRUNC, 0, buf_slice(&rows),
+		    0);
 	if (r == 0) {
 		v->manifest.number = 1;
 		v->manifest.crc = mw.crc;

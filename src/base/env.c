@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* env - frames from other nodes, however they came. */
+/* env - paths on a disk, and frames from other nodes, however they came. */
 #include "src/base/env.h"
 
 #include <string.h>
 
 #include "src/base/assert.h"
 #include "src/base/mem.h"
+
+int
+disk_path_is_safe(const char *path)
+{
+	if (path[0] == '/' || path[0] == '\0')
+		return 0;
+	for (const char *p = path; p; p = strchr(p, '/')) {
+		p += *p == '/';
+		if (p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))
+			return 0;
+	}
+	return 1;
+}
 
 struct net_frame *
 net_frame_new(const uint8_t from[16], const struct iovec *iov, int n)

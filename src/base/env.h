@@ -86,6 +86,9 @@ struct env_post {
  */
 struct disk_file; /* opaque */
 
+/* Whether PATH stays below the root: every disk refuses others. */
+int disk_path_is_safe(const char *path);
+
 enum disk_open {
 	DISK_READ = 0,
 	DISK_WRITE = 1,  /* reading too */

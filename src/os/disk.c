@@ -26,19 +26,6 @@ struct disk_file {
 };
 
 static int
-safe(const char *path)
-{
-	if (path[0] == '/' || path[0] == '\0')
-		return 0;
-	for (const char *p = path; p; p = strchr(p, '/')) {
-		p += *p == '/';
-		if (p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))
-			return 0;
-	}
-	return 1;
-}
-
-static int
 failed(void)
 {
 	return err_from_errno(errno);
@@ -51,7 +38,7 @@ disk_open(void *ctx, const char *path, unsigned flags, struct disk_file **out)
 	struct disk_file *f;
 	int how = O_CLOEXEC | O_NOFOLLOW;
 
-	if (!safe(path))
+	if (!disk_path_is_safe(path))
 		return -ERR_INVAL;
 	how |= flags & DISK_WRITE ? O_RDWR : O_RDONLY;
 	how |= flags & DISK_CREATE ? O_CREAT : 0;
@@ -209,7 +196,7 @@ disk_sync_dir(void *ctx, const char *path)
 {
 	int r, fd;
 
-	if (path[0] && !safe(path))
+	if (path[0] && !disk_path_is_safe(path))
 		return -ERR_INVAL;
 	fd = open_dir(ctx, path);
 	if (fd < 0)
@@ -224,7 +211,7 @@ disk_rename(void *ctx, const char *from, const char *to)
 {
 	struct os *os = ctx;
 
-	if (!safe(from) || !safe(to))
+	if (!disk_path_is_safe(from) || !disk_path_is_safe(to))
 		return -ERR_INVAL;
 	return renameat(os->root_fd, from, os->root_fd, to) ? failed() : 0;
 }
@@ -234,7 +221,7 @@ disk_unlink(void *ctx, const char *path)
 {
 	struct os *os = ctx;
 
-	if (!safe(path))
+	if (!disk_path_is_safe(path))
 		return -ERR_INVAL;
 	if (unlinkat(os->root_fd, path, 0) == 0)
 		return 0;
@@ -248,7 +235,7 @@ disk_mkdir(void *ctx, const char *path)
 {
 	struct os *os = ctx;
 
-	if (!safe(path))
+	if (!disk_path_is_safe(path))
 		return -ERR_INVAL;
 	return mkdirat(os->root_fd, path, 0700) ? failed() : 0;
 }
@@ -260,7 +247,7 @@ disk_list(void *ctx, const char *path, disk_list_fn fn, void *arg)
 	DIR *dir;
 	int fd;
 
-	if (path[0] && !safe(path))
+	if (path[0] && !disk_path_is_safe(path))
 		return -ERR_INVAL;
 	fd = open_dir(ctx, path);
 	if (fd < 0)

@@ -72,27 +72,13 @@ leave(struct memdisk *md, enum memdisk_fault fault)
 
 /* --- paths ---------------------------------------------------------------- */
 
-/* The same paths are refused as on the real disk. */
-static int
-safe(const char *path)
-{
-	if (path[0] == '/' || path[0] == '\0')
-		return 0;
-	for (const char *p = path; p; p = strchr(p, '/')) {
-		p += *p == '/';
-		if (p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))
-			return 0;
-	}
-	return 1;
-}
-
 int
 walk(struct memdisk *md, const char *path, struct place *out)
 {
 	struct node *dir = md->root;
 	const char *slash;
 
-	if (!safe(path))
+	if (!disk_path_is_safe(path))
 		return -ERR_INVAL;
 	while ((slash = strchr(path, '/'))) {
 		struct node *next =
