@@ -19,7 +19,8 @@
 #include "vnode/entry.h"
 #include "vnode/placement.h"
 
-struct store; /* opaque */
+struct policies; /* policy.h */
+struct store;    /* opaque */
 
 struct store_config {
 	const struct env *env;
@@ -48,6 +49,8 @@ struct store_config {
 	 * group has its share; 0: the defaults. */
 	uint64_t key_window_ms;
 	uint32_t keys_max;
+	/* Chunk files without visible events go within it; 0: the default. */
+	uint64_t retention_interval_us;
 	/* Says something to the operator; WHAT is one line.  Any thread. */
 	void (*report)(void *arg, int is_error, const char *what);
 	/* Events were applied to group `watched`, or its replica was filled;
@@ -126,6 +129,14 @@ uint64_t store_placed(const struct store *s, uint32_t group);
 /* This node leads GROUP, and in which term; any thread. */
 int store_leads(const struct store *s, uint32_t group);
 uint64_t store_term(const struct store *s, uint32_t group);
+
+/*
+ * The policies of the cluster are T from now on; the store takes references of
+ * its own.  The leader of each group puts into its log what is new there, so that
+ * all replicas go by the same.  Group `watched` keeps all it has.  Any thread.
+ * -ERR_NOMEM: nothing happened.
+ */
+int store_set_policies(struct store *s, struct policies *t);
 
 /* A fill that this node gives. */
 struct store_fill {

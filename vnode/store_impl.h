@@ -55,6 +55,7 @@ struct store_worker {
 	uint32_t n_beats;
 	uint32_t next_fill; /* the group whose turn it is to offer one */
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
+	struct policies *policies; /* of the cluster, as told; or NULL */
 	struct metrics_shard *metrics; /* or NULL */
 	/* store_stats, as of the last tick */
 	uint32_t n_parked;

@@ -15,6 +15,7 @@
 #include "src/base/mem.h"
 #include "vnode/dropped.h"
 #include "vnode/images.h"
+#include "vnode/policy.h"
 #include "vnode/removal.h"
 #include "vnode/replica.h"
 #include "vnode/store_open.h"
@@ -27,6 +28,7 @@
 #define KEY_WINDOW_DEFAULT   600000
 #define KEYS_MAX_DEFAULT     1000000
 #define FIRST_GENERATION     1
+#define RETENTION_DEFAULT_US 60000000
 
 static void
 set_defaults(struct store_config *c)
@@ -41,6 +43,8 @@ set_defaults(struct store_config *c)
 		c->key_window_ms = KEY_WINDOW_DEFAULT;
 	if (!c->keys_max)
 		c->keys_max = KEYS_MAX_DEFAULT;
+	if (!c->retention_interval_us)
+		c->retention_interval_us = RETENTION_DEFAULT_US;
 	if (!c->checkpoint_bytes) {
 		c->checkpoint_bytes = c->journal_max_bytes / 8;
 		if (c->checkpoint_bytes < CHECKPOINT_MIN_BYTES)
@@ -339,6 +343,7 @@ store_close(struct store *s)
 		removal_forget_all(&s->workers[i]);
 		dropped_forget_all(&s->workers[i]);
 		outbox_deinit(&s->workers[i].outbox);
+		policies_unref(s->workers[i].policies);
 		raft_effects_deinit(&s->workers[i].fx);
 	}
 	mem_free(s->checkpoint.marks);
