@@ -82,8 +82,8 @@ first_item(const struct lane *x, const struct batch *b)
 	uint32_t i = 0;
 
 	while (i < b->n &&
-	       (b->items[i].gap ? position_before(b->items[i].at, x->at)
-				: !position_before(x->at, b->items[i].at)))
+	       (b->items[i].before ? position_before(b->items[i].at, x->at)
+				   : !position_before(x->at, b->items[i].at)))
 		i++;
 	return i;
 }

@@ -126,6 +126,17 @@ batch_add_gap(struct batch *b, struct buf *text,
 	b->end[b->n++] = (uint32_t)text->n;
 }
 
+void
+batch_add_deleted(
+    struct batch *b, struct buf *text, const struct listen_names *names)
+{
+	begin_item(b, text);
+	buf_add_str(text, "{\"notice\":\"deleted\"");
+	buf_add_slice(text, names->meta);
+	buf_add_byte(text, '}');
+	b->end[b->n++] = (uint32_t)text->n;
+}
+
 int
 batch_finish(struct batch *b, struct buf *text)
 {

@@ -3,173 +3,45 @@
  * merge - the events of a bucket in one group, in the order of the group's log.
  *
  * Invariants:
- *  1. Of each source, `head` is its next event, or is being read for.
- *  2. An event is given out when the heads of all sources are known.
- *  3. What was given out comes before or at `at`; nothing after it was.
+ *  1. An event is given out when the heads of all sources are known.
+ *  2. What was given out comes before or at `at`; nothing after it was.
+ *  3. That a stream was deleted is given out before an event of its successor.
  */
-#include "http/merge.h"
+#include "http/merge_impl.h"
 
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#define READS_MAX   8
 #define BATCH_BYTES (256u << 10)
-#define HELD_BYTES  (2u << 20)
-#define PAGE_BYTES  (64u << 10)
-#define PAGE_LEAST  2048
 #define TEXT_KEPT   4096 /* by one that waits */
 
-struct source {
-	struct listen_names *names;
-	uint64_t incarnation, next, last;
-	int seeks; /* `next` is not known yet */
-	int reading, has_head, gone;
-	struct position head;
-	uint64_t gap;           /* to be told of before the head */
-	struct vnode_page page; /* empty: given back to save memory */
-	uint32_t part;
-	struct slice in; /* of the page, from the head on */
-};
+/* --- rounds --------------------------------------------------------------- */
 
-struct merge {
-	struct http_server *server;
-	struct listen_names *bucket;
-	uint32_t group;
-	merge_ready_fn ready;
-	void *arg;
-	int closed;
-	struct vnode_news news;
-	int asking;
-	uint32_t n_reading, wait_ms;
-	struct position at, end;
-	struct source **sources;
-	uint32_t n_sources, n_heads;
-	uint64_t held;
-	struct batch batch;
-	struct buf text; /* of the batch */
-	struct msg kick;
-	int kicked;
-	int busy; /* its own code runs */
-};
-
-/* A read for a source. */
-struct merge_read {
-	struct vnode_read read;
-	struct merge *m;
-	struct source *source; /* NULL: the round is over */
-	struct listen_names *names;
-};
-
-static void step(struct merge *m);
-
-/* --- sources -------------------------------------------------------------- */
-
-static uint64_t
-page_bytes(const struct vnode_page *p)
+static int
+round_is_over(const struct merge *m)
 {
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < p->n_parts; i++)
-		n += p->parts[i].records.n;
-	return n;
-}
-
-static void
-drop_page(struct merge *m, struct source *s)
-{
-	m->held -= page_bytes(&s->page);
-	vnode_page_deinit(&s->page);
-	s->in = SLICE(NULL, 0);
-	s->part = 0;
-}
-
-/* One that is being read for goes when its answer is there. */
-static void
-free_source(struct merge *m, struct source *s)
-{
-	drop_page(m, s);
-	if (s->has_head)
-		m->n_heads--;
-	s->has_head = 0;
-	s->gone = 1;
-	if (s->reading)
-		return;
-	listen_names_unref(s->names);
-	mem_free(s);
-}
-
-static void
-remove_source(struct merge *m, uint32_t i)
-{
-	struct source *s = m->sources[i];
-
-	m->sources[i] = m->sources[--m->n_sources];
-	free_source(m, s);
+	return m->n_sources == 0 && m->ended == m->news.n_ended;
 }
 
 static void
 end_round(struct merge *m)
 {
-	while (m->n_sources)
-		remove_source(m, m->n_sources - 1);
-	m->sources = mem_free(m->sources);
-	ASSERT(m->held == 0 && m->n_heads == 0);
+	merge_remove_sources(m);
+	m->ended = 0;
+	if (!m->asking)
+		vnode_news_deinit(&m->news);
 }
 
-static uint32_t
-place_of(const struct merge *m, const struct source *s)
-{
-	uint32_t i = 0;
-
-	while (m->sources[i] != s)
-		i++;
-	return i;
-}
-
-/* The record that the head is of; 0: the page is used up. */
-static int
-take_record(struct source *s, struct event *e, uint32_t *bytes)
-{
-	while (s->in.n == 0 && s->part < s->page.n_parts)
-		s->in = s->page.parts[s->part++].records;
-	return s->in.n && event_decode(s->in, 0, e, bytes) == 0;
-}
-
-/* The first event of the page that comes after what was given out. */
-static void
-find_head(struct merge *m, struct source *s)
-{
-	struct event e;
-	uint32_t n;
-
-	while (take_record(s, &e, &n)) {
-		struct position at = {e.index, e.t_ms, e.ordinal};
-
-		s->next = e.seq;
-		if (position_before(m->at, at)) {
-			s->head = at;
-			s->has_head = 1;
-			m->n_heads++;
-			return;
-		}
-		s->in = SLICE(s->in.p + n, s->in.n - n);
-		s->next = e.seq + 1;
-	}
-	drop_page(m, s);
-}
-
-/* --- reading -------------------------------------------------------------- */
-
-static void
-give_up(struct merge *m, int r)
+void
+merge_give_up(struct merge *m, int r)
 {
 	end_round(m);
 	m->ready(m->arg, &m->batch, r);
 }
 
-static void
-close_if_done(struct merge *m)
+void
+merge_close_if_done(struct merge *m)
 {
 	if (!m->closed || m->asking || m->n_reading || m->kicked || m->busy)
 		return;
@@ -180,139 +52,7 @@ close_if_done(struct merge *m)
 	mem_free(m);
 }
 
-static uint32_t
-first_source(const struct merge *m)
-{
-	uint32_t best = 0;
-
-	for (uint32_t i = 1; i < m->n_sources; i++)
-		if (position_before(
-			m->sources[i]->head, m->sources[best]->head))
-			best = i;
-	return best;
-}
-
-/* Whether the head of S is known to be the next to be given out. */
-static int
-is_first(const struct merge *m, const struct source *s)
-{
-	return m->n_heads == m->n_sources && m->sources[first_source(m)] == s;
-}
-
-static void
-use_answer(struct merge *m, struct source *s, struct vnode_read *r)
-{
-	if (r->incarnation != s->incarnation) { /* deleted: nothing of it */
-		remove_source(m, place_of(m, s));
-		return;
-	}
-	if (s->seeks) {
-		s->seeks = 0;
-		s->next = r->seek;
-		if (r->kept_first > 1 && r->seek == r->kept_first)
-			s->gap = r->kept_first;
-	} else if (r->page.n_parts == 0) {
-		remove_source(m, place_of(m, s));
-		return;
-	} else {
-		if (r->page.first > s->next && s->next)
-			s->gap = r->page.first;
-		s->page = r->page;
-		r->page = (struct vnode_page){0};
-		m->held += page_bytes(&s->page);
-		find_head(m, s);
-		if (m->held > HELD_BYTES && s->has_head && !is_first(m, s))
-			drop_page(m, s);
-	}
-	if (s->next > s->last)
-		remove_source(m, place_of(m, s));
-}
-
-static void
-got_page(struct msg *msg)
-{
-	struct merge_read *q = CONTAINER_OF(
-	    CONTAINER_OF(msg, struct vnode_read, msg), struct merge_read, read);
-	struct merge *m = q->m;
-	struct source *s = q->source;
-	int r = q->read.r, gone = s->gone;
-
-	m->n_reading--;
-	m->busy = 1;
-	s->reading = 0;
-	if (gone) {
-		listen_names_unref(s->names);
-		mem_free(s);
-	} else if (r) {
-		give_up(m, r);
-	} else {
-		use_answer(m, s, &q->read);
-		step(m);
-	}
-	vnode_page_deinit(&q->read.page);
-	listen_names_unref(q->names);
-	mem_free(q);
-	m->busy = 0;
-	close_if_done(m);
-}
-
-static int
-read_source(struct merge *m, struct source *s)
-{
-	const struct vnode_route *route = &m->server->config.route;
-	struct merge_read *q = mem_alloc(sizeof(*q));
-	uint32_t bytes = HELD_BYTES / 2 / m->n_sources;
-
-	if (!q)
-		return -ERR_NOMEM;
-	bytes = bytes > PAGE_BYTES ? PAGE_BYTES : bytes;
-	*q = (struct merge_read){
-	    .m = m,
-	    .source = s,
-	    .names = listen_names_ref(s->names),
-	    .read =
-		{
-		    .msg = {.kind = MSG_READ,
-			.from = m->server->worker,
-			.fn = got_page},
-		    .group = m->group,
-		    .bucket = s->names->bucket,
-		    .stream = s->names->stream,
-		    .op = s->seeks ? VNODE_READ_SEEK : VNODE_READ_PAGE,
-		    .from = s->next,
-		    .to = s->last,
-		    .limit = MERGE_EVENTS,
-		    .seek_ms = m->at.t_ms,
-		    .max_bytes = bytes < PAGE_LEAST ? PAGE_LEAST : bytes,
-		},
-	};
-	s->reading = 1;
-	m->n_reading++;
-	route->send(route->ctx, m->group, &q->read.msg);
-	return 0;
-}
-
 /* --- news ----------------------------------------------------------------- */
-
-static int
-add_source(struct merge *m, const struct vnode_news_item *it)
-{
-	struct source *s = mem_zalloc(sizeof(*s));
-
-	if (s)
-		s->names =
-		    listen_names_new(m->server, m->bucket->bucket, it->name);
-	if (!s || !s->names) {
-		mem_free(s);
-		return -ERR_NOMEM;
-	}
-	s->incarnation = it->incarnation;
-	s->next = it->from;
-	s->last = it->last;
-	s->seeks = it->from == 0 && m->at.t_ms;
-	m->sources[m->n_sources++] = s;
-	return 0;
-}
 
 static void
 got_news(struct msg *msg)
@@ -324,24 +64,24 @@ got_news(struct msg *msg)
 
 	m->asking = 0;
 	if (m->closed) {
-		close_if_done(m);
+		merge_close_if_done(m);
 		return;
 	}
 	m->end = (struct position){n->index, n->t_ms, UINT32_MAX};
+	m->ended = 0;
 	if (r == 0 && n->n_items) {
 		m->sources = mem_calloc(n->n_items, sizeof(*m->sources));
 		r = m->sources ? 0 : -ERR_NOMEM;
 	}
 	for (uint32_t i = 0; r == 0 && i < n->n_items; i++)
-		r = add_source(m, &n->items[i]);
-	vnode_news_deinit(n);
+		r = merge_add_source(m, &n->items[i]);
 	m->busy = 1;
 	if (r)
-		give_up(m, r);
+		merge_give_up(m, r);
 	else
-		step(m);
+		merge_step(m);
 	m->busy = 0;
-	close_if_done(m);
+	merge_close_if_done(m);
 }
 
 static void
@@ -349,6 +89,7 @@ ask_news(struct merge *m)
 {
 	const struct vnode_route *route = &m->server->config.route;
 
+	end_round(m);
 	m->news = (struct vnode_news){
 	    .msg = {.kind = MSG_NEWS,
 		.from = m->server->worker,
@@ -377,13 +118,44 @@ give_out(struct merge *m)
 {
 	struct batch *b = &m->batch;
 
-	if (m->n_sources == 0 && position_before(m->at, m->end))
+	if (round_is_over(m) && position_before(m->at, m->end))
 		m->at = m->end;
 	b->to = m->at;
 	if (batch_finish(b, &m->text))
-		give_up(m, -ERR_NOMEM);
+		merge_give_up(m, -ERR_NOMEM);
 	else
 		m->ready(m->arg, b, 0);
+}
+
+/* A notice that stands where the listener stood before. */
+static void
+begin_notice(struct merge *m)
+{
+	struct batch_item *item = &m->batch.items[m->batch.n];
+
+	*item = (struct batch_item){.at = m->at, .before = 1, .notice = 1};
+}
+
+/* What is to be said before the event of S that comes next, E: 1 when the batch
+ * is full of it. */
+static int
+add_notices(struct merge *m, struct source *s, const struct event *e)
+{
+	struct batch *b = &m->batch;
+
+	if (e->seq == 1 && m->news.forgot && !s->told) {
+		begin_notice(m);
+		batch_add_deleted(b, &m->text, s->names);
+		s->told = 1;
+		if (is_full(m))
+			return 1;
+	}
+	if (s->gap) {
+		begin_notice(m);
+		batch_add_gap(b, &m->text, s->names, s->gap);
+		s->gap = 0;
+	}
+	return is_full(m);
 }
 
 /* The head of source I goes into the batch. */
@@ -394,63 +166,94 @@ take_head(struct merge *m, uint32_t i)
 	struct batch *b = &m->batch;
 	struct event e;
 	uint32_t n;
-	int there = take_record(s, &e, &n);
+	int there = merge_take_record(s, &e, &n);
 
 	ASSERT(there);
-	if (s->gap) { /* it stands where the listener stood before */
-		b->items[b->n].gap = s->gap;
-		b->items[b->n].at = m->at;
-		batch_add_gap(b, &m->text, s->names, s->gap);
-		s->gap = 0;
-		if (is_full(m))
-			return;
-	}
+	if (add_notices(m, s, &e))
+		return;
 	m->at = s->head;
-	b->items[b->n].gap = 0;
-	b->items[b->n].at = m->at;
+	b->items[b->n] = (struct batch_item){.at = m->at};
 	batch_add_event(b, &m->text, s->names, &e);
-	s->in = SLICE(s->in.p + n, s->in.n - n);
-	s->has_head = 0;
-	m->n_heads--;
-	s->next = e.seq + 1;
-	if (s->next > s->last)
-		remove_source(m, i);
-	else
-		find_head(m, s);
+	merge_use_head(m, i, n);
 }
 
-/* Heads that are missing are read for. */
+/* Streams of this name were told of, should they come up in this round. */
 static void
-read_heads(struct merge *m)
+mark_told(struct merge *m, struct slice name)
 {
-	int r = 0;
-
-	for (uint32_t i = 0;
-	     r == 0 && i < m->n_sources && m->n_reading < READS_MAX; i++)
-		if (!m->sources[i]->has_head && !m->sources[i]->reading)
-			r = read_source(m, m->sources[i]);
-	if (r)
-		give_up(m, r);
+	for (uint32_t i = 0; i < m->n_sources; i++)
+		if (slice_equal(m->sources[i]->names->stream, name))
+			m->sources[i]->told = 1;
 }
 
-static void
-step(struct merge *m)
+/* The next that was deleted goes into the batch.  -ERR_NOMEM. */
+static int
+take_ended(struct merge *m)
 {
-	while (!is_full(m) && m->n_sources && m->n_heads == m->n_sources) {
-		uint32_t i = first_source(m);
-		struct source *s = m->sources[i];
+	const struct vnode_news_ended *e = &m->news.ended[m->ended];
+	struct listen_names *names =
+	    listen_names_new(m->server, m->bucket->bucket, e->name);
+	struct batch *b = &m->batch;
 
-		if (s->page.n_parts == 0) { /* was given back */
-			s->has_head = 0;
-			m->n_heads--;
-			break;
-		}
-		take_head(m, i);
+	if (!names)
+		return -ERR_NOMEM;
+	m->ended++;
+	m->at = (struct position){e->index, e->t_ms, e->ordinal};
+	b->items[b->n] = (struct batch_item){.at = m->at, .notice = 1};
+	batch_add_deleted(b, &m->text, names);
+	if (m->news.forgot)
+		mark_told(m, e->name);
+	listen_names_unref(names);
+	return 0;
+}
+
+/* Whether the next that was deleted comes before the head of S, or NULL. */
+static int
+ended_is_first(const struct merge *m, const struct source *s)
+{
+	const struct vnode_news_ended *e;
+
+	if (m->ended == m->news.n_ended)
+		return 0;
+	e = &m->news.ended[m->ended];
+	return !s ||
+	       position_before(
+		   (struct position){e->index, e->t_ms, e->ordinal}, s->head);
+}
+
+/* One more thing goes into the batch: 1; 0: it takes a page; -ERR_NOMEM. */
+static int
+take_next(struct merge *m)
+{
+	uint32_t i = m->n_sources ? merge_first_source(m) : 0;
+	struct source *s = m->n_sources ? m->sources[i] : NULL;
+
+	if (ended_is_first(m, s))
+		return take_ended(m) ? -ERR_NOMEM : 1;
+	if (s->page.n_parts == 0) {
+		merge_drop_head(m, s);
+		return 0;
 	}
-	if (m->batch.n || m->n_sources == 0)
+	take_head(m, i);
+	return 1;
+}
+
+void
+merge_step(struct merge *m)
+{
+	int r = 1;
+
+	while (r == 1 && !is_full(m) && !round_is_over(m) &&
+	       m->n_heads == m->n_sources)
+		r = take_next(m);
+	if (r >= 0 && (m->batch.n || round_is_over(m))) {
 		give_out(m);
-	else
-		read_heads(m);
+		return;
+	}
+	if (r >= 0)
+		r = merge_read_heads(m);
+	if (r < 0)
+		merge_give_up(m, r);
 }
 
 static void
@@ -462,12 +265,12 @@ go_on(struct msg *msg)
 	m->busy = 1;
 	if (m->closed)
 		;
-	else if (m->n_sources == 0)
+	else if (round_is_over(m))
 		ask_news(m);
 	else
-		step(m);
+		merge_step(m);
 	m->busy = 0;
-	close_if_done(m);
+	merge_close_if_done(m);
 }
 
 void
@@ -516,6 +319,6 @@ merge_close(struct merge *m)
 		return NULL;
 	m->closed = 1;
 	end_round(m);
-	close_if_done(m);
+	merge_close_if_done(m);
 	return NULL;
 }

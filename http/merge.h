@@ -6,6 +6,9 @@
  * gives out the event that comes next in the log, until all is given out that
  * there was when it asked; then the position is where the log was.  Whoever
  * comes back with the position of any event gets exactly what comes after it.
+ * That a stream was deleted stands among them, where the log has it.  Of a
+ * position from before the oldest deletion that is remembered (vnode/ended.h) a
+ * stream that begins is taken for one that was deleted and made again.
  *
  * Owns:    names and pages until the next batch is asked for.
  * Bound:   a batch is MERGE_EVENTS and about MERGE_BYTES; the pages that are
@@ -36,7 +39,8 @@ position_before(struct position a, struct position b)
 
 struct batch_item {
 	struct position at;
-	uint64_t gap; /* no event: those before this one were evicted */
+	uint8_t notice; /* no event */
+	uint8_t before; /* `at` is where the listener stood before */
 };
 
 struct batch {
@@ -53,6 +57,8 @@ void batch_add_event(struct batch *b, struct buf *text,
     const struct listen_names *names, const struct event *e);
 void batch_add_gap(struct batch *b, struct buf *text,
     const struct listen_names *names, uint64_t first);
+void batch_add_deleted(
+    struct batch *b, struct buf *text, const struct listen_names *names);
 /* TEXT is whole: it becomes that of B.  -ERR_NOMEM. */
 int batch_finish(struct batch *b, struct buf *text);
 

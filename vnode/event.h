@@ -41,7 +41,7 @@ struct event {
 	uint64_t seq;     /* in its stream, from 1 */
 	uint64_t t_ms;    /* wall clock of the leader */
 	uint64_t index;   /* of its log entry */
-	uint32_t ordinal; /* among the events of that entry, from 0 */
+	uint32_t ordinal; /* among events and deletions of that entry, from 0 */
 	uint16_t flags;   /* enum event_flag */
 	struct slice type, ext, data;
 };

@@ -171,6 +171,7 @@ flush_add_all_rows(struct manifest_writer *mw, struct vnode *v)
 		if (v->by_id[i]->last)
 			add_rows(mw, v->by_id[i], 1);
 	dedup_add_rows(&v->dedup, mw, 1);
+	ended_add_rows(&v->ended, mw, 1);
 }
 
 static void
@@ -213,6 +214,7 @@ begin_delta(
 		add_rows(mw, s, !s->named);
 	}
 	dedup_add_rows(&v->dedup, mw, 0);
+	ended_add_rows(&v->ended, mw, 0);
 }
 
 static int

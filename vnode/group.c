@@ -110,46 +110,68 @@ take_keys(struct proposal *p, uint32_t n)
 	return 0;
 }
 
+/* What all of an entry has in common. */
+struct applying {
+	struct tail_cache *cache;
+	struct dirty *dirty;
+	uint64_t index, clock_ms;
+	uint32_t ordinal; /* of what comes next */
+};
+
 /* S ends.  Its files stay until a checkpoint has dropped it: dropped.c. */
-static void
-apply_delete(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    struct stream *s)
+static int
+apply_delete(struct vnode *v, struct applying *a, struct stream *s)
 {
+	struct manifest_ended row = {
+	    .id = s->id,
+	    .index = a->index,
+	    .t_ms = a->clock_ms,
+	    .ordinal = a->ordinal++,
+	    .bucket = SLICE(s->bucket->name, s->bucket->name_n),
+	    .stream = stream_name(s),
+	};
+	int r = ended_add(&v->ended, &row, 0);
+
+	if (r)
+		return r;
 	if (!list_empty(&s->dirty))
-		dirty_remove(dirty, s);
+		dirty_remove(a->dirty, s);
 	watch_touch(v, s);
 	dedup_drop_stream(&v->dedup, s);
 	vnode_unlink(v, s);
-	stream_forget_tail(s, cache);
+	stream_forget_tail(s, a->cache);
 	s->dead = 1;
 	s->older = NULL;
 	list_add_tail(&v->dead, &s->unsaved);
+	return 0;
 }
 
 /* An entry proposed here, by what is remembered of it. */
 static int
-apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
-    struct proposal *p)
+apply_proposal(struct vnode *v, struct applying *a, struct proposal *p)
 {
 	struct group *g = &v->group;
 	int r;
 
+	a->clock_ms = p->clock_ms;
 	for (uint32_t i = 0; i < p->n_events; i++) {
 		const struct planned *e = &p->events[i];
 
 		if (e->seq == 0) {
 			r = take_keys(p, e->n_keys);
+			if (r == 0)
+				r = apply_delete(v, a, e->stream);
 			if (r)
 				return r;
-			apply_delete(v, cache, dirty, e->stream);
 			continue;
 		}
-		r = apply_event(v, cache, e->stream, e->seq, p->clock_ms,
+		a->ordinal++;
+		r = apply_event(v, a->cache, e->stream, e->seq, p->clock_ms,
 		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
 		    e->data_bytes);
 		if (r)
 			return r;
-		dirty_add(dirty, e->stream);
+		dirty_add(a->dirty, e->stream);
 	}
 	r = take_keys(p, p->n_keys);
 	if (r)
@@ -159,14 +181,6 @@ apply_proposal(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 	p->fate = FATE_APPLIED;
 	return 0;
 }
-
-/* What all events of an entry have in common. */
-struct applying {
-	struct tail_cache *cache;
-	struct dirty *dirty;
-	uint64_t index, clock_ms;
-	uint32_t n_events; /* so far: the ordinal of the next */
-};
 
 /* E, the first of N events that were appended to S at once, has a key. */
 static int
@@ -186,7 +200,7 @@ static int
 is_next(const struct applying *a, const struct event *e, uint64_t seq)
 {
 	return e->seq == seq && e->index == a->index &&
-	       e->ordinal == a->n_events && e->t_ms == a->clock_ms;
+	       e->ordinal == a->ordinal && e->t_ms == a->clock_ms;
 }
 
 static int
@@ -212,7 +226,7 @@ apply_append(struct vnode *v, struct applying *a, const struct entry_command *c)
 			r = apply_key(v, s, &e, c->n_events);
 		if (r)
 			return r;
-		a->n_events++;
+		a->ordinal++;
 		in = SLICE(in.p + n, in.n - n);
 	}
 	dirty_add(a->dirty, s);
@@ -244,8 +258,7 @@ apply_command(
 		s = vnode_by_id(v, c->stream_id);
 		if (!s || s->last == 0)
 			return -ERR_CORRUPT;
-		apply_delete(v, a->cache, a->dirty, s);
-		return 0;
+		return apply_delete(v, a, s);
 	}
 	return -ERR_FORMAT;
 }
@@ -282,7 +295,7 @@ group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 	if (index != g->applied_index + 1 || term < g->applied_term)
 		return -ERR_CORRUPT;
 	if (b->proposal && b->proposal->fate == FATE_UNKNOWN_YET)
-		r = apply_proposal(v, cache, dirty, b->proposal);
+		r = apply_proposal(v, &a, b->proposal);
 	else
 		r = apply_bytes(v, &a, body_slice(b));
 	if (r)

@@ -43,7 +43,6 @@ struct proposal {
 	struct iovec *iov;
 	uint32_t n_pieces, cap_pieces;
 	uint32_t n_events, cap_events;
-	uint32_t n_records; /* events alone: the ordinal of the next */
 	uint32_t n_keys, n_taken;
 	struct msg *first_req, **last_req; /* in order, by msg.next */
 	struct dedup *dedup;               /* of its group: has the keys, */

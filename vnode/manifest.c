@@ -35,6 +35,14 @@
  *	7 DROPPED   u64 stream id: that stream, named before in this file, is no
  *		    more; its rows count no longer, and its id never comes again
  *	8.. are kept for policies.
+ *	16 ENDED    u64 stream id, u64 index, u64 t, u32 ordinal, u16 bytes of
+ *		    bucket, u16 bytes of stream, both names: a stream that was
+ *		    deleted by that entry, in the order of the log.  A snapshot has
+ *		    all that are remembered, a delta those since the checkpoint
+ *		    before; which are remembered follows from their bytes
+ *		    (ended.h).  No names: all up to there are forgotten; stands
+ *		    before the first of a snapshot, and of a delta if some of
+ *		    its own are forgotten already
  *
  * Crash argument.  A checkpoint first syncs the chunk files, then appends a
  * delta (or writes a snapshot to `manifest.tmp`, syncs it, renames it to the
@@ -83,6 +91,7 @@
 #define COMMIT_BYTES    80
 #define KEY_BYTES       (24 + EVENT_KEY_BYTES)
 #define DROPPED_BYTES   8
+#define ENDED_FIXED     32
 #define BODY_MAX        4096
 #define NAME_MAX_BYTES  255
 
@@ -94,6 +103,7 @@ enum {
 	TYPE_MEMBERS = 5,
 	TYPE_KEY = 6,
 	TYPE_DROPPED = 7,
+	TYPE_ENDED = 16,
 };
 
 #define FLAG_DAMAGED 1u
@@ -239,6 +249,28 @@ manifest_add_dropped(struct manifest_writer *w, uint64_t stream_id)
 		return;
 	le_put64(body, stream_id);
 	finish(w, body, DROPPED_BYTES);
+}
+
+void
+manifest_add_ended(struct manifest_writer *w, const struct manifest_ended *e)
+{
+	uint32_t n = (uint32_t)(ENDED_FIXED + e->bucket.n + e->stream.n);
+	uint8_t *body = begin(w, TYPE_ENDED, n);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put64(p, e->id);
+	p = le_put64(p, e->index);
+	p = le_put64(p, e->t_ms);
+	p = le_put32(p, e->ordinal);
+	p = le_put16(p, (uint16_t)e->bucket.n);
+	p = le_put16(p, (uint16_t)e->stream.n);
+	if (e->bucket.n) {
+		memcpy(p, e->bucket.p, e->bucket.n);
+		memcpy(p + e->bucket.n, e->stream.p, e->stream.n);
+	}
+	finish(w, body, n);
 }
 
 static void
@@ -417,6 +449,26 @@ read_dropped(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 }
 
 static int
+read_ended(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	struct manifest_ended e;
+
+	if (b.n < ENDED_FIXED)
+		return -ERR_CORRUPT;
+	e.id = le_get64(b.p);
+	e.index = le_get64(b.p + 8);
+	e.t_ms = le_get64(b.p + 16);
+	e.ordinal = le_get32(b.p + 24);
+	e.bucket = SLICE(b.p + ENDED_FIXED, le_get16(b.p + 28));
+	e.stream = SLICE(e.bucket.p + e.bucket.n, le_get16(b.p + 30));
+	if (b.n != ENDED_FIXED + e.bucket.n + e.stream.n ||
+	    e.bucket.n > NAME_MAX_BYTES || e.stream.n > NAME_MAX_BYTES ||
+	    (e.bucket.n == 0) != (e.stream.n == 0))
+		return -ERR_CORRUPT;
+	return ops->ended(arg, &e);
+}
+
+static int
 read_commit(struct slice b, struct manifest_state *s,
     const struct manifest_reader_ops *ops, void *arg)
 {
@@ -473,6 +525,9 @@ manifest_read(struct slice file, const struct manifest_id *id,
 			break;
 		case TYPE_DROPPED:
 			r = read_dropped(rec.body, ops, arg);
+			break;
+		case TYPE_ENDED:
+			r = read_ended(rec.body, ops, arg);
 			break;
 		default:
 			r = -ERR_FORMAT;

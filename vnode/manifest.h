@@ -65,6 +65,13 @@ struct manifest_key {
 	struct event_key id;
 };
 
+/* A stream that was deleted (ended.h). */
+struct manifest_ended {
+	uint64_t id, index, t_ms;    /* the entry that says so, and its clock */
+	uint32_t ordinal;            /* in it */
+	struct slice bucket, stream; /* empty: all up to here are forgotten */
+};
+
 /* "manifest.<number>", 8 hex digits. */
 void manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number);
 /* 0 and the number when NAME is of that form, else -ERR_INVAL. */
@@ -85,6 +92,8 @@ void manifest_add_chunk(
 void manifest_add_key(struct manifest_writer *w, const struct manifest_key *k);
 /* A stream that was added before, in this file, is no more. */
 void manifest_add_dropped(struct manifest_writer *w, uint64_t stream_id);
+void manifest_add_ended(
+    struct manifest_writer *w, const struct manifest_ended *e);
 void manifest_add_commit(
     struct manifest_writer *w, const struct manifest_state *s);
 
@@ -96,6 +105,7 @@ struct manifest_reader_ops {
 	int (*chunk)(void *arg, uint64_t stream_id, const struct chunk_info *c);
 	int (*key)(void *arg, const struct manifest_key *k);
 	int (*dropped)(void *arg, uint64_t stream_id);
+	int (*ended)(void *arg, const struct manifest_ended *e);
 	int (*commit)(void *arg, const struct manifest_state *s);
 };
 

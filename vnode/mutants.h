@@ -31,6 +31,7 @@
 	X(KEYS_NOT_TAKEN)                                                      \
 	X(KEYS_NOT_IN_MANIFEST)                                                \
 	X(DELETE_NOT_SAVED)                                                    \
+	X(ENDED_NOT_IN_MANIFEST)                                               \
 	X(FILES_GO_BEFORE_CHECKPOINT)
 
 /* Those that take more than one cluster, or a ring that changes. */

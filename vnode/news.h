@@ -2,14 +2,16 @@
 /*
  * news - what is new in a bucket: its codec; the answer is store_news.
  *
- * Format:  top of news.c.  Golden bytes: tests/golden/vnode/call_news.bin.
+ * Format:  top of news_call.c.  Golden bytes: tests/golden/vnode/call_news.bin.
  */
 #ifndef VNODE_NEWS_H
 #define VNODE_NEWS_H
 
+#include "vnode/ended.h"
 #include "vnode/vnode_msg.h"
 
 #define NEWS_ITEMS_MAX 32768 /* streams with something new, in one group */
+#define NEWS_ENDED_MAX (ENDED_BYTES_MAX / ENDED_FIXED_BYTES)
 
 /* Behind the head of the call, and of an answer its result and leader. */
 void news_add_request(struct buf *b, const struct vnode_news *n);

@@ -103,6 +103,12 @@ load_key(void *arg, const struct manifest_key *k)
 }
 
 static int
+load_ended(void *arg, const struct manifest_ended *row)
+{
+	return ended_add(&((struct load *)arg)->vnode->ended, row, 1);
+}
+
+static int
 load_commit(void *arg, const struct manifest_state *st)
 {
 	struct load *l = arg;
@@ -157,6 +163,7 @@ static const struct manifest_reader_ops load_ops = {
     .chunk = load_chunk,
     .key = load_key,
     .dropped = load_dropped,
+    .ended = load_ended,
     .commit = load_commit,
 };
 

@@ -76,6 +76,7 @@ vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
 	table_init(&v->buckets, seed, bucket_is);
 	watch_init(&v->watches, seed);
 	dedup_init(&v->dedup, limits, seed);
+	ended_init(&v->ended);
 }
 
 static void
@@ -94,6 +95,7 @@ vnode_clear(struct vnode *v, struct tail_cache *cache)
 	struct bucket *b;
 
 	dedup_clear(&v->dedup);
+	ended_clear(&v->ended);
 	table_iter_init(&it, &v->buckets);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		stream_free(v->by_id[i], cache);

@@ -13,6 +13,7 @@
 #include "src/base/list.h"
 #include "src/base/table.h"
 #include "vnode/dedup.h"
+#include "vnode/ended.h"
 #include "vnode/group.h"
 #include "vnode/manifest.h"
 #include "vnode/stream.h"
@@ -56,6 +57,7 @@ struct vnode {
 	struct list unsaved; /* streams that the manifest is behind on */
 	struct watches watches;
 	struct dedup dedup;
+	struct ended ended;
 	struct list dead; /* deleted ones that no checkpoint has dropped */
 	struct list gone; /* dropped ones whose files are left: dropped.c */
 	struct vnode_manifest manifest;

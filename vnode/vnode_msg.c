@@ -21,8 +21,10 @@ void
 vnode_news_deinit(struct vnode_news *news)
 {
 	news->items = mem_free(news->items);
+	news->ended = mem_free(news->ended);
 	news->names = mem_free(news->names);
-	news->n_items = 0;
+	news->n_items = news->n_ended = 0;
+	news->forgot = 0;
 }
 
 void

@@ -177,7 +177,8 @@ struct vnode_news {
 	/* Answered without items after so long; 0: at once. */
 	uint32_t wait_ms;
 	int now; /* only where the log ends: no items; asked of a majority */
-	/* answer: all events up to `index` that come after are in the items */
+	/* answer: all events up to `index` that come after are in the items, all
+	 * deletions in `ended` */
 	int r;
 	uint8_t leader[16];
 	uint64_t index, t_ms; /* applied, and the group's clock then */
@@ -187,7 +188,15 @@ struct vnode_news {
 		uint64_t incarnation, last;
 		uint64_t from; /* not before it; 0: look for after_t */
 	} * items;             /* mem_alloc'd */
-	uint8_t *names;        /* mem_alloc'd */
+	int forgot;            /* some deletions are not known any more */
+	uint32_t n_ended;
+	struct vnode_news_ended { /* in the order of the log */
+		struct slice name;
+		uint64_t incarnation;
+		uint64_t index, t_ms; /* where it was deleted */
+		uint32_t ordinal;
+	} * ended;      /* mem_alloc'd */
+	uint8_t *names; /* mem_alloc'd */
 };
 
 void vnode_news_deinit(struct vnode_news *news);

@@ -258,14 +258,98 @@ def test_a_deleted_stream_is_noticed():
             for client in (one, ws):
                 got = client.take(1)[0]
                 assert got["meta"]["id"] == 1 and got["data"] == "again", got
-            got = [e for e in wide.take(1) if "notice" not in e] or \
-                wide.take(1)
-            assert got[0]["data"] == "again"
+            assert wide.take(1) == [notice]
+            assert wide.take(1)[0]["data"] == "again"
         with Sse(node, "s=b:s:1", {"Last-Event-ID": last}) as sse:
             assert sse.take(1) == [notice]
             assert sse.take(1)[0]["data"] == "again"
         status, _, body = poll(node, "s=b:s:1")
         assert [e["data"] for e in parse(body)] == ["again"]
+
+
+def test_deletions_in_a_bucket_are_noticed_where_they_happened():
+    with Node(IORIOD) as node:
+        cursor = poll(node, "s=b:*&wait=0")[1]["Iorio-Cursor"]
+        want = {}
+        with Sse(node, "s=b:*") as sse, Socket(node, "s=b:*") as ws:
+            sse.settle()
+            assert ws.ask(cmd="cursor")["ok"]
+            for i in range(300):
+                name = f"s{i % 40}"
+                if i % 7 == 3 or i % 11 == 5:
+                    assert node.request(
+                        "DELETE", f"/streams/b/{name}")[0] == 204
+                    if want.get(name, ["deleted"])[-1] != "deleted":
+                        want[name].append("deleted")
+                else:
+                    append(node, "b/" + name, i)
+                    want.setdefault(name, []).append(i)
+            n = sum(map(len, want.values()))
+
+            def by_stream(items):
+                seen = {}
+                for e in items:
+                    meta = e.get("meta", e)
+                    assert meta["bucket"] == "b"
+                    seen.setdefault(meta["stream"], []).append(
+                        e.get("notice", e.get("data")))
+                return seen
+            for client in (sse, ws):
+                assert by_stream(client.take(n)) == want
+            last = sse.last_id
+        # A cursor from before: what is left, and that the rest is gone.
+        left = {}
+        for name, items in want.items():
+            ended = [i for i, x in enumerate(items) if x == "deleted"]
+            rest = items[ended[-1] + 1:] if ended else items
+            left[name] = ["deleted"] * len(ended) + rest
+        for _ in range(2):
+            status, head, body = poll(node, "s=b:*&cursor=" + cursor)
+            assert status == 200
+            assert by_stream(parse(body)) == left
+            after = head["Iorio-Cursor"]
+            assert poll(node, "s=b:*&wait=0&cursor=" + after)[0] == 204
+            node.stop()  # and from a manifest
+            node.start()
+        assert node.request("DELETE", "/buckets/b")[0] == 204
+        alive = {name for name, items in left.items()
+                 if items[-1] != "deleted"}
+        with Sse(node, "s=b:*", {"Last-Event-ID": last}) as sse:
+            got = sse.take(len(alive))
+            assert {e["stream"] for e in got} == alive
+            assert {e["notice"] for e in got} == {"deleted"}
+            append(node, "b/s0", "once more")
+            assert sse.take(1)[0]["data"] == "once more"
+
+
+def test_a_cursor_from_before_what_is_remembered_of_deletions():
+    long = "x" * 250
+    group = group_of("b/" + long)
+    alike = [n for n in map(str, range(1000))
+             if group_of("b/" + n) == group][:2]
+    with Node(IORIOD) as node:
+        cursor = poll(node, "s=b:*&wait=0")[1]["Iorio-Cursor"]
+        append(node, "b/" + alike[0], "first")
+        assert node.request("DELETE", "/streams/b/" + alike[0])[0] == 204
+        for i in range(250):
+            append(node, "b/" + long, i)
+            assert node.request("DELETE", "/streams/b/" + long)[0] == 204
+        for name in alike:
+            append(node, "b/" + name, "again")
+        status, head, body = poll(node, "s=b:*&cursor=" + cursor)
+        assert status == 200
+        got = [(e.get("meta", e)["stream"],
+                e.get("notice", e.get("data"))) for e in parse(body)]
+        known = got.count((long, "deleted"))
+        assert 100 < known < 250, known
+        assert [x for x in got if x[0] != long] == [
+            (alike[0], "deleted"), (alike[0], "again"),
+            (alike[1], "deleted"), (alike[1], "again")], got[-4:]
+        after = head["Iorio-Cursor"]
+        assert poll(node, "s=b:*&wait=0&cursor=" + after)[0] == 204
+        append(node, "b/" + alike[1], "more")
+        status, _, body = poll(node, "s=b:*&cursor=" + after)
+        assert [e["data"] for e in parse(body)] == ["more"]
 
 
 def test_a_session_that_ends_takes_its_listeners_with_it():

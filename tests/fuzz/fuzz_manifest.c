@@ -65,6 +65,16 @@ on_dropped(void *arg, uint64_t id)
 }
 
 static int
+on_ended(void *arg, const struct manifest_ended *e)
+{
+	struct copy *c = arg;
+
+	ASSERT(e->bucket.n <= 255 && e->stream.n <= 255);
+	manifest_add_ended(&c->w, e);
+	return 0;
+}
+
+static int
 on_commit(void *arg, const struct manifest_state *s)
 {
 	struct copy *c = arg;
@@ -77,7 +87,7 @@ on_commit(void *arg, const struct manifest_state *s)
 }
 
 static const struct manifest_reader_ops ops = {
-    on_stream, on_chunk, on_key, on_dropped, on_commit};
+    on_stream, on_chunk, on_key, on_dropped, on_ended, on_commit};
 
 static int
 read_copy(struct slice file, const struct manifest_id *id, struct copy *c,

@@ -481,6 +481,10 @@ Test(call, news_of_a_bucket_are_asked_for_and_told)
 	    {.name = SLICE_LIT("s"), .incarnation = 3, .last = 9, .from = 4},
 	    {.name = SLICE_LIT("other"), .incarnation = 5, .last = 1},
 	};
+	struct vnode_news_ended ended[2] = {
+	    {SLICE_LIT("gone"), 2, .index = 15, .t_ms = 16, .ordinal = 1},
+	    {SLICE_LIT("s"), 1, .index = 15, .t_ms = 16, .ordinal = 2},
+	};
 	struct vnode_news ask = {
 	    .msg = {.kind = MSG_NEWS},
 	    .group = 7,
@@ -514,6 +518,9 @@ Test(call, news_of_a_bucket_are_asked_for_and_told)
 	told.t_ms = 22;
 	told.n_items = 2;
 	told.items = items;
+	told.forgot = 1;
+	told.n_ended = 2;
+	told.ended = ended;
 	b2 = encode(79, &told.msg);
 	cr_assert_eq(call_open(SLICE(b2->p, b2->n), &in), 0);
 	cr_assert_eq(call_answer(&in, b2, &got.msg), 0);
@@ -524,6 +531,13 @@ Test(call, news_of_a_bucket_are_asked_for_and_told)
 	cr_expect_eq(got.items[0].incarnation, 3);
 	cr_expect_eq(got.items[0].last, 9);
 	cr_expect_eq(got.items[0].from, 4);
+	cr_expect_eq(got.forgot, 1);
+	cr_assert_eq(got.n_ended, 2);
+	cr_expect(slice_equal(got.ended[0].name, ended[0].name));
+	cr_expect_eq(got.ended[1].incarnation, 1);
+	cr_expect_eq(got.ended[1].index, 15);
+	cr_expect_eq(got.ended[1].t_ms, 16);
+	cr_expect_eq(got.ended[1].ordinal, 2);
 	buf_init(&all, 4096);
 	buf_add(&all, b->p, b->n);
 	buf_add(&all, b2->p, b2->n);

@@ -400,9 +400,10 @@ Test(formats, a_sealed_chunk_tells_where_its_events_are)
 }
 
 struct seen {
-	int streams, chunks, commits, keys;
+	int streams, chunks, commits, keys, ended;
 	uint64_t applied, dropped;
 	struct manifest_key key;
+	struct manifest_ended last;
 };
 
 static int
@@ -438,6 +439,14 @@ on_dropped(void *arg, uint64_t id)
 }
 
 static int
+on_ended(void *arg, const struct manifest_ended *e)
+{
+	((struct seen *)arg)->ended++;
+	((struct seen *)arg)->last = *e;
+	return 0;
+}
+
+static int
 on_commit(void *arg, const struct manifest_state *s)
 {
 	((struct seen *)arg)->commits++;
@@ -449,7 +458,7 @@ static int
 read_manifest(struct slice file, struct seen *seen, struct manifest_end *end)
 {
 	static const struct manifest_reader_ops ops = {
-	    on_stream, on_chunk, on_key, on_dropped, on_commit};
+	    on_stream, on_chunk, on_key, on_dropped, on_ended, on_commit};
 	struct manifest_id id = {.cluster_id = "0123456789abcde",
 	    .group = 19,
 	    .generation = 1,
@@ -482,6 +491,43 @@ Test(formats, a_manifest_says_which_streams_are_no_more)
 	golden("manifest_dropped.bin", buf_slice(&b));
 	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
 	cr_expect(seen.dropped == 1 && seen.applied == 4);
+	buf_deinit(&b);
+}
+
+Test(formats, a_manifest_says_which_streams_were_deleted)
+{
+	struct manifest_state st = {.checkpoint = 3, .applied_index = 4};
+	struct manifest_ended row = {
+	    .id = 5,
+	    .index = 6,
+	    .t_ms = 7,
+	    .ordinal = 8,
+	    .bucket = SLICE_LIT("bucket"),
+	    .stream = SLICE_LIT("stream"),
+	};
+	struct manifest_id id = {.cluster_id = "0123456789abcde",
+	    .group = 19,
+	    .generation = 1,
+	    .number = 3};
+	struct manifest_writer w;
+	struct manifest_end end;
+	struct seen seen;
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	w = (struct manifest_writer){&b, 0};
+	manifest_add_head(&w, &id);
+	manifest_add_ended(
+	    &w, &(struct manifest_ended){.index = 3, .ordinal = 1});
+	manifest_add_ended(&w, &row);
+	manifest_add_commit(&w, &st);
+	golden("manifest_ended.bin", buf_slice(&b));
+	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
+	cr_expect_eq(seen.ended, 2);
+	cr_expect(seen.last.id == 5 && seen.last.index == 6 &&
+		  seen.last.t_ms == 7 && seen.last.ordinal == 8);
+	cr_expect(slice_equal(seen.last.bucket, row.bucket));
+	cr_expect(slice_equal(seen.last.stream, row.stream));
 	buf_deinit(&b);
 }
 
