@@ -26,6 +26,18 @@ def head_of(node, token, *lines):
     return head.replace(own.encode(), token.encode()) if token else head
 
 
+class Refused(Exception):
+    """A listener got another status than it came for."""
+
+    def __init__(self, status, text=b""):
+        super().__init__(status, text)
+        self.status = status
+
+
+class Ended(EOFError):
+    """The node has ended what was to go on; says with which code."""
+
+
 class Sse:
     """A client of text/event-stream, which decodes chunks by itself."""
 
@@ -45,7 +57,9 @@ class Sse:
         self.status = int(lines[0].split()[1])
         self.headers = {k.lower(): v for k, v in
                         (line.split(": ", 1) for line in lines[1:])}
-        assert self.status == 200, head + self.raw
+        if self.status != 200:
+            self.s.close()
+            raise Refused(self.status, head + self.raw)
 
     def __enter__(self):
         return self
@@ -54,25 +68,23 @@ class Sse:
         self.s.close()
 
     def fill(self):
-        got = self.s.recv(1 << 16)
+        got = self.s.recv(1 << 20)
         if not got:
             raise EOFError
         self.raw += got
 
     def chunk(self):
-        """One chunk's bytes into `text`."""
+        """One chunk's bytes into `text`; nothing is lost when it is not all
+        there in time."""
         while b"\r\n" not in self.raw:
             self.fill()
-        size, rest = self.raw.split(b"\r\n", 1)
-        n = int(size, 16)
-        while len(rest) < n + 2:
-            got = self.s.recv(1 << 20)
-            if not got:
-                raise EOFError
-            rest += got
-        assert rest[n:n + 2] == b"\r\n"
-        self.raw = rest[n + 2:]
-        self.text += rest[:n]
+        at = self.raw.index(b"\r\n") + 2
+        n = int(self.raw[:at - 2], 16)
+        while len(self.raw) < at + n + 2:
+            self.fill()
+        assert self.raw[at + n:at + n + 2] == b"\r\n"
+        self.text += self.raw[at:at + n]
+        self.raw = self.raw[at + n + 2:]
         if n == 0:
             self.over = True
 
@@ -102,7 +114,8 @@ class Sse:
             self.s.settimeout(max(0.01, end - time.monotonic()))
             self.chunk()
             self.parse()
-            assert not self.over, "the stream has ended"
+            if self.over:
+                raise Ended
         out, self.items = self.items[:n], self.items[n:]
         return out
 
@@ -213,7 +226,8 @@ class Socket:
         while len(self.items) < n:
             self.s.settimeout(max(0.01, end - time.monotonic()))
             self.step()
-            assert self.code is None, self.code
+            if self.code is not None:
+                raise Ended(self.code)
         out, self.items = self.items[:n], self.items[n:]
         return out
 
@@ -229,7 +243,8 @@ class Socket:
         self.s.settimeout(seconds)
         while not self.answers:
             self.step()
-            assert self.code is None, self.code
+            if self.code is not None:
+                raise Ended(self.code)
         return self.answers.pop(0)
 
     def closed(self, seconds=20):
