@@ -346,7 +346,7 @@ add_request(struct vnode *v, struct proposal *p, struct vnode_put *req,
 	req->incarnation = s->id;
 	if (key)
 		propose_key(p, key, req, s, n);
-	if (req->patch_of)
+	if (req->patch_of && !VNODE_MUTANT(PATCH_IN_ONE_STREAM))
 		add_append(p, other, req, n, n + 1);
 }
 

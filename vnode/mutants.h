@@ -30,6 +30,7 @@
 	X(FILL_TAKES_LEADERS_VOTE)                                             \
 	X(KEYS_NOT_TAKEN)                                                      \
 	X(KEYS_NOT_IN_MANIFEST)                                                \
+	X(PATCH_IN_ONE_STREAM)                                                 \
 	X(DELETE_NOT_SAVED)                                                    \
 	X(ENDED_NOT_IN_MANIFEST)                                               \
 	X(FILES_GO_BEFORE_CHECKPOINT)

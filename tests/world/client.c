@@ -92,8 +92,10 @@ act(struct world *w, struct happening *ev)
 		c->call = ask_put_again(n, c);
 	else if (what < w->deletes)
 		c->call = ask_delete(n, c, stream);
+	else if (what < 15)
+		c->call = ask_patch(n, c, stream % w->model.n_plain);
 	else if (what < 55)
-		c->call = ask_put(n, c, stream);
+		c->call = ask_put(n, c, stream % w->model.n_plain);
 	else if (what < 90)
 		c->call = ask_some(n, c, stream);
 	else if (what < 95)

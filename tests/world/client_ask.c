@@ -25,7 +25,19 @@ draw_n_events(struct world *w)
 	return world_one_in(w, 3) ? (uint32_t)world_between(w, 2, 8) : 1;
 }
 
-/* The request of append PUT of K events. */
+/* Event I of the request for PUT of K events; the second of a patch is of the
+ * other put. */
+static struct vnode_put_event
+draw_event(struct model *m, uint64_t put, uint32_t i, uint32_t k)
+{
+	uint64_t twin = m->puts[put].twin;
+
+	if (!twin)
+		return model_event(put, i, k, m->scratch);
+	return model_event(i ? twin - 1 : put, 0, 1, m->scratch);
+}
+
+/* The request of append or patch PUT, with K events in all. */
 static struct call *
 put_call(struct node *n, struct client *c, uint64_t put, uint32_t k)
 {
@@ -35,14 +47,12 @@ put_call(struct node *n, struct client *c, uint64_t put, uint32_t k)
 
 	call->put = put;
 	call->events = mem_calloc(k, sizeof(*call->events));
-	call->data = mem_alloc(k > 8 ? k * 64 : k * 4096 + MODEL_DATA_MAX);
+	call->data = mem_alloc(k > 8 ? k * 64 : k * MODEL_DATA_MAX);
 	ASSERT(call->events && call->data);
 	for (uint32_t i = 0; i < k; i++) {
-		uint8_t *scratch = w->model.scratch;
-		struct vnode_put_event e =
-		    model_event(call->put, i, k, scratch);
+		struct vnode_put_event e = draw_event(&w->model, put, i, k);
 
-		memcpy(call->data + used, scratch, e.data.n);
+		memcpy(call->data + used, e.data.p, e.data.n);
 		e.data.p = call->data + used;
 		used += e.data.n;
 		call->events[i] = e;
@@ -68,6 +78,21 @@ add_key(struct call *call)
 		req->key_body[15] = 1;
 }
 
+/* Comes again under a key, perhaps. */
+static void
+draw_key(struct call *call)
+{
+	struct client *c = call->client;
+
+	if (!c || !world_one_in(call->world, 2))
+		return;
+	c->unsure = 0;
+	c->again = call->put;
+	c->expect = call->req.put.expect;
+	c->patch_of = call->req.put.patch_of;
+	add_key(call);
+}
+
 struct call *
 ask_put(struct node *n, struct client *c, uint32_t stream)
 {
@@ -76,24 +101,49 @@ ask_put(struct node *n, struct client *c, uint32_t stream)
 	struct call *call =
 	    put_call(n, c, model_put_new(&w->model, stream, k), k);
 
-	if (c && world_one_in(w, 2)) {
-		c->unsure = 0;
-		c->again = call->put;
-		add_key(call);
-	}
+	draw_key(call);
 	call_send(call, call->req.put.group);
 	return call;
 }
 
-/* The append of C comes again; when it is known to be there, now and then with
- * another body. */
+/* The stream's incarnation, as far as a client was told; 0: it was not. */
+static uint64_t
+known_life(const struct world *w, uint32_t stream)
+{
+	return w->rings ? w->lives[stream]
+			: w->model.streams[stream].floor_life;
+}
+
+struct call *
+ask_patch(struct node *n, struct client *c, uint32_t stream)
+{
+	struct world *w = n->world;
+	uint64_t floor = w->model.streams[stream].floor;
+	uint64_t life = known_life(w, stream);
+	struct call *call;
+
+	if (!floor || !life)
+		return ask_put(n, c, stream);
+	call = put_call(n, c, model_patch_new(&w->model, stream), 2);
+	call->req.put.has_expect = 1;
+	call->req.put.expect = floor;
+	call->req.put.patch_of = life;
+	draw_key(call);
+	call_send(call, call->req.put.group);
+	return call;
+}
+
+/* When it is known to be there, now and then with another body. */
 struct call *
 ask_put_again(struct node *n, struct client *c)
 {
 	struct world *w = n->world;
 	const struct model_put *p = &w->model.puts[c->again];
-	struct call *call = put_call(n, c, c->again, p->n_events);
+	struct call *call = put_call(n, c, c->again, p->twin ? 2 : p->n_events);
 
+	call->req.put.has_expect = c->patch_of != 0;
+	call->req.put.expect = c->expect;
+	call->req.put.patch_of = c->patch_of;
 	call->other_body = p->state == PUT_ACKED && world_one_in(w, 4);
 	add_key(call);
 	call_send(call, call->req.put.group);

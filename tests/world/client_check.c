@@ -41,6 +41,24 @@ not_acked(struct call *call, int unsure)
 	    &w->model, call->put, c->unsure ? PUT_UNKNOWN : PUT_REFUSED);
 }
 
+/* Somebody was faster than this patch.  KNOWN: it is done, under a key; UNSURE:
+ * it may be. */
+static int
+too_late(struct call *call, int known, int unsure)
+{
+	struct model *m = &call->world->model;
+
+	call->world->counts.conflicts++;
+	if (known && !call->world->deletes)
+		world_fail(call->world, "patch %llu is done, and refused",
+		    (unsigned long long)call->put);
+	if (!known &&
+	    model_put_failed(m, call->put, unsure ? PUT_UNKNOWN : PUT_REFUSED))
+		return -1;
+	return model_newest(
+	    m, call->stream, &call->ask, 0, call->req.put.newest);
+}
+
 /* An append under a key, which may not be the first. */
 static void
 answer_keyed(struct call *call)
@@ -60,11 +78,14 @@ answer_keyed(struct call *call)
 	} else if (req->r == 0) {
 		w->counts.acked++;
 		w->counts.replayed += req->replayed != 0;
+		w->counts.patched += req->patch_of && !req->replayed;
 		r = model_put_acked(&w->model, call->put, &call->ask, req);
 		if (r == 0 && known && !req->replayed)
 			world_fail(w, "put %llu was appended again",
 			    (unsigned long long)call->put);
 		c->has_again = !w->clients_stopped && world_one_in(w, 4);
+	} else if (req->r == -ERR_CONFLICT && req->patch_of) {
+		r = too_late(call, known, c->unsure);
 	} else if (req->r == -ERR_UNKNOWN || is_refusal(req->r)) {
 		if (known)
 			c->has_again = !w->clients_stopped;
@@ -92,7 +113,10 @@ answer_put(struct call *call)
 		answer_keyed(call);
 	} else if (req->r == 0) {
 		w->counts.acked++;
+		w->counts.patched += req->patch_of != 0;
 		r = model_put_acked(&w->model, call->put, &call->ask, req);
+	} else if (req->r == -ERR_CONFLICT && req->patch_of) {
+		r = too_late(call, 0, 0);
 	} else if (req->r == -ERR_UNKNOWN) {
 		w->counts.unknown++;
 		r = model_put_failed(&w->model, call->put, PUT_UNKNOWN);

@@ -45,7 +45,9 @@ struct slice call_name(const struct call *call);
  */
 
 struct call *ask_put(struct node *n, struct client *c, uint32_t stream);
-/* The append of C comes again. */
+/* A patch of STREAM, if something is known to be in it; else an append. */
+struct call *ask_patch(struct node *n, struct client *c, uint32_t stream);
+/* The append or patch of C comes again. */
 struct call *ask_put_again(struct node *n, struct client *c);
 struct call *ask_delete(struct node *n, struct client *c, uint32_t stream);
 /* A page of all there is from FROM on; not sent yet. */

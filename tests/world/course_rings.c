@@ -48,6 +48,7 @@ verify_all(struct world *w)
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		for (uint32_t g = 0; g < w->n_groups; g++)
 			world_verify_group(w, g, &w->nodes[i]);
+	world_check_patches(w);
 }
 
 static void

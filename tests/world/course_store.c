@@ -70,6 +70,7 @@ verify_all(struct world *w)
 			    w, "node %u does not get to lead group %u", i, g);
 		}
 	}
+	world_check_patches(w);
 }
 
 /* Faults are over: whatever was promised holds, and everything works again,

@@ -151,7 +151,8 @@ print_counts(const struct world_counts *c)
 	    "%.0f s of virtual time in %llu steps: %llu starts, %llu kills, "
 	    "%llu power cuts, %llu disk errors, %llu stops\n"
 	    "%llu appends: %llu acknowledged (%llu again), %llu refused, %llu "
-	    "unknown, %llu mismatches; %llu reads, %llu events, "
+	    "unknown, %llu mismatches; %llu patches, %llu too late; %llu "
+	    "reads, %llu events, "
 	    "%llu deletions\n",
 	    (double)c->virtual_us / 1e6, (unsigned long long)c->steps,
 	    (unsigned long long)c->starts, (unsigned long long)c->kills,
@@ -160,6 +161,7 @@ print_counts(const struct world_counts *c)
 	    (unsigned long long)c->appended, (unsigned long long)c->acked,
 	    (unsigned long long)c->replayed, (unsigned long long)c->refused,
 	    (unsigned long long)c->unknown, (unsigned long long)c->mismatches,
+	    (unsigned long long)c->patched, (unsigned long long)c->conflicts,
 	    (unsigned long long)c->reads, (unsigned long long)c->events_read,
 	    (unsigned long long)c->deleted);
 }

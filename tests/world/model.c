@@ -7,6 +7,7 @@
 #include "src/base/assert.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
+#include "src/base/name.h"
 
 #define TYPE "text/x-world"
 
@@ -22,18 +23,20 @@ wrong(struct model *m, const char *fmt, ...)
 }
 
 void
-model_init(struct model *m, uint32_t n_streams, uint32_t n_groups)
+model_init(struct model *m, uint32_t n_plain, uint32_t n_groups)
 {
-	*m = (struct model){.n_streams = n_streams};
-	ASSERT(n_streams <= MODEL_STREAMS);
+	*m = (struct model){.n_streams = 2 * n_plain, .n_plain = n_plain};
+	ASSERT(n_plain <= MODEL_PLAIN);
 	m->scratch = mem_alloc(MODEL_DATA_MAX);
 	ASSERT(m->scratch);
-	for (uint32_t i = 0; i < n_streams; i++) {
+	for (uint32_t i = 0; i < m->n_streams; i++) {
 		struct model_stream *s = &m->streams[i];
+		uint32_t plain = i % n_plain;
 
-		s->group = i % n_groups;
-		snprintf(s->bucket, sizeof(s->bucket), "b%u", i % 3);
-		snprintf(s->name, sizeof(s->name), "s%u", i);
+		s->group = plain % n_groups;
+		snprintf(s->bucket, sizeof(s->bucket), "b%u", plain % 3);
+		snprintf(s->name, sizeof(s->name), "s%u%s", plain,
+		    i < n_plain ? "" : NAME_PATCH_SUFFIX);
 	}
 }
 
@@ -120,6 +123,36 @@ model_put_new(struct model *m, uint32_t stream, uint32_t n)
 	m->puts[m->n_puts] =
 	    (struct model_put){.stream = stream, .n_events = n};
 	return m->n_puts++;
+}
+
+uint64_t
+model_patch_new(struct model *m, uint32_t stream)
+{
+	uint64_t a = model_put_new(m, stream, 1);
+	uint64_t b = model_put_new(m, stream + m->n_plain, 1);
+
+	m->puts[a].twin = b + 1;
+	m->puts[b].twin = a + 1;
+	return a;
+}
+
+static struct model_put *
+twin_of(struct model *m, const struct model_put *p)
+{
+	return p->twin ? &m->puts[p->twin - 1] : NULL;
+}
+
+static void
+settle(struct model *m, struct model_put *p, enum put_state state)
+{
+	struct model_put *twin = twin_of(m, p);
+
+	p->state = state;
+	p->ended = ++m->now;
+	if (twin) {
+		twin->state = state;
+		twin->ended = m->now;
+	}
 }
 
 static struct model_life *
@@ -255,8 +288,7 @@ model_put_acked(struct model *m, uint64_t put, const struct model_ask *ask,
 	const struct model_known *k = &ask->streams[p->stream];
 
 	ASSERT(p->state == PUT_PENDING || p->state == PUT_ACKED);
-	p->state = PUT_ACKED;
-	p->ended = ++m->now;
+	settle(m, p, PUT_ACKED);
 	if (a->last != a->first + p->n_events - 1)
 		return wrong(m, "put %llu of %u events is %llu to %llu",
 		    (unsigned long long)put, p->n_events,
@@ -274,11 +306,11 @@ int
 model_put_failed(struct model *m, uint64_t put, enum put_state state)
 {
 	struct model_put *p = &m->puts[put];
+	const struct model_put *twin = twin_of(m, p);
 
 	ASSERT(p->state == PUT_PENDING);
-	p->state = state;
-	p->ended = ++m->now;
-	if (state == PUT_REFUSED && p->first)
+	settle(m, p, state);
+	if (state == PUT_REFUSED && (p->first || (twin && twin->first)))
 		return wrong(m, "put %llu of %s was refused, and is at %llu",
 		    (unsigned long long)put, m->streams[p->stream].name,
 		    (unsigned long long)p->first);
@@ -287,6 +319,23 @@ model_put_failed(struct model *m, uint64_t put, enum put_state state)
 
 /* --- answers to readers -----------------------------------------------------
  */
+
+/* PUT is in log entry INDEX, and so is the other half of a patch. */
+static int
+in_entry(struct model *m, uint64_t put, uint64_t index)
+{
+	struct model_put *p = &m->puts[put];
+	const struct model_put *twin = twin_of(m, p);
+
+	if ((p->index && p->index != index) ||
+	    (twin && twin->index && twin->index != index))
+		return wrong(m, "put %llu of %s is in entry %llu and in %llu",
+		    (unsigned long long)put, m->streams[p->stream].name,
+		    (unsigned long long)(p->index ? p->index : twin->index),
+		    (unsigned long long)index);
+	p->index = index;
+	return 0;
+}
 
 int
 model_saw(struct model *m, uint32_t stream, const struct model_ask *ask,
@@ -319,7 +368,10 @@ model_saw(struct model *m, uint32_t stream, const struct model_ask *ask,
 		return wrong(m, "%s has put %llu at %llu, which was deleted",
 		    s->name, (unsigned long long)put,
 		    (unsigned long long)e->seq);
-	return place(m, put, life, e->seq - ordinal, e->t_ms);
+	return in_entry(m, put, e->index) ||
+		       place(m, put, life, e->seq - ordinal, e->t_ms)
+		   ? -1
+		   : 0;
 }
 
 int
@@ -387,6 +439,22 @@ model_seek(struct model *m, uint32_t stream, uint64_t life, uint64_t ms,
 	if ((before && before >= ms) || (seek <= newest && at && at < ms))
 		return wrong(m, "%s: seek %llu gave %llu", s->name,
 		    (unsigned long long)ms, (unsigned long long)seek);
+	return 0;
+}
+
+int
+model_check_patches(struct model *m)
+{
+	for (uint64_t i = 0; i < m->n_puts; i++) {
+		const struct model_put *p = &m->puts[i];
+		const struct model_put *twin = twin_of(m, p);
+
+		if (twin && p->first && !twin->first)
+			return wrong(m,
+			    "put %llu of a patch is in %s, and %llu is nowhere",
+			    (unsigned long long)i, m->streams[p->stream].name,
+			    (unsigned long long)p->twin - 1);
+	}
 	return 0;
 }
 

@@ -15,6 +15,9 @@
  * stream goes; once it is given up, it has been done or never will be, as far as
  * those can tell who ask later.
  *
+ * A patch is two puts of one event: one of a stream, one of its stream of
+ * patches.  Both are in one log entry, or neither is.
+ *
  * The bytes of an event follow from its put and its place therein, so they are
  * not kept.
  */
@@ -27,7 +30,8 @@
 #include "vnode/event.h"
 #include "vnode/vnode_msg.h"
 
-#define MODEL_STREAMS   16
+#define MODEL_PLAIN     16
+#define MODEL_STREAMS   (2 * MODEL_PLAIN)
 #define MODEL_DATA_MAX  8192
 #define MODEL_EVENT_MAX 100 /* events of one put */
 
@@ -40,6 +44,8 @@ struct model_put {
 	uint64_t life;        /* ... and in which incarnation */
 	uint64_t ended;       /* when it was answered */
 	uint64_t gone;        /* not 0: deleted, as was known then */
+	uint64_t index;       /* of its log entry; 0: not known */
+	uint64_t twin;        /* 1 + the other put of a patch; 0: it is none */
 };
 
 struct model_life {
@@ -75,6 +81,7 @@ struct model_ask {
 struct model {
 	struct model_stream streams[MODEL_STREAMS];
 	uint32_t n_streams;
+	uint32_t n_plain; /* stream I has its patches in I + n_plain */
 	struct model_put *puts;
 	uint64_t n_puts, cap_puts;
 	uint64_t now; /* counts what happens */
@@ -82,13 +89,17 @@ struct model {
 	char why[256];
 };
 
-void model_init(struct model *m, uint32_t n_streams, uint32_t n_groups);
+/* N_PLAIN streams, and one more for the patches of each. */
+void model_init(struct model *m, uint32_t n_plain, uint32_t n_groups);
 void model_deinit(struct model *m);
 
 void model_ask(struct model *m, struct model_ask *out);
 
 /* A put of N events is on its way; returns its number. */
 uint64_t model_put_new(struct model *m, uint32_t stream, uint32_t n);
+/* A patch of plain STREAM; the number of its put there, whose answer is that of
+ * both. */
+uint64_t model_patch_new(struct model *m, uint32_t stream);
 /* What event ORDINAL of PUT consists of; the data has MODEL_DATA_MAX bytes of
  * room at OUT. */
 struct vnode_put_event model_event(
@@ -110,6 +121,9 @@ int model_incarnation(struct model *m, uint32_t stream,
 /* SEEK is the first event not older than MS, of NEWEST in LIFE. */
 int model_seek(struct model *m, uint32_t stream, uint64_t life, uint64_t ms,
     uint64_t seek, uint64_t newest);
+
+/* Everything there is was seen, and nothing was deleted. */
+int model_check_patches(struct model *m);
 
 /* A deletion is on its way; it has ended: PUT_UNKNOWN or as told. */
 void model_delete_new(struct model *m, uint32_t stream);

@@ -215,8 +215,8 @@ create(struct world *w)
 	w->deletes = (uint32_t[]){0, 3, 10}[w->o.seed / 4 % 3];
 	w->n_logs = w->n_groups;
 	course_draw(w);
-	model_init(&w->model, (uint32_t)world_between(w, 1, MODEL_STREAMS),
-	    w->n_groups);
+	model_init(
+	    &w->model, (uint32_t)world_between(w, 1, MODEL_PLAIN), w->n_groups);
 	draw_store(w);
 	net_heal(w);
 	for (uint32_t i = 0; i < w->n_nodes; i++)
@@ -298,7 +298,7 @@ void
 world_write_all(
     struct world *w, struct node *(*at)(struct world *w, uint32_t group))
 {
-	for (uint32_t s = 0; s < w->model.n_streams; s++) {
+	for (uint32_t s = 0; s < w->model.n_plain; s++) {
 		uint64_t since = w->now_us;
 		int r = -ERR_NOTLEADER;
 
@@ -317,6 +317,13 @@ world_write_all(
 			    w->model.streams[s].name, CALM_US / 1000000,
 			    err_text(r));
 	}
+}
+
+void
+world_check_patches(struct world *w)
+{
+	if (w->deletes == 0 && model_check_patches(&w->model))
+		world_fail(w, "%s", w->model.why);
 }
 
 int

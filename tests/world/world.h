@@ -177,10 +177,12 @@ struct client {
 	struct world *world;
 	uint32_t number;
 	struct call *call; /* in flight, or NULL */
-	/* The append under a key that comes again next, if there is one. */
+	/* The append or patch under a key that comes again next, if there is
+	 * one. */
 	int has_again;
 	uint64_t again;
-	int unsure; /* it may have been done */
+	int unsure;                /* it may have been done */
+	uint64_t expect, patch_of; /* of a patch, as vnode_put has them */
 	/* by group: the slot that led it, as far as the client was told */
 	uint32_t leaders[WORLD_GROUPS];
 };
@@ -331,6 +333,8 @@ int world_none_waiting(void *arg);
 int world_never(void *arg);
 /* N shows all streams of GROUP; takes one more event in each. */
 void world_verify_group(struct world *w, uint32_t group, struct node *n);
+/* After all groups have been verified. */
+void world_check_patches(struct world *w);
 void world_write_all(
     struct world *w, struct node *(*at)(struct world *w, uint32_t group));
 
@@ -347,7 +351,7 @@ struct happening {
 
 struct world_counts {
 	uint64_t appended, acked, unknown, refused, reads, events_read;
-	uint64_t replayed, mismatches;
+	uint64_t replayed, mismatches, patched, conflicts;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
 	uint64_t frames, elections, changes, deleted;
 	uint64_t steps, virtual_us;
