@@ -369,10 +369,17 @@ replay_record(
  * might miss something.
  */
 
+/* As of the manifest: one that has just been filled may know of others, and not
+ * yet that it belongs to them. */
 static int
 has_peers(const struct vnode *v)
 {
-	return v->recovered && v->recovered->members.n > 1;
+	const struct recovered *rec = v->recovered;
+
+	for (uint32_t i = 0; rec && i < rec->members.n; i++)
+		if (rec->members.at[i].id != v->group.generation)
+			return 1;
+	return 0;
 }
 
 static int
