@@ -60,6 +60,10 @@
  *  8. Segments from `oldest` on must all be there, linked by their headers.
  *     One that was released after the newest header was written may have been
  *     renamed already: it is found under its new name, with its old header.
+ *  9. Whoever goes on without what is damaged may be cut off before it has said
+ *     so.  So the damage stays to be found: its files are not recycled, and
+ *     `oldest` does not go beyond them, before all that they could have held is
+ *     released.
  *
  * What the journal cannot tell: the loss of its newest batch to damage after
  * the crash, when nothing was written behind it; then it looks torn.

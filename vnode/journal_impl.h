@@ -98,6 +98,9 @@ struct journal {
 	uint32_t *free_files; /* oldest first */
 	uint32_t next_generation;
 	uint32_t oldest_named; /* by the newest durable header: `oldest` */
+	/* Generations from LOST to before LOST_END have damage, and are needed:
+	 * the next start shall find it, too.  0: none have. */
+	uint32_t lost, lost_end;
 	struct env_job prepare;
 
 	atomic_ullong n_records, n_syncs, n_bytes, used, oldest;

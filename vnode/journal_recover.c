@@ -4,7 +4,9 @@
  *
  * The newest segment with a header of its own name is found; the chain of
  * headers leads back to the oldest it says is needed, or to the first that was
- * released since and is being recycled; everything else is a file to recycle.
+ * released since and is being recycled; everything else is a file to recycle,
+ * unless it shows that something is lost: such stay until they are needed no
+ * more, so that a start that comes before finds the damage again.
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -15,6 +17,7 @@ struct found {
 	uint32_t name; /* generation in the file's name */
 	int r;         /* of decoding its header */
 	int begun;     /* a header was written, whole or torn */
+	int evidence;  /* of damage: not to be touched */
 	struct segment_header header;
 };
 
@@ -31,6 +34,7 @@ struct recovery {
 	/* The file that tells why the chain ends early; not to be touched until
 	 * a newer header says so, too. */
 	const struct found *recycled;
+	int broken; /* the chain ends too early */
 };
 
 static int
@@ -303,7 +307,8 @@ build_chain(struct recovery *rc, const struct found *newest)
 	int r = 0;
 
 	j->segments[n++] = (struct segment){f->name, 0};
-	while (f->name > newest->header.oldest && f->header.previous) {
+	while (
+	    f->header.previous && f->header.previous >= newest->header.oldest) {
 		const struct found *p = find(rc, f->header.previous);
 
 		if (f->header.previous >= f->name ||
@@ -318,6 +323,7 @@ build_chain(struct recovery *rc, const struct found *newest)
 		if (rc->recycled)
 			break;
 		if (!p || !own(p)) {
+			rc->broken = 1;
 			r = lost(rc, f->header.previous, 0,
 			    "segment missing or its header damaged");
 			break;
@@ -345,27 +351,56 @@ in_chain(const struct journal *j, uint32_t name)
 	return 0;
 }
 
-/* Files beyond the newest header: nothing durable may stand in them. */
+/* Files outside of the chain, from OLDEST on: nothing durable may stand in them,
+ * whether they are newer than its newest or were at an earlier start. */
 static int
-check_newer(struct recovery *rc, uint32_t newest)
+check_others(struct recovery *rc, uint32_t oldest)
 {
 	for (uint32_t i = 0; i < rc->n_files; i++) {
-		uint32_t name = rc->files[i].name;
+		struct found *f = &rc->files[i];
 		size_t n = 0;
 		int r;
 
-		if (name <= newest)
+		if (f->name < oldest || own(f) || f == rc->recycled)
 			continue;
-		r = read_segment(rc, name, &n);
+		r = read_segment(rc, f->name, &n);
 		if (r)
 			return r;
-		if (proves_durable(rc, name, JOURNAL_BLOCK, n,
-			lsn_make(name, JOURNAL_BLOCK)))
-			r = lost(rc, name, 0, "damaged segment header");
+		if (!proves_durable(rc, f->name, JOURNAL_BLOCK, n,
+			lsn_make(f->name, JOURNAL_BLOCK)))
+			continue;
+		f->evidence = 1;
+		r = lost(rc, f->name, 0, "damaged segment header");
 		if (r)
 			return r;
 	}
 	return 0;
+}
+
+/* What is to be kept because of damage, and until when. */
+static void
+keep_evidence(struct recovery *rc, const struct found *newest)
+{
+	struct journal *j = rc->j;
+	uint32_t first = newest ? newest->header.oldest : 1;
+
+	for (uint32_t i = 0; i < rc->n_files; i++) {
+		struct found *f = &rc->files[i];
+
+		if (rc->broken && f->name >= first && f->name < newest->name &&
+		    !in_chain(j, f->name))
+			f->evidence = 1;
+		if (!f->evidence)
+			continue;
+		if (!j->lost)
+			j->lost = f->name;
+		j->lost_end = f->name + 1;
+	}
+	if (rc->broken) { /* by a file that is gone, perhaps */
+		j->lost = first;
+		if (j->lost_end < j->segments[0].generation)
+			j->lost_end = j->segments[0].generation;
+	}
 }
 
 static int
@@ -373,16 +408,19 @@ replay_all(struct recovery *rc)
 {
 	struct journal *j = rc->j;
 	const struct found *newest = NULL;
-	int r;
+	int r = 0;
 
 	for (uint32_t i = 0; i < rc->n_files; i++)
 		if (own(&rc->files[i]))
 			newest = &rc->files[i];
-	r = check_newer(rc, newest ? newest->name : 0);
-	if (r || !newest)
-		return r;
-	j->oldest_named = newest->header.oldest;
-	r = build_chain(rc, newest);
+	if (newest) {
+		j->oldest_named = newest->header.oldest;
+		r = build_chain(rc, newest);
+	}
+	if (r == 0)
+		r = check_others(rc, newest ? newest->header.oldest : 1);
+	if (r == 0)
+		keep_evidence(rc, newest);
 	for (uint32_t i = 0; r == 0 && i < j->n_segments; i++) {
 		struct segment *s = &j->segments[i];
 		uint64_t end = lsn_offset(s->end);
@@ -448,7 +486,7 @@ recover(struct recovery *rc)
 		r = replay_all(rc);
 	for (uint32_t i = 0; r == 0 && i < rc->n_files; i++)
 		if (!in_chain(j, rc->files[i].name) &&
-		    &rc->files[i] != rc->recycled)
+		    &rc->files[i] != rc->recycled && !rc->files[i].evidence)
 			j->free_files[j->n_free++] = rc->files[i].name;
 	return r;
 }

@@ -249,10 +249,14 @@ segment_advance(struct journal *j)
 void
 segment_publish(struct journal *j)
 {
+	uint32_t oldest;
+
 	journal_lock(j);
+	oldest = j->n_segments ? j->segments[0].generation : 0;
+	if (j->lost && j->lost < oldest)
+		oldest = j->lost;
 	atomic_store(&j->used, j->n_segments * j->config.segment_bytes);
-	atomic_store(&j->oldest,
-	    j->n_segments ? lsn_make(j->segments[0].generation, 0) : 0);
+	atomic_store(&j->oldest, lsn_make(oldest, 0));
 	journal_unlock(j);
 }
 
@@ -276,6 +280,8 @@ journal_release(struct journal *j, lsn_t floor)
 		n++;
 	}
 	j->n_segments -= n;
+	if (lsn_generation(floor) >= j->lost_end)
+		j->lost = 0;
 	memmove(
 	    j->segments, j->segments + n, j->n_segments * sizeof(*j->segments));
 	journal_unlock(j);

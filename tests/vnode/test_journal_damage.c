@@ -239,6 +239,55 @@ Test(journal_damage, no_flipped_bit_changes_or_hides_what_was_acknowledged)
 	jr_deinit(&jr);
 }
 
+/* --- damage that is not needed ---------------------------------------------- */
+
+static uint32_t n_told;
+
+static int
+go_on(void *arg, const struct journal_damage *damage)
+{
+	(void)arg;
+	(void)damage;
+	n_told++;
+	return 1;
+}
+
+/* How often a start tells of damage. */
+static uint32_t
+start_and_count(void)
+{
+	n_told = 0;
+	cr_assert_eq(jr_open(&jr), 0);
+	return n_told;
+}
+
+/* Who went on without what was lost may die before it has noted that. */
+Test(journal_damage, is_told_at_each_start_until_what_was_lost_is_released)
+{
+	static const char *const paths[] = {FIRST, SECOND};
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t index = 6;
+		lsn_t floor = 0;
+
+		make_two_segments();
+		jr.config.damaged = go_on;
+		cr_assert_eq(memdisk_flip(jr.md, paths[i], 24, 0), 0);
+		for (int again = 0; again < 4; again++) {
+			cr_expect_gt(start_and_count(), 0, "%s", paths[i]);
+			fill_segment(&index);
+			floor = jr_append(&jr, index++, SMALL)->append.lsn;
+			if (again == 3)
+				journal_release(jr.journal, floor);
+			fill_segment(&index); /* and a header that says so */
+			jr_kill(&jr);
+		}
+		cr_expect_eq(start_and_count(), 0, "%s", paths[i]);
+		cr_expect_geq(jr.seen[0].lsn, lsn_make(floor >> 32, 0));
+		jr_deinit(&jr);
+	}
+}
+
 Test(journal_damage, a_segment_is_the_same_for_good)
 {
 	struct buf b;
