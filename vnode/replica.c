@@ -634,8 +634,10 @@ replica_close(struct store_worker *w, struct vnode *v)
 void
 replica_start(struct store_worker *w, struct vnode *v)
 {
-	if (raft_damaged(v->group.raft))
+	if (raft_damaged(v->group.raft)) {
 		say_whether_damaged(w, v);
+		v->manifest.fresh = 1; /* before the journal lets go of that */
+	}
 	replica_tick(w, v);
 	raft_campaign(v->group.raft, &w->fx);
 	replica_effects(w, v);
