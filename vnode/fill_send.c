@@ -368,6 +368,8 @@ was_read(struct msg *m)
 	if (f)
 		f->reading = 0;
 	if (f && rd->r) {
+		int damaged = rd->r != -ERR_NOMEM && rd->r != -ERR_INVAL;
+
 		store_report(s, 1, "group %u: cannot fill a replica: %s: %s",
 		    rd->group, rd->path, err_text(rd->r));
 		v->group.fill_error = -rd->r;
@@ -375,6 +377,8 @@ was_read(struct msg *m)
 		    (struct fill_message){
 			.op = FILL_FAILED, .a = (uint64_t)-rd->r});
 		end_and_tell(w, v, f);
+		if (damaged)
+			placing_let_another(w, v);
 		offer_next(w);
 	} else if (f && rd->whole) {
 		f->manifest = rd->bytes;
@@ -523,6 +527,9 @@ hear_end(struct store_worker *w, struct vnode *v, struct fill_out *f,
 		go_to(w, f, FILL_FAILED_THERE);
 	else
 		end_and_tell(w, v, f);
+	/* What the receiver verified was read here. */
+	if (failed && fm->a == ERR_CORRUPT)
+		placing_let_another(w, v);
 	offer_next(w);
 }
 

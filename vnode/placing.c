@@ -40,6 +40,23 @@ hand_over(struct store_worker *w, struct vnode *v, raft_id to)
 	raft_transfer(g->raft, to, &w->fx);
 }
 
+void
+placing_let_another(struct store_worker *w, struct vnode *v)
+{
+	const struct raft *r = v->group.raft;
+	const struct raft_members *m = raft_members(r);
+
+	if (raft_role(r) != RAFT_LEADER)
+		return;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->at[i].voter && m->at[i].id != v->group.generation &&
+		    raft_caught_up(r, m->at[i].id)) {
+			hand_over(w, v, m->at[i].id);
+			replica_effects(w, v);
+			return;
+		}
+}
+
 static void
 say_clock_is_off(struct store_worker *w, int32_t off)
 {

@@ -91,6 +91,8 @@ lsn_t retire_floor(const struct vnode *v, lsn_t floor);
 
 /* The leader's next step to where its group should be. */
 void placing_tick(struct store_worker *w, struct vnode *v);
+/* V's disk lacks what another replica needs: one that has it should lead. */
+void placing_let_another(struct store_worker *w, struct vnode *v);
 /* The place of this replica in the preference list. */
 uint32_t placing_rank(const struct store *s, const struct vnode *v);
 

@@ -128,6 +128,7 @@ was_read(struct msg *m)
 	struct vnode *v = h->vnode;
 	struct group *g = &v->group;
 	struct store_worker *w = store_worker_of(h->store, g->id);
+	int lacks;
 
 	w->n_reading--;
 	if (g->held != h) { /* given up meanwhile */
@@ -140,8 +141,12 @@ was_read(struct msg *m)
 	g->n_held--;
 	if (h->r == 0 && g->raft && raft_term(g->raft) == h->m.term)
 		put_out(w, v, &h->m, h->terms, h->bodies);
+	lacks = h->r && h->r != -ERR_NOMEM && g->raft &&
+		raft_base(g->raft) <= h->m.index;
 	held_free(w, h);
 	start_reading(w, v);
+	if (lacks) /* what its journal should have */
+		placing_let_another(w, v);
 }
 
 /* LANE_READ. */
