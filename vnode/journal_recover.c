@@ -12,6 +12,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/journal_impl.h"
+#include "vnode/mutants.h"
 
 struct found {
 	uint32_t name; /* generation in the file's name */
@@ -486,7 +487,9 @@ recover(struct recovery *rc)
 		r = replay_all(rc);
 	for (uint32_t i = 0; r == 0 && i < rc->n_files; i++)
 		if (!in_chain(j, rc->files[i].name) &&
-		    &rc->files[i] != rc->recycled && !rc->files[i].evidence)
+		    &rc->files[i] != rc->recycled &&
+		    (!rc->files[i].evidence ||
+			VNODE_MUTANT(DAMAGED_FILES_RECYCLED)))
 			j->free_files[j->n_free++] = rc->files[i].name;
 	return r;
 }

@@ -453,7 +453,8 @@ open_core(struct store *s, struct vnode *v, char *why, size_t why_bytes)
 	struct raft_state st = {
 	    .term = rec->term,
 	    .vote = rec->vote,
-	    .damaged = rec->damaged || rec->lost,
+	    .damaged = rec->damaged ||
+		       (rec->lost && !VNODE_MUTANT(DAMAGED_JOURNAL_VOTES)),
 	    .members = entry_members_view(&rec->members),
 	    .base_index = g->applied_index,
 	    .base_term = g->applied_term,

@@ -364,7 +364,8 @@ on_uncounted(struct raft *r, struct peer *p, const struct raft_msg *m)
 		p->uncounted = 0;
 		return 1;
 	}
-	if (p->uncounted != m->uncounted) {
+	if (p->uncounted != m->uncounted &&
+	    !(p->uncounted && MUTANT(r, DAMAGED_AGAIN_NOT_NOTICED))) {
 		p->match = 0;
 		p->heal_round = ++r->round;
 		if (p->state != PEER_FILL)

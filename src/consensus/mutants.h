@@ -15,6 +15,7 @@
 	X(VOTES_TWICE_A_TERM)                                                  \
 	X(VOTES_FOR_OLDER_LOG)                                                 \
 	X(COUNTS_A_VOTE_TWICE)                                                 \
+	X(COUNTS_VOTES_FOR_ANOTHER_RUN)                                        \
 	X(HALF_IS_A_MAJORITY)                                                  \
 	X(ACK_BEFORE_SYNC)                                                     \
 	X(LEADER_COUNTS_UNSYNCED)                                              \
@@ -37,6 +38,8 @@
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
 	X(HEALED_BY_ANY_LEADER)                                                \
+	X(HEALED_IN_ANOTHER_RUN)                                               \
+	X(DAMAGED_AGAIN_NOT_NOTICED)                                           \
 	X(OLD_ACKS_OF_DAMAGED)                                                 \
 	X(READ_WITHOUT_ROUND)                                                  \
 	X(READ_CONFIRMED_BY_OLD_ROUND)                                         \

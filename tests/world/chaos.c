@@ -302,7 +302,9 @@ strike(struct node *n, enum misfortune what)
 {
 	struct world *w = n->world;
 
-	if (what >= CHAOS_CUT) {
+	if (what == CHAOS_BIT_FLIP) {
+		flips_strike(w);
+	} else if (what >= CHAOS_CUT) {
 		if (w->n_nodes > 1)
 			strike_net(n, what);
 	} else if (what == CHAOS_POWER_CUT) {
@@ -347,6 +349,7 @@ chaos_begin(struct world *w)
 		if (often[i] && world_one_in(w, 2))
 			w->misfortune[i] =
 			    (uint32_t)(often[i] * world_between(w, 1, 8));
+	flips_begin(w);
 }
 
 void

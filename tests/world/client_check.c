@@ -221,6 +221,32 @@ check_range(struct call *call)
 	call->next = req->page.last + 1;
 }
 
+/* 1: events were damaged on this node's disk, and it says so. */
+static int
+is_damaged(struct call *call)
+{
+	struct world *w = call->world;
+	const struct vnode_read *req = &call->req.read;
+
+	if (req->r != -ERR_CORRUPT ||
+	    !flips_explain(call->node, req->group, req->incarnation))
+		return 0;
+	if (req->damaged_first == 0 || req->damaged_last > req->newest ||
+	    req->damaged_first > req->damaged_last)
+		world_fail(w, "%llu..%llu of %llu are damaged",
+		    (unsigned long long)req->damaged_first,
+		    (unsigned long long)req->damaged_last,
+		    (unsigned long long)req->newest);
+	w->counts.damaged++;
+	must_hold(call,
+	    model_newest(&w->model, call->stream, &call->ask, req->incarnation,
+		req->newest),
+	    "read");
+	call->next = req->damaged_last + 1;
+	call->r = 0;
+	return 1;
+}
+
 static void
 answer_read(struct call *call)
 {
@@ -228,7 +254,7 @@ answer_read(struct call *call)
 	struct vnode_read *req = &call->req.read;
 
 	world_note(w, req->newest);
-	if (is_refusal(req->r))
+	if (is_refusal(req->r) || is_damaged(call))
 		return;
 	if (req->r)
 		world_fail(w,

@@ -14,7 +14,6 @@
 #include "tests/world/arena.h"
 #include "tests/world/world.h"
 
-#define DISK_BYTES (256ull << 20)
 #define WALL_MS    UINT64_C(1767225600000)
 #define LAST_STEPS 100000 /* that a stopped process may still make */
 

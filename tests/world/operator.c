@@ -131,6 +131,8 @@ operator_change_mind(struct world *w)
 	uint32_t all = (1u << w->n_nodes) - 1;
 	uint32_t target = (uint32_t)world_between(w, 1, all);
 
+	if (w->flips.on && __builtin_popcount(target) < 3)
+		target = all;
 	world_trace(w, "group %u is to be on nodes %x", g, target);
 	w->groups[g].target = target;
 }

@@ -52,6 +52,10 @@ words_kept(struct node *n)
 		store_group(n->store, i, &g);
 		if (!g.here || g.generation != word->generation)
 			continue;
+		if (g.damaged) { /* what it has forgotten does not count */
+			n->words[i] = (struct word){.generation = g.generation};
+			continue;
+		}
 		if (g.term < word->term ||
 		    (g.term == word->voted_in && g.vote != word->vote))
 			world_fail(n->world,

@@ -31,7 +31,8 @@
 #define WORLD_GROUPS  8
 #define WORLD_LOGS    (WORLD_GROUPS + 1) /* and that of the root */
 #define TICK_US       10000              /* a tick of options.n_ticks */
-#define SETTLE_US     5000000            /* until the last faults have shown */
+#define DISK_BYTES    (256ull << 20)
+#define SETTLE_US     5000000 /* until the last faults have shown */
 #define CALM_US       120000000
 
 struct world_options {
@@ -278,6 +279,28 @@ struct rings; /* opaque */
 void rings_saw(struct node *n, struct ring *ring);
 void rings_free(struct world *w);
 
+/* --- bits that turn: flips.c -------------------------------------------------
+ */
+
+#define FLIPS_MAX 256
+
+struct flips {
+	int on;
+	uint32_t slot; /* on the disk of this node, and no other */
+	uint32_t safe; /* groups that had three voters, by bit */
+	uint32_t n;
+	struct flipped {
+		uint32_t group;
+		uint64_t stream_id;
+	} chunks[FLIPS_MAX];
+};
+
+/* Whether this seed has them; after the rest of it was drawn. */
+void flips_begin(struct world *w);
+void flips_strike(struct world *w);
+/* Whether N may find the events of that stream damaged. */
+int flips_explain(const struct node *n, uint32_t group, uint64_t stream_id);
+
 /* --- misfortune: chaos.c ----------------------------------------------------
  */
 
@@ -289,6 +312,7 @@ enum misfortune {
 	CHAOS_DISK_FULL,
 	CHAOS_DISK_NO_ROOM, /* for one call */
 	CHAOS_NO_MEMORY,    /* some allocations fail for a while */
+	CHAOS_BIT_FLIP,
 	CHAOS_STOP,
 	CHAOS_PAUSE,
 	CHAOS_SLOW_LANE,
@@ -353,7 +377,7 @@ struct world_counts {
 	uint64_t appended, acked, unknown, refused, reads, events_read;
 	uint64_t replayed, mismatches, patched, conflicts;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
-	uint64_t frames, elections, changes, deleted;
+	uint64_t frames, elections, changes, deleted, flips, damaged;
 	uint64_t steps, virtual_us;
 };
 
@@ -378,6 +402,7 @@ struct world {
 	uint64_t think_us;                /* of clients, at most */
 	uint32_t deletes; /* of 100 requests of clients, so many */
 	struct net net;
+	struct flips flips;
 	struct group groups[WORLD_LOGS];
 	uint64_t lives[MODEL_STREAMS];
 	struct rings *rings; /* NULL: a world without */
