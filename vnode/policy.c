@@ -1,20 +1,5 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/*
- * policy - how long events are kept.
- *
- * A table, format 1, in MessagePack:
- *
- *	array of 4 + 5 n	uint format = 1, uint version,
- *				array of 3: the defaults,
- *				uint n: of policies that follow
- *	each policy		str bucket, str stream (empty: of the bucket),
- *				uint max_events, uint max_bytes, uint max_age in
- *				ms; 0: not set, but one of them is
- *
- * in strictly ascending order of bucket and stream.  Every table has one
- * encoding, and nothing else is taken, so equal bytes are equal tables.  There is
- * no checksum: what holds the bytes has one.
- */
+/* policy - tables of policies, and what counts for a stream. */
 #include "vnode/policy.h"
 
 #include <stdlib.h>
@@ -24,14 +9,8 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/name.h"
-#include "src/base/pack.h"
 
-#define FORMAT     1
-#define HEAD_ITEMS 4
-#define ROW_ITEMS  5
-#define ROW_MIN    7 /* bytes of the shortest */
-#define ROWS_MAX   (POLICIES_BYTES_MAX / ROW_MIN)
-#define SYSTEM_MS  (7ull * 24 * 3600 * 1000)
+#define SYSTEM_MS (7ull * 24 * 3600 * 1000)
 
 const char *const policy_words[POLICY_N_LIMITS] = {
 #define POLICY_WORD(name, word) word,
@@ -54,6 +33,12 @@ policy_is_empty(const struct policy *p)
 		if (p->max[i])
 			return 0;
 	return 1;
+}
+
+int
+policy_is_same(const struct policy *a, const struct policy *b)
+{
+	return memcmp(a->max, b->max, sizeof(a->max)) == 0;
 }
 
 /* --- making --------------------------------------------------------------- */
@@ -146,7 +131,7 @@ policies_new(struct policies **out, uint64_t version,
 	struct policies *t;
 	int r = 0;
 
-	if (n > ROWS_MAX)
+	if (n > POLICIES_MAX)
 		return -ERR_LIMIT;
 	t = copy(version, defaults, rows, n);
 	if (!t)
@@ -226,20 +211,14 @@ policies_at(const struct policies *t, uint32_t i)
 	return t->rows[i];
 }
 
-static int
-same(const struct policy *a, const struct policy *b)
-{
-	return memcmp(a->max, b->max, sizeof(a->max)) == 0;
-}
-
 int
 policies_equal(const struct policies *a, const struct policies *b)
 {
-	if (a->n != b->n || !same(&a->defaults, &b->defaults))
+	if (a->n != b->n || !policy_is_same(&a->defaults, &b->defaults))
 		return 0;
 	for (uint32_t i = 0; i < a->n; i++)
 		if (by_name(&a->rows[i], &b->rows[i]) ||
-		    !same(&a->rows[i].policy, &b->rows[i].policy))
+		    !policy_is_same(&a->rows[i].policy, &b->rows[i].policy))
 			return 0;
 	return 1;
 }
@@ -276,19 +255,24 @@ default_of(const struct policies *t, struct slice bucket)
 }
 
 struct policy
-policy_effective(const struct policies *t, struct slice bucket,
-    struct slice stream, enum policy_source source[POLICY_N_LIMITS])
+policy_effective_with(const struct policies *t, struct slice bucket,
+    struct slice stream, const struct policy *own,
+    enum policy_source source[POLICY_N_LIMITS])
 {
-	const struct policy of[] = {
-	    [POLICY_OF_DEFAULT] = default_of(t, bucket),
-	    [POLICY_OF_BUCKET] = policies_find(t, bucket, SLICE(NULL, 0)),
-	    [POLICY_OF_STREAM] = policies_find(t, bucket, stream),
-	};
-	struct policy p = {{0}};
+	enum policy_source nearest =
+	    stream.n ? POLICY_OF_STREAM : POLICY_OF_BUCKET;
+	struct policy p = {{0}},
+		      of[] = {
+			  [POLICY_UNSET] = {{0}},
+			  [POLICY_OF_DEFAULT] = default_of(t, bucket),
+			  [POLICY_OF_BUCKET] =
+			      policies_find(t, bucket, SLICE(NULL, 0)),
+			  [POLICY_OF_STREAM] = {{0}},
+		      };
 
+	of[nearest] = *own;
 	for (int i = 0; i < POLICY_N_LIMITS; i++) {
-		enum policy_source from =
-		    stream.n ? POLICY_OF_STREAM : POLICY_OF_BUCKET;
+		enum policy_source from = nearest;
 
 		while (from != POLICY_UNSET && !of[from].max[i])
 			from--;
@@ -299,108 +283,11 @@ policy_effective(const struct policies *t, struct slice bucket,
 	return p;
 }
 
-/* --- bytes ---------------------------------------------------------------- */
-
-static void
-pack_limits(struct buf *out, const struct policy *p)
+struct policy
+policy_effective(const struct policies *t, struct slice bucket,
+    struct slice stream, enum policy_source source[POLICY_N_LIMITS])
 {
-	for (int i = 0; i < POLICY_N_LIMITS; i++)
-		pack_uint(out, p->max[i]);
-}
+	struct policy own = policies_find(t, bucket, stream);
 
-int
-policies_encode(const struct policies *t, struct buf *out)
-{
-	size_t before = out->n;
-
-	pack_array(out, HEAD_ITEMS + ROW_ITEMS * t->n);
-	pack_uint(out, FORMAT);
-	pack_uint(out, t->version);
-	pack_array(out, POLICY_N_LIMITS);
-	pack_limits(out, &t->defaults);
-	pack_uint(out, t->n);
-	for (uint32_t i = 0; i < t->n; i++) {
-		pack_str(out, t->rows[i].bucket);
-		pack_str(out, t->rows[i].stream);
-		pack_limits(out, &t->rows[i].policy);
-	}
-	if (buf_error(out))
-		return buf_error(out);
-	return out->n - before > POLICIES_BYTES_MAX ? -ERR_LIMIT : 0;
-}
-
-static void
-unpack_limits(struct unpack *u, struct policy *out)
-{
-	for (int i = 0; i < POLICY_N_LIMITS; i++)
-		out->max[i] = unpack_uint(u, POLICY_LIMIT_MAX);
-}
-
-static int
-decode_rows(struct unpack *u, struct policy_row *rows, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		rows[i].bucket = unpack_str(u, 1, NAME_MAX_BYTES);
-		rows[i].stream = unpack_str(u, 0, NAME_MAX_BYTES);
-		unpack_limits(u, &rows[i].policy);
-		if (u->error)
-			return u->error;
-	}
-	return unpack_end(u);
-}
-
-/* T is what BYTES say, and there is one way to say it. */
-static int
-is_the_encoding(const struct policies *t, struct slice bytes)
-{
-	struct buf again;
-	int r;
-
-	buf_init(&again, POLICIES_BYTES_MAX + 1);
-	r = policies_encode(t, &again);
-	if (r == 0 && !slice_equal(buf_slice(&again), bytes))
-		r = -ERR_CORRUPT;
-	buf_deinit(&again);
-	return r;
-}
-
-int
-policies_decode(struct policies **out, struct slice bytes)
-{
-	struct policies *t = NULL;
-	struct policy defaults;
-	struct policy_row *rows;
-	struct unpack u;
-	uint64_t version;
-	uint32_t n;
-	int r;
-
-	if (bytes.n > POLICIES_BYTES_MAX)
-		return -ERR_LIMIT;
-	unpack_init(&u, bytes);
-	n = unpack_array(&u, HEAD_ITEMS, POLICIES_BYTES_MAX);
-	if (unpack_uint(&u, UINT64_MAX) != FORMAT)
-		return -ERR_FORMAT;
-	version = unpack_uint(&u, UINT64_MAX);
-	unpack_array(&u, POLICY_N_LIMITS, POLICY_N_LIMITS);
-	unpack_limits(&u, &defaults);
-	if (u.error ||
-	    unpack_uint(&u, ROWS_MAX) != (n - HEAD_ITEMS) / ROW_ITEMS)
-		return -ERR_CORRUPT;
-	n = (n - HEAD_ITEMS) / ROW_ITEMS;
-	rows = mem_alloc((n + 1) * sizeof(*rows));
-	if (!rows)
-		return -ERR_NOMEM;
-	r = decode_rows(&u, rows, n) ? -ERR_CORRUPT : 0;
-	if (r == 0)
-		r = policies_new(&t, version, &defaults, rows, n);
-	mem_free(rows);
-	if (r == 0)
-		r = is_the_encoding(t, bytes);
-	if (r) {
-		policies_unref(t);
-		return r;
-	}
-	*out = t;
-	return 0;
+	return policy_effective_with(t, bucket, stream, &own, source);
 }

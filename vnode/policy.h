@@ -9,14 +9,15 @@
  * Thread:  any; references are counted atomically.
  * Bound:   POLICIES_BYTES_MAX, encoded; a look-up is two binary searches.
  * Errors:  -ERR_NOMEM; -ERR_LIMIT: too large; -ERR_FORMAT, -ERR_CORRUPT.
- * Format:  top of policy.c.  Golden bytes: tests/golden/vnode/policies.bin.
+ * Format:  top of policy_codec.c.  Golden bytes: tests/golden/vnode/policies.bin.
  */
 #ifndef VNODE_POLICY_H
 #define VNODE_POLICY_H
 
 #include "src/base/buf.h"
 
-#define POLICIES_BYTES_MAX (1u << 20)   /* inclusive */
+#define POLICIES_BYTES_MAX (1u << 20)               /* inclusive */
+#define POLICIES_MAX       (POLICIES_BYTES_MAX / 7) /* of the shortest */
 #define POLICY_LIMIT_MAX   (1ull << 62) /* inclusive, of each limit */
 
 /* X(name, word): in the order in which they are shown. */
@@ -39,6 +40,7 @@ struct policy {
 };
 
 int policy_is_empty(const struct policy *p);
+int policy_is_same(const struct policy *a, const struct policy *b);
 
 /* Which policy a limit was taken from. */
 enum policy_source {
@@ -83,6 +85,11 @@ struct policy policies_find(
  */
 struct policy policy_effective(const struct policies *t, struct slice bucket,
     struct slice stream, enum policy_source source[POLICY_N_LIMITS]);
+
+/* The same if OWN were set for exactly this. */
+struct policy policy_effective_with(const struct policies *t,
+    struct slice bucket, struct slice stream, const struct policy *own,
+    enum policy_source source[POLICY_N_LIMITS]);
 
 /* The part of T that can count for streams of GROUP of N_GROUPS: of buckets all,
  * of streams those that live there. */
