@@ -3,13 +3,8 @@
  * answer. */
 #include "http/api_auth.h"
 
-#include "http/media.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-
-/* Queue, question, arrival, append and the other members: each may take as long
- * as a request (src/node/root_doc.c, users.c). */
-#define CHANGE_PARTS 5
 
 void
 api_auth_free(struct api_auth *a)
@@ -21,7 +16,7 @@ api_auth_free(struct api_auth *a)
 	explicit_bzero(a->login.hash, sizeof(a->login.hash));
 	buf_deinit(&a->password);
 	buf_deinit(&a->name);
-	buf_deinit(&a->ask.pending);
+	buf_deinit(&a->ask.root.pending);
 	mem_free(a);
 }
 
@@ -43,63 +38,10 @@ api_auth_new(struct request *rq)
 struct api_auth *
 api_auth_begin(struct request *rq)
 {
-	struct json_error why;
-	int r = json_check(rq->server->json, rq->body, JSON_MAX_DEPTH, &why);
-
-	if (r == -ERR_NOMEM) {
-		respond_store_error(rq, r);
-		return NULL;
-	}
-	if (r || !fields_is_object(rq->body)) {
-		respond_error(rq, 400, "invalid-body", NULL, NULL,
-		    "the body is not a JSON object");
-		return NULL;
-	}
-	return api_auth_new(rq);
-}
-
-void
-api_object_check(struct request *rq)
-{
-	if (!media_is(request_header(rq, "content-type"), "application/json") ||
-	    media_is_encoded(rq))
-		respond_error(rq, 415, "", NULL, NULL, "-");
+	return api_object(rq) ? api_auth_new(rq) : NULL;
 }
 
 /* --- fields --------------------------------------------------------------- */
-
-int
-api_field(struct request *rq, const char *name, struct buf *out)
-{
-	struct slice raw;
-
-	buf_reset(out);
-	return fields_find(rq->body, name, &raw) && fields_string(raw, out);
-}
-
-void
-api_bad_field(struct request *rq, const char *name)
-{
-	api_bad_value(rq, name, name);
-}
-
-void
-api_bad_value(struct request *rq, const char *name, const char *member)
-{
-	struct slice raw;
-	struct buf b;
-
-	if (!fields_find(rq->body, member, &raw))
-		raw = SLICE_LIT("null");
-	buf_init(&b, 64u << 10);
-	buf_printf(&b, ",\"field\":\"%s\",\"value\":", name);
-	buf_add_slice(&b, raw);
-	buf_add_byte(&b, '\0');
-	respond_error(rq, 400, "invalid-field", NULL,
-	    buf_error(&b) ? NULL : (char *)b.p, "the field %s is not valid",
-	    name);
-	buf_deinit(&b);
-}
 
 static int
 take_group(struct api_auth *a, struct slice raw)
@@ -229,23 +171,17 @@ refused(struct request *rq, const struct auth_request *q)
 static void
 changed(struct msg *m)
 {
-	struct auth_request *q = CONTAINER_OF(m, struct auth_request, msg);
-	struct api_auth *a = CONTAINER_OF(q, struct api_auth, ask);
+	struct root_request *q = CONTAINER_OF(m, struct root_request, msg);
+	struct auth_request *ask = CONTAINER_OF(q, struct auth_request, root);
+	struct api_auth *a = CONTAINER_OF(ask, struct api_auth, ask);
 	struct request *rq = a->login.msg.via;
 
 	if (!request_back(rq))
 		return;
-	if (q->r == -ERR_LIMIT)
-		respond_error(rq, 503, "unavailable", NULL, NULL,
-		    "there is no room for more users, groups and grants");
-	else if (q->r == -ERR_UNKNOWN)
-		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
-		    "whether this was changed is not known");
+	if (q->r < 0)
+		respond_root_error(rq, q->r, "users, groups and grants");
 	else if (q->r)
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "there is no majority of the root group now");
-	else if (q->refusal != AUTH_OK && q->refusal != AUTH_SAME)
-		refused(rq, q);
+		refused(rq, ask);
 	else
 		a->next(rq, a);
 }
@@ -254,63 +190,24 @@ void
 api_change(struct request *rq, struct api_auth *a,
     void (*next)(struct request *rq, struct api_auth *a))
 {
-	const struct http_config *c = &rq->server->config;
-
 	a->next = next;
 	a->login.msg.via = rq;
-	a->ask.msg = (struct msg){.from = rq->server->worker, .fn = changed};
-	rq->in_store = rq->proposed = 1;
-	request_watch_for(rq, CHANGE_PARTS * c->request_timeout_us);
-	c->ask(c->arg, &a->ask);
+	a->ask.root.make = auth_request_make;
+	request_ask_root(rq, HTTP_ROOT_USERS, &a->ask.root, changed);
 }
 
 /* --- answers -------------------------------------------------------------- */
 
 void
-respond_json(
-    struct request *rq, int status, const char *extra, struct buf *body)
-{
-	char lines[512];
-
-	snprintf(lines, sizeof(lines), "Cache-Control: no-store\r\n%s",
-	    extra ? extra : "");
-	if (buf_error(body))
-		respond_store_error(rq, -ERR_NOMEM);
-	else
-		respond(rq, status, "application/json", lines, buf_slice(body));
-	buf_deinit(body);
-}
-
-static void
-respond_ok(
-    struct request *rq, struct api_auth *a, int status, const char *extra)
-{
-	struct buf b;
-
-	buf_init(&b, 128u << 10);
-	buf_add_str(&b, "{\"ok\":true");
-	if (a->ask.pending.n) {
-		buf_add_str(&b, ",\"pending\":[");
-		buf_add_slice(&b, buf_slice(&a->ask.pending));
-		buf_add_byte(&b, ']');
-	}
-	buf_add_byte(&b, '}');
-	respond_json(rq, status, extra, &b);
-}
-
-void
 api_done(struct request *rq, struct api_auth *a)
 {
-	respond_ok(rq, a, 200, NULL);
+	respond_ok(rq, &a->ask.root, 200, NULL);
 }
 
 void
 api_done_empty(struct request *rq, struct api_auth *a)
 {
-	if (a->ask.pending.n)
-		respond_ok(rq, a, 200, NULL);
-	else
-		respond(rq, 204, NULL, NULL, SLICE(NULL, 0));
+	respond_done(rq, &a->ask.root);
 }
 
 /* Names of users and groups need no escape but `@`, which may stand in a path. */
@@ -322,5 +219,5 @@ api_created(struct request *rq, struct api_auth *a)
 	snprintf(extra, sizeof(extra), "Location: /%s/%.*s\r\n",
 	    a->ask.change.op == AUTH_ADD_USER ? "users" : "groups",
 	    (int)a->name.n, (const char *)a->name.p);
-	respond_ok(rq, a, 201, extra);
+	respond_ok(rq, &a->ask.root, 201, extra);
 }

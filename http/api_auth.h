@@ -3,8 +3,7 @@
 #ifndef HTTP_API_AUTH_H
 #define HTTP_API_AUTH_H
 
-#include "http/fields.h"
-#include "http/http_impl.h"
+#include "http/api_root.h"
 
 /* A login or a change under way; belongs to its request. */
 struct api_auth {
@@ -22,12 +21,6 @@ struct api_auth *api_auth_begin(struct request *rq);
 /* The same without a body. */
 struct api_auth *api_auth_new(struct request *rq);
 
-/* The string NAME of the body; 0: there is none, or it is something else. */
-int api_field(struct request *rq, const char *name, struct buf *out);
-/* 400 `invalid-field`, with the value that NAME has. */
-void api_bad_field(struct request *rq, const char *name);
-/* The same, but the value is that of MEMBER. */
-void api_bad_value(struct request *rq, const char *name, const char *member);
 /* `groups` of the body, if they are there, to the change; 0: it was answered. */
 int api_groups(struct request *rq, struct api_auth *a);
 
@@ -41,13 +34,9 @@ void api_check_password(struct request *rq, struct api_auth *a,
 void api_change(struct request *rq, struct api_auth *a,
     void (*next)(struct request *rq, struct api_auth *a));
 
-/* The answers to a change: STATUS with `{"ok":true}`, and 204; both name the
- * members that do not have it yet. */
+/* The answers to a change: 200, 204 and 201. */
 void api_done(struct request *rq, struct api_auth *a);
 void api_done_empty(struct request *rq, struct api_auth *a);
 void api_created(struct request *rq, struct api_auth *a);
-
-void respond_json(struct request *rq, int status, const char *extra,
-    struct buf *body); /* deinits it */
 
 #endif

@@ -181,6 +181,9 @@ is_allowed(const struct request *rq)
 		return request_may(rq, AUTH_DELETE, rq->bucket, rq->stream);
 	case PERM_GRANT:
 		return request_may(rq, AUTH_GRANT, rq->bucket, rq->stream);
+	case PERM_GRANT_OR_GET:
+		return request_may(rq, AUTH_GRANT, rq->bucket, rq->stream) ||
+		       request_may(rq, AUTH_GET, rq->bucket, rq->stream);
 	case PERM_LIST:
 		return request_may(rq, AUTH_LIST, rq->bucket, none);
 	case PERM_LIST_ALL:

@@ -136,6 +136,30 @@ fields_find(struct slice text, const char *name, struct slice *raw)
 	return found;
 }
 
+static int
+is_one_of(struct slice raw, const char *const *known, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (is_name(raw, known[i]))
+			return 1;
+	return 0;
+}
+
+int
+fields_unknown(struct slice text, const char *const *known, int n,
+    struct slice *name, struct slice *raw)
+{
+	struct slice rest = skip_blanks(text);
+
+	if (!rest.n || *rest.p != '{')
+		return 0;
+	rest = skip(rest, 1);
+	while (next_member(&rest, name, raw))
+		if (!is_one_of(*name, known, n))
+			return 1;
+	return 0;
+}
+
 /* --- values --------------------------------------------------------------- */
 
 static int

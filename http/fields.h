@@ -19,6 +19,11 @@ int fields_is_object(struct slice text);
 /* *RAW is the text of the value of NAME in the object TEXT; 0: there is none. */
 int fields_find(struct slice text, const char *name, struct slice *raw);
 
+/* The first member of the object TEXT whose name is none of the N of KNOWN: its
+ * text, and that of its value; 0: there is none. */
+int fields_unknown(struct slice text, const char *const *known, int n,
+    struct slice *name, struct slice *raw);
+
 /* RAW is a string, and OUT gets what it says, in UTF-8; 0: it is none, or cannot
  * be said so (a lone surrogate), or OUT has no room. */
 int fields_string(struct slice raw, struct buf *out);

@@ -67,6 +67,7 @@ struct http_server {
 	atomic_uint n_listeners[HTTP_LISTEN_KINDS];
 	struct metrics_shard *metrics; /* or NULL */
 	struct auth_view *auth;        /* NULL: not known yet */
+	struct policies *policies;     /* the same */
 	struct token_cache *tokens;
 };
 
@@ -79,6 +80,7 @@ enum permission {
 	PERM_PUT,
 	PERM_DELETE,
 	PERM_GRANT,
+	PERM_GRANT_OR_GET,
 	PERM_LIST,
 	PERM_LIST_ALL,   /* list on everything */
 	PERM_ADMINUSERS, /* on the magic bucket */
@@ -123,8 +125,9 @@ struct request {
 	struct uri uri;
 	struct slice bucket, stream; /* of the route's pattern */
 	struct auth_identity who;
-	uint64_t checked_at;     /* the view that it was let in by */
-	struct api_auth *asking; /* a login or a change of users */
+	uint64_t checked_at;       /* the view that it was let in by */
+	struct api_auth *asking;   /* a login or a change of users */
+	struct api_policy *policy; /* a change of policies */
 	struct slice accept;
 	struct slice origin; /* in the head's block */
 	/* How it stands with the limit; 0: there is none. */
@@ -424,6 +427,10 @@ void api_group_put(struct request *rq);
 void api_group_delete(struct request *rq);
 void api_access_get(struct request *rq);
 void api_access_post(struct request *rq);
+void api_policy_get(struct request *rq);
+void api_policy_put(struct request *rq);
+void api_policy_delete(struct request *rq);
+void api_policy_free(struct api_policy *p); /* takes NULL */
 void api_ready(struct request *rq);
 
 #endif

@@ -39,6 +39,12 @@ static const struct route routes[] = {
     {"POST", "access/:B", PERM_GRANT, 1, api_object_check, api_access_post},
     {"GET", "access/:B/:s", PERM_GRANT, 1, NULL, api_access_get},
     {"POST", "access/:B/:s", PERM_GRANT, 1, api_object_check, api_access_post},
+    {"GET", "policies/:b", PERM_GRANT_OR_GET, 1, NULL, api_policy_get},
+    {"PUT", "policies/:b", PERM_GRANT, 1, api_object_check, api_policy_put},
+    {"DELETE", "policies/:b", PERM_GRANT, 1, NULL, api_policy_delete},
+    {"GET", "policies/:b/:s", PERM_GRANT_OR_GET, 1, NULL, api_policy_get},
+    {"PUT", "policies/:b/:s", PERM_GRANT, 1, api_object_check, api_policy_put},
+    {"DELETE", "policies/:b/:s", PERM_GRANT, 1, NULL, api_policy_delete},
     {"GET", "buckets", PERM_LIST_ALL, 1, NULL, api_buckets},
     {"GET", "streams/:b", PERM_LIST, 1, NULL, api_streams},
     {"GET", "streams/:b/:s", PERM_GET, 0, NULL, api_read},
@@ -408,6 +414,7 @@ request_free(struct request *rq)
 	if (rq->patch)
 		api_patch_free(rq);
 	api_auth_free(rq->asking);
+	api_policy_free(rq->policy);
 	out_deinit(&rq->items);
 	out_deinit(&rq->out);
 	block_unref(rq->in);

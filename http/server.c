@@ -209,6 +209,15 @@ http_server_set_auth(struct http_server *s, struct auth_view *view)
 	return !old;
 }
 
+void
+http_server_set_policies(struct http_server *s, struct policies *table)
+{
+	struct policies *old = s->policies;
+
+	s->policies = policies_ref(table);
+	policies_unref(old);
+}
+
 static void
 expose_listeners(
     struct http_server *const *servers, uint32_t n, struct expose *e)
@@ -278,5 +287,6 @@ http_server_free(struct http_server *s)
 	counts_free(s->counts);
 	token_cache_free(s->tokens);
 	auth_view_unref(s->auth);
+	policies_unref(s->policies);
 	return mem_free(s);
 }

@@ -16,6 +16,7 @@
 #include "src/base/env.h"
 #include "src/base/expose.h"
 #include "src/os/os.h"
+#include "vnode/policy.h"
 #include "vnode/vnode_msg.h"
 
 struct http_server; /* opaque */
@@ -51,6 +52,9 @@ struct http_view {
 	struct buf out;
 };
 
+/* Documents of the root that can be asked to change. */
+enum http_root { HTTP_ROOT_USERS, HTTP_ROOT_POLICIES };
+
 struct http_config {
 	const struct env *env;
 	struct os *os;
@@ -61,7 +65,7 @@ struct http_config {
 	uint16_t tls_port;
 	struct tls_context *tls; /* of HTTPS; borrowed by http_server_new */
 	/* Takes Q until it is posted back. */
-	void (*ask)(void *arg, struct auth_request *q);
+	void (*ask)(void *arg, enum http_root which, struct root_request *q);
 	struct logins *logins; /* of all workers */
 	enum jwt_algorithm algorithm;
 	uint64_t session_us; /* a token lives */
@@ -105,6 +109,8 @@ void http_server_expose(
 /* Who may do what from now on; a reference is taken.  Until the first of them
  * nothing is served that anybody might not be allowed to.  1: it is the first. */
 int http_server_set_auth(struct http_server *s, struct auth_view *view);
+/* How long events are kept, as /policies shows it; a reference is taken. */
+void http_server_set_policies(struct http_server *s, struct policies *table);
 /* request_timeout_us of what is asked from now on. */
 void http_server_set_timeout(struct http_server *s, uint64_t us);
 /* Requests a second of a user, and of an address; 0: no limit. */

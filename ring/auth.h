@@ -12,8 +12,7 @@
 #ifndef RING_AUTH_H
 #define RING_AUTH_H
 
-#include "ring/doc.h"
-#include "src/base/msg.h"
+#include "ring/root_request.h"
 
 #define AUTH_NAME_MAX   64 /* of a user or a group */
 #define AUTH_GROUPS_MAX 64 /* that one user or group is in directly */
@@ -148,19 +147,15 @@ enum auth_refusal {
 	AUTH_MANY_GROUPS,
 };
 
-/* A change that is asked of the cluster.  Slices are borrowed until the answer,
- * which is posted back to worker msg.from, msg.answer set. */
+/* A change that is asked of the cluster.  Slices are borrowed until the answer. */
 struct auth_request {
-	struct msg msg;
+	struct root_request root; /* made by auth_request_make */
 	struct auth_change change;
-	/* answer: R 0, and REFUSAL says what became of it; -ERR_UNAVAILABLE:
-	 * nothing was done; -ERR_UNKNOWN: perhaps; -ERR_LIMIT, -ERR_NOMEM */
-	int r;
-	enum auth_refusal refusal;
-	/* Members on which it is not in force yet: JSON strings with commas;
-	 * the asker deinits. */
-	struct buf pending;
+	enum auth_refusal refusal; /* answer: root.r > 0: why */
 };
+
+int auth_request_make(
+    struct root_request *q, const struct doc *now, struct doc **change);
 
 /* *OUT becomes what C changes in NOW, a document of the caller's; NULL with any
  * refusal, AUTH_SAME too. */

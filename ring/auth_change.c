@@ -2,6 +2,7 @@
 /* auth_change - what each change of users, groups and grants does, or why not. */
 #include "ring/auth_impl.h"
 #include "ring/auth_view.h"
+#include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/pack.h"
 
@@ -276,6 +277,18 @@ auth_make(const struct doc *now, const struct auth_change *c,
 	if (!*out)
 		doc_free(change);
 	return r;
+}
+
+int
+auth_request_make(
+    struct root_request *q, const struct doc *now, struct doc **change)
+{
+	struct auth_request *a = CONTAINER_OF(q, struct auth_request, root);
+	int r = auth_make(now, &a->change, &a->refusal, change);
+
+	if (r)
+		return r;
+	return a->refusal != AUTH_OK && a->refusal != AUTH_SAME;
 }
 
 /* --- the first ------------------------------------------------------------ */

@@ -60,6 +60,10 @@ const char *conf_text(const struct conf *c, const char *key);
  * complaint begins with. */
 void conf_where(
     const struct conf *c, enum conf_field f, char out[CONF_WHERE_BYTES]);
+/* "4KB", "50MB"; "500ms", "60s", "7d": what values of keys are written in.  Bytes,
+ * us; 0 or -ERR_INVAL. */
+int conf_parse_size(const char *s, uint64_t *out);
+int conf_parse_time(const char *s, uint64_t *out);
 /* log.rotate: the size, and how many old files are kept. */
 void conf_log_rotate(const struct conf *c, uint64_t *bytes, uint32_t *files);
 

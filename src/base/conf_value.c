@@ -50,6 +50,18 @@ parse_number(const char *s, const struct unit *units, uint64_t *out)
 	return -ERR_INVAL;
 }
 
+int
+conf_parse_size(const char *s, uint64_t *out)
+{
+	return parse_number(s, sizes, out);
+}
+
+int
+conf_parse_time(const char *s, uint64_t *out)
+{
+	return parse_number(s, times, out);
+}
+
 static int
 parse_enum(const char *words, const char *s, uint64_t *out)
 {
@@ -108,10 +120,10 @@ conf_value_parse(const struct key *k, const char *s, uint64_t *out)
 		r = parse_number(s, plain, out);
 		break;
 	case KIND_SIZE:
-		r = parse_number(s, sizes, out);
+		r = conf_parse_size(s, out);
 		break;
 	case KIND_TIME:
-		r = parse_number(s, times, out);
+		r = conf_parse_time(s, out);
 		break;
 	case KIND_FLAG:
 		*out = strcmp(s, "yes") == 0;

@@ -436,7 +436,8 @@ begin_auth(struct msg *m)
 	struct admin_auth *q = CONTAINER_OF(m, struct admin_auth, msg);
 	struct node_admin *a = m->via;
 
-	admin_users_ask(core_users(a->config.core), a->config.logins, q);
+	admin_users_ask(
+	    roots_users(core_roots(a->config.core)), a->config.logins, q);
 }
 
 static void
@@ -450,7 +451,7 @@ users(void *ctx)
 {
 	struct node_admin *a = ctx;
 
-	return users_doc(core_users(a->config.core));
+	return users_doc(roots_users(core_roots(a->config.core)));
 }
 
 /* --- this node ------------------------------------------------------------ */

@@ -20,11 +20,11 @@ end(struct asked *a)
 {
 	struct admin_auth *admin = a->admin;
 
-	admin->r = a->ask.r;
+	admin->r = a->ask.root.r > 0 ? 0 : a->ask.root.r; /* refused: why */
 	admin->refusal = a->ask.refusal;
-	admin->pending = a->ask.pending;
+	admin->pending = a->ask.root.pending;
 	admin->done(admin);
-	buf_deinit(&a->ask.pending);
+	buf_deinit(&a->ask.root.pending);
 	explicit_bzero(&a->login, sizeof(a->login));
 	mem_free(a);
 }
@@ -32,16 +32,17 @@ end(struct asked *a)
 static void
 changed(struct msg *m)
 {
-	struct auth_request *q = CONTAINER_OF(m, struct auth_request, msg);
+	struct root_request *q = CONTAINER_OF(m, struct root_request, msg);
 
-	end(CONTAINER_OF(q, struct asked, ask));
+	end(CONTAINER_OF(q, struct asked, ask.root));
 }
 
 static void
 change(struct asked *a)
 {
-	a->ask.msg.fn = changed;
-	users_ask(a->users, &a->ask);
+	a->ask.root.msg.fn = changed;
+	a->ask.root.make = auth_request_make;
+	root_value_ask(users_value(a->users), &a->ask.root);
 }
 
 static void
@@ -50,7 +51,7 @@ hashed(struct msg *m)
 	struct login *l = CONTAINER_OF(m, struct login, msg);
 	struct asked *a = CONTAINER_OF(l, struct asked, login);
 
-	a->ask.r = l->r;
+	a->ask.root.r = l->r;
 	a->ask.change.has_hash = 1;
 	a->ask.change.hash = SLICE_STR(l->hash);
 	if (l->r)

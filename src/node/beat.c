@@ -2,9 +2,9 @@
 /*
  * beat - what a member tells of itself.
  *
- * Behind the header of a gossip beat (ring/gossip.c), format 2, little endian:
+ * Behind the header of a gossip beat (ring/gossip.c), format 3, little endian:
  *
- *	 0  u8   format = 2
+ *	 0  u8   format = 3
  *	 1  u8   flags: 1 leads the root
  *	 2  u16  slots Q
  *	 4  u16  transfer_limit
@@ -12,8 +12,7 @@
  *	 8  u64  term of the root group there
  *	16  u32  fills that are sent, u32 that are queued, u32 that are received
  *	28  u32  0
- *	32  u64  the event of the users that the sender goes by
- *	40       Q bits: groups that the sender leads and that are where its
+ *XX: groups that the sender leads and that are where its
  *		 ring wants them; bits from Q on are 0
  *	 +       fills that are sent, 72 bytes each
  *
@@ -33,7 +32,7 @@
 #include "src/base/err.h"
 #include "src/base/le.h"
 
-#define FORMAT      2
+#define FORMAT      3
 #define FLAG_LEADS  1
 #define FLAG_REPAIR 1
 
@@ -75,7 +74,9 @@ beat_encode(const struct beat *b, struct buf *out)
 	p = le_put32(p, b->fills.sending);
 	p = le_put32(p, b->fills.queued);
 	le_put32(p, b->fills.receiving);
-	le_put64(head + 32, b->auth);
+	p = head + 32;
+	for (int i = 0; i < BEAT_N_ROOTS; i++)
+		p = le_put64(p, b->in_force[i]);
 	buf_add(out, head, sizeof(head));
 	buf_add(out, b->placed, bitmap_bytes(b->q));
 	for (uint32_t i = 0; i < b->fills.n; i++)
@@ -120,7 +121,7 @@ beat_decode(struct slice in, struct beat *out)
 	    .q = le_get16(p + 2),
 	    .leads = p[1] & FLAG_LEADS,
 	    .root_term = le_get64(p + 8),
-	    .auth = le_get64(p + 32),
+	    .in_force = {le_get64(p + 32), le_get64(p + 40)},
 	    .limit = le_get16(p + 4),
 	    .fills = {.sending = le_get32(p + 16),
 		.queued = le_get32(p + 20),

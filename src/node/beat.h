@@ -12,18 +12,21 @@
 #include "src/base/buf.h"
 #include "vnode/store.h"
 
-#define BEAT_HEADER_BYTES 40
+#define BEAT_HEADER_BYTES 48
 #define BEAT_FILL_BYTES   72
 #define BEAT_MAX                                                               \
 	(BEAT_HEADER_BYTES + RING_SIZE_MAX / 8 +                               \
 	    STORE_FILLS_MAX * BEAT_FILL_BYTES)
 
+enum beat_root { BEAT_USERS, BEAT_POLICIES, BEAT_N_ROOTS };
+
 struct beat {
 	uint16_t q;         /* slots */
 	int leads;          /* the root group */
 	uint64_t root_term; /* there */
-	uint64_t auth;      /* event of the users that all there goes by */
-	uint32_t limit;     /* transfer_limit there */
+	/* The event of each document that all there goes by. */
+	uint64_t in_force[BEAT_N_ROOTS];
+	uint32_t limit; /* transfer_limit there */
 	/* A bit a group: it is led there, and is where the sender's ring wants
 	 * it. */
 	uint8_t placed[RING_SIZE_MAX / 8];

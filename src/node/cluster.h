@@ -113,8 +113,9 @@ uint32_t cluster_departed(const struct cluster *c,
 /* Member I is heard of; has the same ring. */
 int cluster_is_up(const struct cluster *c, uint16_t i);
 int cluster_agrees(const struct cluster *c, uint16_t i);
-/* All of this node goes by event SEQ of the users; told with the beats. */
-void cluster_set_auth(struct cluster *c, uint64_t seq);
+/* All of this node goes by event SEQ of document WHICH; told with the beats. */
+void cluster_set_in_force(
+    struct cluster *c, enum beat_root which, uint64_t seq);
 /* What member I told of itself last; zeros: nothing yet. */
 void cluster_told(const struct cluster *c, uint16_t i, struct beat *out);
 

@@ -66,9 +66,9 @@ look_at_self(const struct cluster *c, struct beat *b)
 	    .q = q,
 	    .leads = store_leads(s, q),
 	    .root_term = store_term(s, q),
-	    .auth = c->auth,
 	    .limit = store_fill_limit(s),
 	};
+	memcpy(b->in_force, c->in_force, sizeof(b->in_force));
 	store_fills(s, &b->fills);
 	for (uint32_t g = 0; g < q; g++)
 		if (store_placed(s, g) >= c->targets_since)
@@ -200,9 +200,9 @@ heard(struct cluster *c, uint16_t i, struct slice in)
 }
 
 void
-cluster_set_auth(struct cluster *c, uint64_t seq)
+cluster_set_in_force(struct cluster *c, enum beat_root which, uint64_t seq)
 {
-	c->auth = seq;
+	c->in_force[which] = seq;
 	if (!c->stopping)
 		send_beats(c); /* who waits for it need not wait for the next */
 }

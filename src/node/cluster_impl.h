@@ -59,7 +59,8 @@ struct cluster {
 	struct saving *saving; /* the ring, to the disk; NULL: not now */
 	struct ring *unsaved;  /* the next to save */
 	atomic_int looking;    /* a look at the root's newest is on its way */
-	uint64_t auth;         /* of the users, in force here */
+	/* Of each document, in force here. */
+	uint64_t in_force[BEAT_N_ROOTS];
 	int stopping, gone;
 	uint32_t n_out; /* messages of ours that will come back */
 };

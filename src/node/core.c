@@ -20,7 +20,7 @@ struct core {
 	struct peers *peers;
 	struct router *router;
 	struct store *store;
-	struct users *users; /* NULL: nobody has to know */
+	struct roots *roots;
 	struct cluster *cluster;
 	struct hold *hold;
 	struct join *join;
@@ -119,8 +119,7 @@ on_beat(void *arg)
 	join_tick(c->join);
 	membership_tick(c->membership);
 	fill_limit_tick(c->fill_limit);
-	if (c->users)
-		users_tick(c->users);
+	roots_tick(c->roots);
 }
 
 /* --- start ---------------------------------------------------------------- */
@@ -143,31 +142,19 @@ open_store(struct core *c, const struct ring *ring, char *why, size_t n)
 	return store_open(&c->store, &sc, why, n);
 }
 
-/* -ERR_NOMEM; 0 without users, too. */
-static int
-make_users(struct core *c, const struct ring *ring, struct cluster_config *cc)
+static struct roots *
+make_roots(struct core *c, const struct ring *ring)
 {
-	struct users_config uc = {
+	struct root_value_config root = {
 	    .env = c->env,
 	    .log = c->config.log,
 	    .identity = c->config.identity,
 	    .router = c->router,
-	    .store = &c->store,
 	    .group = ring->q,
 	    .timeout_us = c->config.store.request_timeout_us,
-	    .rules = c->config.auth_rules,
-	    .publish = c->config.auth_publish,
-	    .first = c->config.auth_first,
-	    .arg = c->config.arg,
 	};
 
-	if (!uc.publish)
-		return 0;
-	c->users = users_new(&uc);
-	cc->looked = users_looked;
-	cc->heard = users_heard;
-	cc->root_arg = c->users;
-	return c->users ? 0 : -ERR_NOMEM;
+	return roots_new(&c->config.roots, &root, &c->store, c->config.arg);
 }
 
 static int
@@ -184,6 +171,8 @@ make_parts(struct core *c, struct ring *ring)
 	    .log = config->log,
 	    .identity = config->identity,
 	    .timeout_us = config->store.request_timeout_us,
+	    .looked = roots_looked,
+	    .heard = roots_heard,
 	    .published = config->published,
 	    .left = config->left,
 	    .arg = config->arg,
@@ -219,10 +208,11 @@ make_parts(struct core *c, struct ring *ring)
 	c->router = c->peers ? router_new(&rc) : NULL;
 	cc.router = c->router;
 	cc.store = &c->store;
-	if (c->router && make_users(c, ring, &cc) == 0)
-		c->cluster = cluster_new(&cc, ring);
-	if (c->users && c->cluster)
-		users_start(c->users, c->cluster);
+	c->roots = c->router ? make_roots(c, ring) : NULL;
+	cc.root_arg = c->roots;
+	c->cluster = c->roots ? cluster_new(&cc, ring) : NULL;
+	if (c->cluster)
+		roots_start(c->roots, c->cluster);
 	hc.router = c->router;
 	c->hold = c->cluster ? hold_new(&hc) : NULL;
 	jc.cluster = c->cluster;
@@ -286,7 +276,7 @@ core_close(struct core *c)
 	hold_free(c->hold);
 	store_close(c->store);
 	cluster_free(c->cluster);
-	users_free(c->users);
+	roots_free(c->roots);
 	router_free(c->router);
 	peers_free(c->peers);
 	mem_free(c->workers);
@@ -305,8 +295,7 @@ stop_worker(struct msg *m)
 	if (w->id == 0) {
 		join_stop(c->join);
 		fill_limit_stop(c->fill_limit);
-		if (c->users)
-			users_stop(c->users);
+		roots_stop(c->roots);
 		cluster_stop(c->cluster);
 		t->stop(t->ctx, c->beat);
 		c->beat = NULL;
@@ -363,10 +352,10 @@ core_fill_limit(const struct core *c)
 	return c->fill_limit;
 }
 
-struct users *
-core_users(const struct core *c)
+struct roots *
+core_roots(const struct core *c)
 {
-	return c->users;
+	return c->roots;
 }
 
 struct join *

@@ -15,7 +15,7 @@
 #include "src/node/cluster.h"
 #include "src/node/fill_limit.h"
 #include "src/node/join.h"
-#include "src/node/users.h"
+#include "src/node/roots.h"
 
 struct core; /* opaque */
 
@@ -31,12 +31,8 @@ struct core_config {
 	    void *arg, const char *name, const struct iovec *iov, int n);
 	int (*tell_back)(
 	    void *arg, const uint8_t node[16], const struct iovec *iov, int n);
+	struct roots_config roots;
 	/* cluster.h; worker 0 */
-	/* users.h; PUBLISH NULL: nobody has to know. */
-	struct auth_rules auth_rules;
-	void (*auth_publish)(
-	    void *arg, uint32_t worker, struct auth_view *view);
-	void (*auth_first)(void *arg, struct users *u);
 	void (*published)(void *arg, struct ring *ring);
 	void (*left)(void *arg, enum ring_state was);
 	void *arg; /* of all but those of the store */
@@ -62,6 +58,6 @@ struct store *core_store(const struct core *c);
 struct cluster *core_cluster(const struct core *c);
 struct join *core_join(const struct core *c);
 struct fill_limit *core_fill_limit(const struct core *c);
-struct users *core_users(const struct core *c); /* or NULL */
+struct roots *core_roots(const struct core *c);
 
 #endif

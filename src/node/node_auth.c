@@ -130,6 +130,16 @@ node_auth_check(struct node *n, char *why)
 	return r ? r : check_defaults(n, why);
 }
 
+struct auth_rules
+node_auth_rules(const struct conf *c)
+{
+	return (struct auth_rules){
+	    .has_bucket = (int)conf_num(c, CONF_auth_has_bucket),
+	    .prefix = conf_str(c, CONF_auth_bucket_prefix),
+	    .anonymous = conf_str(c, CONF_auth_anon_username),
+	};
+}
+
 /* --- a new cluster -------------------------------------------------------- */
 
 struct first_users {
@@ -211,12 +221,4 @@ node_auth_publish(void *arg, uint32_t worker, struct auth_view *view)
 
 	if (http_server_set_auth(n->servers[worker], view))
 		atomic_fetch_add(&n->n_know_users, 1);
-}
-
-void
-node_auth_ask(void *arg, struct auth_request *q)
-{
-	struct node *n = arg;
-
-	users_ask(core_users(n->core), q);
 }

@@ -119,11 +119,19 @@ int node_auth_check(struct node *n, char *why);
 /* Says what should be set before others can reach the node. */
 void node_auth_warn(const struct node *n);
 void node_auth_close(struct node *n);
-/* core.h */
+/* roots.h */
+struct auth_rules node_auth_rules(const struct conf *c);
 void node_auth_publish(void *arg, uint32_t worker, struct auth_view *view);
 void node_auth_first(void *arg, struct users *u);
-/* http/server.h */
-void node_auth_ask(void *arg, struct auth_request *q);
+
+/* --- node_retention.c ------------------------------------------------------ */
+
+/* retention.* */
+struct policy node_policy_defaults(const struct conf *c);
+/* roots.h */
+int node_policies_publish(void *arg, uint32_t worker, struct policies *table);
+/* http/server.h: of users and policies. */
+void node_ask_root(void *arg, enum http_root which, struct root_request *q);
 
 /* --- node_cluster.c: what core.h calls ------------------------------------- */
 

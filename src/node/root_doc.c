@@ -280,7 +280,8 @@ make(struct root_doc *d)
 	struct doc *change = NULL;
 	int r;
 
-	if ((doc_seq(d->now) == 0) != (e->first != 0)) {
+	if (e->when != ROOT_EDIT_ANY &&
+	    (doc_seq(d->now) == 0) != (e->when == ROOT_EDIT_FIRST)) {
 		end(d, -ERR_UNAVAILABLE);
 		return;
 	}

@@ -47,6 +47,12 @@ const struct doc *root_doc_now(const struct root_doc *d);
 /* The replica here was read, and had no event of it. */
 int root_doc_is_empty(const struct root_doc *d);
 
+enum root_edit_when {
+	ROOT_EDIT_NEXT,  /* -ERR_UNAVAILABLE while there is no document */
+	ROOT_EDIT_FIRST, /* and when there is one */
+	ROOT_EDIT_ANY,
+};
+
 struct root_edit {
 	/* *CHANGE becomes what changes in NOW, the newest; NULL: nothing does.
 	 * Asked again when somebody was faster. */
@@ -58,7 +64,7 @@ struct root_edit {
 	 * majority of the root; -ERR_UNKNOWN: perhaps; what MAKE returned.
 	 */
 	void (*done)(struct root_edit *e, int r);
-	int first; /* makes the first event */
+	enum root_edit_when when;
 	uint64_t seq;
 	uint64_t until_us; /* root_doc's: not begun later than this */
 	struct root_edit *next;

@@ -191,6 +191,15 @@ class Node:
                                 connection)
         return r.status, r.headers, data
 
+    def ask(self, method, path, body=None, token="own", **headers):
+        """(status, JSON or bytes); BODY is bytes, a text or made JSON."""
+        if body is not None and not isinstance(body, (str, bytes)):
+            body = json.dumps(body)
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+        status, _, data = self.request(method, path, body, headers, token)
+        return status, json.loads(data) if data[:1] in (b"{", b"[") else data
+
     def is_outdated(self):
         """The token is of another cluster; there is a new one then."""
         if self.request("GET", "/sessions", token=self.own_token)[0] != 401:

@@ -14,7 +14,8 @@ example(void)
 	b.placed[0] = 0x81;
 	b.placed[1] = 0x0f;
 	b.limit = 7;
-	b.auth = 0x1122334455ull;
+	b.in_force[BEAT_USERS] = 0x1122334455ull;
+	b.in_force[BEAT_POLICIES] = 0x66778899ull;
 	b.fills = (struct store_fills){
 	    .sending = 300, .queued = 1000, .receiving = 2, .n = 2};
 	b.fills.at[0] = (struct store_fill){.group = 11,
@@ -40,7 +41,8 @@ Test(beat, is_the_same_for_good)
 	golden("beat.bin", buf_slice(&out));
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), 0);
 	cr_assert_eq(back.limit, 7);
-	cr_assert_eq(back.auth, 0x1122334455ull);
+	cr_assert_eq(back.in_force[BEAT_USERS], 0x1122334455ull);
+	cr_assert_eq(back.in_force[BEAT_POLICIES], 0x66778899ull);
 	cr_assert_eq(back.fills.at[0].total_bytes, 1ull << 40);
 	cr_assert_eq(back.fills.at[1].error, ERR_TIMEOUT);
 	buf_init(&again, BEAT_MAX);
@@ -62,13 +64,13 @@ Test(beat, that_is_none_is_refused)
 		cr_assert_eq(beat_decode(SLICE(out.p, n), &back), -ERR_CORRUPT);
 	out.p[0] = 1;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_FORMAT);
-	out.p[0] = 2;
-	out.p[41] |= 0x10;
+	out.p[0] = 3;
+	out.p[49] |= 0x10;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_CORRUPT);
-	out.p[41] ^= 0x10;
-	out.p[42] = 12;
+	out.p[49] ^= 0x10;
+	out.p[50] = 12;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_CORRUPT);
-	out.p[42] = 11;
+	out.p[50] = 11;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), 0);
 	out.p[3] = 0x80;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_CORRUPT);
