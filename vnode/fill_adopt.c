@@ -171,6 +171,8 @@ take_over(struct store_worker *w, struct vnode *v, struct vnode *n)
 	v->n_by_id = n->n_by_id;
 	v->cap_by_id = n->cap_by_id;
 	dedup_move(&v->dedup, &n->dedup);
+	if (VNODE_MUTANT(ENDED_NOT_FILLED))
+		ended_clear(&n->ended);
 	ended_move(&v->ended, &n->ended);
 	v->n_events = n->n_events;
 	v->bytes = n->bytes;

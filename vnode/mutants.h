@@ -37,6 +37,9 @@
 	X(PATCH_IN_ONE_STREAM)                                                 \
 	X(DELETE_NOT_SAVED)                                                    \
 	X(ENDED_NOT_IN_MANIFEST)                                               \
+	X(ENDED_NOT_FILLED)                                                    \
+	X(WATCH_WAKES_ONCE)                                                    \
+	X(NEWS_BEGIN_TOO_LATE)                                                 \
 	X(FILES_GO_BEFORE_CHECKPOINT)
 
 /* Those that take more than one cluster, or a ring that changes. */

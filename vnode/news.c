@@ -15,6 +15,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "vnode/mutants.h"
 #include "vnode/replica.h"
 
 static int
@@ -73,7 +74,7 @@ first_new(const struct stream *s, const struct vnode_news *req)
 	for (uint64_t seq = in->first; seq <= in->last; seq++) {
 		record_at(in, at, &e, &n);
 		if (comes_after(&e, req))
-			return seq;
+			return seq + VNODE_MUTANT(NEWS_BEGIN_TOO_LATE);
 		at += n;
 	}
 	return in->last + 1;

@@ -13,6 +13,7 @@
 #include "src/base/hash.h"
 #include "src/base/mem.h"
 #include "vnode/call.h"
+#include "vnode/mutants.h"
 #include "vnode/replica.h"
 
 struct waiter {
@@ -219,7 +220,8 @@ watch_wake(struct store_worker *w, struct vnode *v)
 	struct watches *ws = &v->watches;
 	struct list *node, *link;
 
-	ws->last = 0;
+	if (!VNODE_MUTANT(WATCH_WAKES_ONCE))
+		ws->last = 0;
 	while ((node = list_take_first(&ws->due))) {
 		struct point *p = LIST_ENTRY(node, struct point, due);
 

@@ -80,6 +80,7 @@ course_conclude(struct world *w)
 	verify_all(w);
 	world_write_all(w, anybody);
 	verify_all(w);
+	followers_check(w, anybody);
 	w->closing = 1;
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_stop(&w->nodes[i]);
@@ -89,6 +90,7 @@ course_conclude(struct world *w)
 	world_must(w, world_all_up, "not all nodes came back after a stop");
 	world_must(w, is_converged, "the ring did not come back");
 	verify_all(w);
+	followers_stop(w);
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_stop(&w->nodes[i]);
 	world_must(w, world_all_stopped, "a node did not stop again");

@@ -89,8 +89,11 @@ course_conclude(struct world *w)
 	world_write_all(w, groups_leader);
 	world_must(w, settled_groups, "replicas differ");
 	verify_all(w);
+	followers_check(w, groups_leader);
 	w->closing = 1;
 	for (int round = 0; round < 2; round++) {
+		if (round == 1)
+			followers_stop(w);
 		for (uint32_t i = 0; i < w->n_nodes; i++)
 			node_stop(&w->nodes[i]);
 		world_must(w, world_all_stopped, "a node did not stop");

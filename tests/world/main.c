@@ -153,7 +153,8 @@ print_counts(const struct world_counts *c)
 	    "%llu appends: %llu acknowledged (%llu again), %llu refused, %llu "
 	    "unknown, %llu mismatches; %llu patches, %llu too late; %llu "
 	    "reads, %llu events, "
-	    "%llu deletions; %llu bits turned, %llu reads found damage\n",
+	    "%llu deletions; %llu bits turned, %llu reads found damage; "
+	    "%llu listeners got %llu events and %llu notices\n",
 	    (double)c->virtual_us / 1e6, (unsigned long long)c->steps,
 	    (unsigned long long)c->starts, (unsigned long long)c->kills,
 	    (unsigned long long)c->power_cuts,
@@ -164,7 +165,8 @@ print_counts(const struct world_counts *c)
 	    (unsigned long long)c->patched, (unsigned long long)c->conflicts,
 	    (unsigned long long)c->reads, (unsigned long long)c->events_read,
 	    (unsigned long long)c->deleted, (unsigned long long)c->flips,
-	    (unsigned long long)c->damaged);
+	    (unsigned long long)c->damaged, (unsigned long long)c->followings,
+	    (unsigned long long)c->followed, (unsigned long long)c->notices);
 }
 
 int

@@ -186,6 +186,7 @@ forget_process(struct node *n)
 	n->sim = simenv_free(n->sim);
 	memdisk_close_all(n->disk);
 	clients_forget(n);
+	followers_forget(n);
 	operator_forget(n);
 	arena_drop(owner(n));
 }

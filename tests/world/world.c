@@ -208,7 +208,7 @@ create(struct world *w)
 	if (!w->n_nodes)
 		w->n_nodes = (uint32_t[]){1, 3, 3, 5}[w->o.seed % 4];
 	w->hasty = world_one_in(w, 2);
-	w->n_groups = (uint32_t)world_between(w, 2, 8);
+	w->n_groups = 1u << world_between(w, 1, 3); /* as rings have */
 	w->n_clients = (uint32_t)world_between(w, 1, WORLD_CLIENTS);
 	w->step_max_us = world_one_in(w, 2) ? 200 : 2000;
 	w->think_us = world_between(w, 1, 40) * 5000;
@@ -337,6 +337,7 @@ world_run(struct world *w, const struct world_options *o)
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_start(&w->nodes[i]);
 	clients_start(w);
+	followers_start(w);
 	operator_start(w);
 	world_schedule(w, TICK_US,
 	    (struct happening){.run = on_tick, .detail = w->o.n_ticks});
@@ -351,6 +352,7 @@ world_run(struct world *w, const struct world_options *o)
 void
 world_free(struct world *w)
 {
+	followers_free(w);
 	model_deinit(&w->model);
 	for (uint32_t i = 0; i < w->n_heap; i++)
 		net_forget(&w->heap[i]);

@@ -205,6 +205,22 @@ int client_append_now(struct node *n, uint32_t stream);
 /* Reads all of STREAM at N and compares; the same. */
 int client_verify_now(struct node *n, uint32_t stream);
 
+/* --- listeners: follow.c -------------------------------------------------------
+ */
+
+struct follow; /* follow.h */
+
+void followers_start(struct world *w);
+/* A process has died: their requests there are answered without it. */
+void followers_forget(struct node *n);
+/* All is well: each has all that it wants; in some histories also what is
+ * written now, AT who takes it, before any wait for it is over. */
+void followers_check(
+    struct world *w, struct node *(*at)(struct world *w, uint32_t group));
+/* They go; what they asked comes back yet. */
+void followers_stop(struct world *w);
+void followers_free(struct world *w);
+
 /* --- frames between nodes: net.c ---------------------------------------------
  */
 
@@ -378,6 +394,7 @@ struct world_counts {
 	uint64_t replayed, mismatches, patched, conflicts;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
 	uint64_t frames, elections, changes, deleted, flips, damaged;
+	uint64_t followed, notices, followings;
 	uint64_t steps, virtual_us;
 };
 
@@ -392,6 +409,7 @@ struct world {
 	struct node nodes[WORLD_NODES];
 	struct client clients[WORLD_CLIENTS];
 	int clients_stopped;
+	struct follow *follow;
 	int settled; /* whatever goes wrong from now on is a bug */
 	/* A copy goes for good, or has: nothing else may go until all groups
 	 * have as many as they should. */
