@@ -65,7 +65,7 @@ free_slot(struct router_worker *w, uint32_t slot)
 
 	list_del(&s->link);
 	s->m = NULL;
-	s->life++;
+	s->life += !VNODE_MUTANT(CALL_IDS_COME_AGAIN);
 	s->next_free = w->first_free;
 	w->first_free = slot + 1;
 	w->n_out--;

@@ -121,6 +121,31 @@ Test(placing, a_voter_that_should_only_listen_is_added_again_as_a_learner)
 	nodes_put_many(rig, 1, 10);
 }
 
+/* Nobody sends it anything, and it wants no votes: it has to ask. */
+Test(placing, a_learner_removed_while_it_was_away_hears_of_it_and_goes)
+{
+	struct nodes *rig = nodes_new();
+	struct node *away = &rig->nodes[2];
+	struct store_group g;
+
+	place(rig, 2, "12,3");
+	wait_for_epoch(rig, 2);
+	nodes_put_many(rig, 1, 10);
+	nodes_kill(away);
+	place(rig, 3, "12");
+	wait_for_epoch(rig, 3);
+	check_members(rig, "12", "");
+	nodes_start(away, 0);
+	store_group(away->store, rig->group, &g);
+	cr_assert(g.here);
+	place(rig, 3, "12");
+	nodes_run_for(rig, 10 * SECOND);
+	store_group(away->store, rig->group, &g);
+	cr_assert_not(g.here);
+	nodes_put_many(rig, 11, 10);
+	nodes_check_events(rig, 20);
+}
+
 Test(placing, the_preferred_leader_gets_the_group_back_when_it_returns)
 {
 	struct nodes *rig = nodes_new();

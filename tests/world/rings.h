@@ -57,6 +57,11 @@ struct rings {
 	/* By group, as its leader had it last; and when the newest ring wanted
 	 * so many copies. */
 	uint8_t voters[RINGS_Q];
+	struct led { /* the same, and who that was, by which ring */
+		uint32_t slot;
+		uint64_t life, term, epoch;
+		uint32_t voters;
+	} led[RINGS_Q];
 	uint64_t wanted_us[RINGS_COPIES];
 	struct ring *newest; /* that anybody has gone by */
 	uint64_t *hashes;    /* by epoch; 0: not seen */

@@ -152,6 +152,26 @@ n_copies(const struct ring *r)
 	return n < r->n_copies ? n : r->n_copies;
 }
 
+/* A leader takes no vote that the ring it goes by wants, before others have
+ * come in its place. */
+static void
+check_led(struct node *n, uint32_t group, const struct store_group *g,
+    uint32_t voters)
+{
+	const struct ring *r = cluster_ring(core_cluster(n->core));
+	struct led *was = &n->world->rings->led[group];
+	struct led now = {n->slot, n->life, g->term, r->epoch, voters};
+
+	if (was->slot == now.slot && was->life == now.life &&
+	    was->term == now.term && was->epoch == now.epoch &&
+	    voters < was->voters && voters < n_copies(r))
+		world_fail(n->world,
+		    "node %u takes votes from group %u: %u of %u are left, and "
+		    "its ring wants %u",
+		    n->slot, group, voters, was->voters, n_copies(r));
+	*was = now;
+}
+
 /* A group has fewer voters than before only if a ring wanted no more just now. */
 void
 process_check(struct node *n)
@@ -166,10 +186,13 @@ process_check(struct node *n)
 		return;
 	rs->wanted_us[n_copies(rs->newest)] = w->now_us;
 	store_group(n->store, group, &g);
-	if (!g.leads || !g.ready || g.commit != g.last)
-		return; /* what is not committed may be lost */
+	if (!g.leads || !g.ready)
+		return;
 	for (uint32_t i = 0; i < g.members.n; i++)
 		voters += g.members.at[i].voter != 0;
+	check_led(n, group, &g, voters);
+	if (g.commit != g.last)
+		return; /* what is not committed may be lost */
 	for (uint32_t i = 1; i <= voters && i < RINGS_COPIES; i++)
 		if (rs->wanted_us[i] &&
 		    rs->wanted_us[i] + WANTED_US > w->now_us)
