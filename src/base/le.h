@@ -8,21 +8,24 @@
 #ifndef SRC_BASE_LE_H
 #define SRC_BASE_LE_H
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
+/* One load or store; byte by byte gcc 12 makes a vector of it, and waits. */
 #define LE_DEFINE(bits, type)                                                  \
 	static inline uint8_t *le_put##bits(uint8_t *p, type v)                \
 	{                                                                      \
-		for (unsigned i = 0; i < (bits) / 8; i++)                      \
-			p[i] = (uint8_t)(v >> (8 * i));                        \
-		return p + (bits) / 8;                                         \
+		v = htole##bits(v);                                            \
+		memcpy(p, &v, sizeof(v));                                      \
+		return p + sizeof(v);                                          \
 	}                                                                      \
 	static inline type le_get##bits(const uint8_t *p)                      \
 	{                                                                      \
-		type v = 0;                                                    \
-		for (unsigned i = 0; i < (bits) / 8; i++)                      \
-			v = (type)(v | (type)((type)p[i] << (8 * i)));         \
-		return v;                                                      \
+		type v;                                                        \
+                                                                               \
+		memcpy(&v, p, sizeof(v));                                      \
+		return le##bits##toh(v);                                       \
 	}
 
 LE_DEFINE(16, uint16_t)

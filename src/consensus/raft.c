@@ -102,7 +102,7 @@ static int
 add_op(struct raft *r, uint64_t seq, uint64_t last)
 {
 	if (r->n_ops == r->cap_ops) {
-		uint32_t cap = r->cap_ops ? r->cap_ops * 2 : 8;
+		uint32_t cap = r->cap_ops ? r->cap_ops * 2 : 2;
 		void *p = mem_realloc(r->ops, cap * sizeof(*r->ops));
 
 		if (!p)

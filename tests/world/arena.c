@@ -68,6 +68,16 @@ arena_pieces(unsigned owner)
 	return n_pieces[owner];
 }
 
+size_t
+arena_bytes(unsigned owner)
+{
+	size_t n = 0;
+
+	LIST_FOREACH (l, &pieces[owner])
+		n += LIST_ENTRY(l, struct piece, link)->n;
+	return n;
+}
+
 void
 arena_describe(unsigned owner, FILE *out)
 {

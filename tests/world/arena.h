@@ -21,6 +21,7 @@ unsigned arena_owner(void);
 void arena_drop(unsigned owner);
 /* Pieces that OWNER has. */
 size_t arena_pieces(unsigned owner);
+size_t arena_bytes(unsigned owner);
 /* Where they were made, a line each. */
 void arena_describe(unsigned owner, FILE *out);
 
