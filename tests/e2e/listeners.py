@@ -4,11 +4,24 @@ import json
 import socket
 import time
 
+LINES = {"Content-Type": "application/x-ndjson"}
+
 
 def append(node, stream, value):
     status, body = node.post(stream, json.dumps(value).encode())
     assert status == 201, (status, body)
     return json.loads(body)["meta"]["id"]
+
+
+def fill(node, stream, n, size=0, batch=5000, start=0):
+    """N events {"n": start}, {"n": start + 1} ..."""
+    pad = "x" * size
+    for at in range(start, start + n, batch):
+        lines = "".join('{"n":%d,"pad":"%s"}\n' % (i, pad)
+                        for i in range(at, min(at + batch, start + n)))
+        status, _, body = node.request("POST", "/streams/" + stream,
+                                       lines.encode(), LINES)
+        assert status == 201, body
 
 
 def poll(node, query, timeout=30):

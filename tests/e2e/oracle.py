@@ -39,8 +39,23 @@ class Event:
 class Stream:
     def __init__(self, life):
         self.events = []
+        self.first = 1  # the oldest that is visible
         self.keys = {}  # key -> (fingerprint, answer)
         self.life = life
+
+
+    def visible(self):
+        return self.events[self.first - 1:]
+
+    def hide(self, policy):
+        """What POLICY lets go; it never comes back."""
+        n, left = 0, policy.get("max_bytes", float("inf"))
+        for e in reversed(self.visible()):
+            left -= len(e.data)
+            if n and (left < 0 or n >= policy.get("max_events", n + 1)):
+                break  # the newest stays in any case
+            n += 1
+        self.first = len(self.events) - n + 1 if n else self.first
 
 
 class Wrong(AssertionError):
@@ -74,6 +89,7 @@ class Oracle:
         self.streams = {}
         self.lives = 0
         self.tags = {}  # (life, low, high, form) -> tag, and back
+        self.policies = {}  # (bucket, stream or None) -> limits
 
     def stream(self, name):
         return self.streams.get(name) or Stream(None)
@@ -83,6 +99,28 @@ class Oracle:
             self.lives += 1
             self.streams[name] = Stream(self.lives)
         return self.streams[name]
+
+    # --- policies ------------------------------------------------------------
+
+    def effective(self, name):
+        return {**self.policies.get((name[0], None), {}),
+                **self.policies.get(name, {})}
+
+    def hide(self, name):
+        self.streams[name].hide(self.effective(name))
+
+    def check_policy(self, call, status, data):
+        if call.limits is None:
+            must((status, data) == (204, b""), call, status, data)
+            self.policies.pop(call.name, None)
+        else:
+            self.policies[call.name] = call.numbers()
+            got = json.loads(data)
+            must(status == 200, call, status, data)
+            must(got["policy"] == call.numbers(), call, data)
+            must(got["effective"] == self.effective(call.name), call, data)
+        for name in self.streams:
+            self.hide(name)
 
     # --- writes --------------------------------------------------------------
 
@@ -149,6 +187,8 @@ class Oracle:
             must(not log.events or log.events[-1].t <= t, "time goes back")
             will.patch.t = t
             log.events.append(will.patch)
+            self.hide((call.name[0], call.name[1] + SUFFIX))
+        self.hide(call.name)
         if call.key:
             s.keys[call.key] = (call.fingerprint(),
                                 self.meta(call, first, len(will.events), t))
@@ -198,11 +238,11 @@ class Oracle:
         start, to = integer("from"), integer("to")
         if "to" in params and to is None:
             return None
-        low, high = 1, len(events)
+        low, high = self.stream(name).first, len(events)
         if to is not None:
             high = min(high, to)
         if start is not None and start > 0:
-            low = start
+            low = max(low, start)
         for key, f in (("since", lambda t, x: t >= x),
                        ("until", lambda t, x: t < x)):
             if key in params:
@@ -239,7 +279,9 @@ class Oracle:
             return
         must(headers["Iorio-Last"] == str(len(events)), call, len(events),
              headers["Iorio-Last"])
-        must(headers["Iorio-First"] == str(min(len(events), 1)), call)
+        first = self.stream(call.name).first if events else 0
+        must(headers["Iorio-First"] == str(first), call, first,
+             headers["Iorio-First"])
         closed = "to" in params and int(params["to"]) <= len(events)
         must(closed == bool(headers["ETag"]), call, headers.items())
         form = (ndjson, params.get("order") == "desc")
@@ -272,6 +314,12 @@ class Oracle:
             must(status == 404 and json.loads(data)["type"] == "not-found",
                  call, status)
             return
+        first = self.stream(call.name).first
+        if seq < first:
+            got = json.loads(data)
+            must((status, got["type"], got["first"]) == (410, "gone", first),
+                 call, status, data)
+            return
         e = events[seq - 1]
         must((status, data) == (200, e.data), call, status, data[:200])
         must(headers["Content-Type"] == (e.type or JSON), call)
@@ -298,11 +346,11 @@ class Oracle:
              headers["Link"])
 
     def detail(self, name):
-        events = self.streams[name].events
-        return {"name": name[1], "first": 1, "last": len(events),
-                "count": len(events), "bytes": sum(len(e.data)
-                                                   for e in events),
-                "t": events[-1].t}
+        s = self.streams[name]
+        kept = s.visible()
+        return {"name": name[1], "first": s.first, "last": len(s.events),
+                "count": len(kept), "bytes": sum(len(e.data) for e in kept),
+                "t": kept[-1].t}
 
 
 # --- calls -------------------------------------------------------------------
@@ -369,3 +417,21 @@ class Call:
         if not events:
             return None, Write(400, type="invalid-body", line=None)
         return events, None
+
+
+class PolicyCall(Call):
+    """LIMITS of a bucket, or a stream of it; None: DELETE."""
+    SIZES = {"1KB": 1024, "4KB": 4096, "1d": 86400000}
+
+    def __init__(self, name, limits):
+        body = b"" if limits is None else json.dumps(limits).encode()
+        super().__init__("PUT" if limits else "DELETE", name, body, JSON,
+                         what="policy")
+        self.limits = limits
+
+    def path(self):
+        return "/policies/" + "/".join(urllib.parse.quote(p, safe="")
+                                       for p in self.name if p is not None)
+
+    def numbers(self):
+        return {k: self.SIZES.get(v, v) for k, v in self.limits.items()}

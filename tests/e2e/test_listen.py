@@ -10,22 +10,10 @@ import time
 
 import tap
 from cluster import Cluster, eventually, group_of, replicas
-from listeners import Socket, Sse, append, poll
+from listeners import Socket, Sse, append, fill, poll
 from node import Node, parse
 
 IORIOD = sys.argv[1]
-LINES = {"Content-Type": "application/x-ndjson"}
-
-
-def fill(node, stream, n, size=0, batch=5000, start=0):
-    """N events {"n": start}, {"n": start + 1} ..."""
-    pad = "x" * size
-    for at in range(start, start + n, batch):
-        lines = "".join('{"n":%d,"pad":"%s"}\n' % (i, pad)
-                        for i in range(at, min(at + batch, start + n)))
-        status, _, body = node.request("POST", "/streams/" + stream,
-                                       lines.encode(), LINES)
-        assert status == 201, body
 
 
 def test_history_and_what_comes_then():
