@@ -3,7 +3,9 @@
  * iorio-admin - hands its arguments to the node of its release tree, prints
  * what comes back, and exits with the code that it is given.
  *
- * What words there are and what they say is the node's: see commands.c.
+ * What words there are and what they say is the node's: see commands.c.  But
+ * a password that is `-` is read here, from the terminal or standard input, so
+ * that it need not stand where every user of the machine can read it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 
 #include "admin/help.h"
 #include "admin/wire.h"
@@ -22,7 +25,8 @@
 #define RESTART_WAIT_MS 10000 /* a node that joins opens its store anew */
 #define RETRY_MS        100
 /* A little more than the node's own limit, whose word is the better one. */
-#define SILENCE_MS 62000
+#define SILENCE_MS   62000
+#define SECRET_BYTES 2048 /* longer ones the node refuses */
 
 extern char **environ;
 
@@ -136,6 +140,52 @@ failed(const struct client *c, const char *why)
 	return 1;
 }
 
+/* One line, typed at a terminal without being shown, or else of standard input;
+ * 0: there is none. */
+static int
+read_secret(char *out, size_t n)
+{
+	struct termios shown, hidden;
+	int typed = tcgetattr(STDIN_FILENO, &shown) == 0, got;
+
+	if (typed) {
+		hidden = shown;
+		hidden.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+		fputs("Password: ", stderr);
+	}
+	got = fgets(out, (int)n, stdin) != NULL;
+	if (typed) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+		fputc('\n', stderr);
+	}
+	if (got)
+		out[strcspn(out, "\r\n")] = '\0';
+	return got && out[0];
+}
+
+/* The place of the password of `user add` and `user passwd` if it is to be read;
+ * 0: none is. */
+static int
+find_secret(int argc, char **argv)
+{
+	int n = 0;
+
+	for (int i = 1; i < argc; i++) {
+		const char *s = argv[i];
+
+		if (strncmp(s, "--", 2) == 0)
+			continue;
+		if ((n == 0 && strcmp(s, "user") != 0) ||
+		    (n == 1 && strcmp(s, "add") != 0 &&
+			strcmp(s, "passwd") != 0))
+			return 0;
+		if (n++ == 3)
+			return strcmp(s, "-") == 0 ? i : 0;
+	}
+	return 0;
+}
+
 static int
 send_request(struct client *c, int argc, char **argv)
 {
@@ -232,6 +282,8 @@ int
 main(int argc, char **argv)
 {
 	struct client c = {.fd = -1};
+	char secret[SECRET_BYTES];
+	int place = find_secret(argc, argv), r;
 
 	if (argc < 2) {
 		fputs(HELP_USAGE, stdout);
@@ -252,7 +304,13 @@ main(int argc, char **argv)
 		puts("Node is not running!");
 		return 1;
 	}
-	if (send_request(&c, argc, argv))
-		return failed(&c, "the arguments are too long");
-	return hear(&c);
+	if (place && !read_secret(secret, sizeof(secret))) {
+		puts("Failed: there is no password");
+		return 1;
+	}
+	if (place)
+		argv[place] = secret;
+	r = send_request(&c, argc, argv);
+	explicit_bzero(secret, sizeof(secret));
+	return r ? failed(&c, "the arguments are too long") : hear(&c);
 }

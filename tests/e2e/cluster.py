@@ -144,8 +144,9 @@ class Cluster:
         return eventually(read, seconds)[0]
 
 
-def admin(node, *words):
+def admin(node, *words, stdin=None):
     p = subprocess.run([f"{node.root}/bin/iorio-admin", *words], text=True,
+                       input=stdin or "",
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                        timeout=70)
     return p.returncode, p.stdout

@@ -8,6 +8,8 @@ import hashlib
 import hmac
 import itertools
 import json
+import os
+import pty
 import subprocess
 import sys
 import time
@@ -451,14 +453,45 @@ def test_configurations():
         assert ask("GET", "/users", n=n)[0] == 200
 
 
+def admin_typing(node, text, *words):
+    """(exit code, text, what the terminal showed of what was typed)"""
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([f"{node.root}/bin/iorio-admin", *words],
+                         stdin=theirs, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    assert p.stderr.read(10) == b"Password: "
+    os.write(ours, text.encode() + b"\n")
+    out = p.communicate(timeout=60)[0]
+    os.set_blocking(ours, False)
+    try:
+        shown = os.read(ours, 1000)
+    except OSError:
+        shown = b""
+    os.close(ours)
+    os.close(theirs)
+    return p.returncode, out, shown
+
+
 def test_iorio_admin():
     with Node(IORIOD) as n:
-        def admin(*words):
-            return run_admin(n, *words)
+        def admin(*words, stdin=None):
+            return run_admin(n, *words, stdin=stdin)
         assert admin("group", "add", "readers") == (0, "Done\n")
         assert admin("user", "add", "ann", "pa55", "readers") == (0, "Done\n")
         assert admin("user", "add", "ann", "pa55") == (
             1, "Failed: a user or a group has this name\n")
+        assert admin("user", "add", "dot", "-", stdin="from a pipe\n") == (
+            0, "Done\n")
+        assert n.login("dot", "from a pipe")
+        assert admin("user", "passwd", "--format=json", "dot", "-",
+                     stdin="other")[0] == 0
+        assert n.login("dot", "other")
+        assert admin("user", "passwd", "dot", "-", stdin="\n") == (
+            1, "Failed: there is no password\n")
+        assert admin_typing(n, "typed", "user", "passwd", "dot", "-") == (
+            0, b"Done\n", b"")
+        assert n.login("dot", "typed")
+        assert admin("user", "delete", "dot") == (0, "Done\n")
         assert admin("grant", "add", "readers", "get", "b") == (0, "Done\n")
         assert admin("grant", "add", "*", "get", "b", "s") == (0, "Done\n")
         assert admin("grant", "add", "readers", "fly", "b")[0] == 1
