@@ -40,7 +40,7 @@ int bench_connect(const struct bench *b, int blocking);
 /* The body of event ID: JSON of exactly SIZE bytes (at least what it needs), to
  * OUT of BODY_MAX. */
 int bench_body(const struct bench *b, uint64_t id, char *out);
-/* A token of b->user. */
+/* A token of b->user; waits while the node cannot say. */
 const char *bench_login(const struct bench *b);
 /* Reads STREAM back; how many events are lost, changed or too many. */
 uint64_t bench_verify_stream(const struct bench *b, int stream);

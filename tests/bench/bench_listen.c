@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/bench.h"
 #include "tests/bench/bench_listen.h"
 #include "tests/bench/hist.h"
 
@@ -408,21 +409,51 @@ transport_of(const char *name)
 	exit(2);
 }
 
+static int
+usage(FILE *out)
+{
+	fputs("Usage: iorio-bench listen [options]\n"
+	      "  --host IP          127.0.0.1     --port N           8080\n"
+	      "  -u USER            admin         -p PASSWORD        secret\n"
+	      "  --token T          no login      --clients N        1000\n"
+	      "  --transport T      sse, socket or comet; sse\n"
+	      "  --rate N           100 events a second\n"
+	      "  --seconds S        10            --size BYTES       256\n"
+	      "  --bucket B         bench\n"
+	      "  --raw              no node: what this program and the kernel "
+	      "can do\n",
+	    out);
+	return out == stdout ? 0 : 2;
+}
+
+/* Logs in at the node of B. */
+static const char *
+login(const struct listen_bench *b, const char *user, const char *password)
+{
+	struct bench as = {.host = b->host,
+	    .port = b->port,
+	    .user = user,
+	    .password = password};
+
+	return bench_login(&as);
+}
+
 int
 bench_listen(int argc, char **argv)
 {
 	static const struct option options[] = {{"host", 1, 0, 'h'},
-	    {"port", 1, 0, 'p'}, {"token", 1, 0, 't'}, {"bucket", 1, 0, 'b'},
+	    {"port", 1, 0, 'o'}, {"token", 1, 0, 't'}, {"bucket", 1, 0, 'b'},
+	    {"user", 1, 0, 'u'}, {"password", 1, 0, 'p'}, {"help", 0, 0, 'H'},
 	    {"transport", 1, 0, 'k'}, {"clients", 1, 0, 'c'},
 	    {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'}, {"size", 1, 0, 'z'},
 	    {"raw", 0, 0, 'R'}, {0}};
 	struct listen_bench *b = calloc(1, sizeof(*b));
+	const char *user = "admin", *password = "secret";
 	int o, r;
 
 	if (!b)
 		die("memory");
 	*b = (struct listen_bench){.host = "127.0.0.1",
-	    .token = "",
 	    .bucket = "bench",
 	    .port = 8080,
 	    .clients = 1000,
@@ -430,14 +461,22 @@ bench_listen(int argc, char **argv)
 	    .rate = 100,
 	    .seconds = 10,
 	    .run = now_us()};
-	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "u:p:", options, NULL)) != -1) {
 		switch (o) {
 		case 'h':
 			b->host = optarg;
 			break;
-		case 'p':
+		case 'o':
 			b->port = (int)strtol(optarg, NULL, 10);
 			break;
+		case 'u':
+			user = optarg;
+			break;
+		case 'p':
+			password = optarg;
+			break;
+		case 'H':
+			return usage(stdout);
 		case 't':
 			b->token = optarg;
 			break;
@@ -463,7 +502,7 @@ bench_listen(int argc, char **argv)
 			b->raw = 1;
 			break;
 		default:
-			return 2;
+			return usage(stderr);
 		}
 	}
 	if (b->clients < 1 || b->clients > CLIENTS_MAX || b->rate <= 0 ||
@@ -471,6 +510,10 @@ bench_listen(int argc, char **argv)
 		fprintf(stderr, "iorio-bench: a bad number\n");
 		return 2;
 	}
+	if (b->raw)
+		b->token = "";
+	else if (!b->token)
+		b->token = login(b, user, password);
 	b->base = event_base_new();
 	if (!b->base)
 		die("memory");

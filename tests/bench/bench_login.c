@@ -3,16 +3,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/bench/bench.h"
 
-/* Name and password go into JSON as they are. */
-const char *
-bench_login(const struct bench *b)
+#define AGAIN_US 100000 /* the node has just begun, or many log in */
+#define TRIES    100
+
+/* Asks once; ANSWER gets it. */
+static void
+ask(const struct bench *b, char *answer, size_t max)
 {
-	static char answer[4096];
-	char body[1024], request[2048], *token, *end;
+	char body[1024], request[2048];
 	size_t got = 0;
 	ssize_t n;
 	int fd = bench_connect(b, 1);
@@ -25,10 +28,26 @@ bench_login(const struct bench *b)
 	    n, body);
 	if (write(fd, request, (size_t)n) != n)
 		bench_die("login");
-	while (got < sizeof(answer) - 1 &&
-	       (n = read(fd, answer + got, sizeof(answer) - 1 - got)) > 0)
+	while (got < max - 1 && (n = read(fd, answer + got, max - 1 - got)) > 0)
 		got += (size_t)n;
+	answer[got] = '\0';
 	close(fd);
+}
+
+/* Name and password go into JSON as they are. */
+const char *
+bench_login(const struct bench *b)
+{
+	static char answer[4096];
+	struct timespec nap = {0, AGAIN_US * 1000};
+	char *token, *end;
+
+	for (int i = 0; i < TRIES; i++) {
+		ask(b, answer, sizeof(answer));
+		if (!strstr(answer, " 503 "))
+			break;
+		nanosleep(&nap, NULL);
+	}
 	token = strstr(answer, "\"token\":\"");
 	end = token ? strchr(token + 9, '"') : NULL;
 	if (!end) {

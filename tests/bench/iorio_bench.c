@@ -5,6 +5,7 @@
  *	iorio-bench append -u admin -p secret --connections 50 --seconds 10
  *	iorio-bench append -u admin -p secret --batch 100
  *	iorio-bench read   --token T --connections 64 --seconds 10
+ *	iorio-bench login  --rate 1000 --seconds 10
  *
  * Closed loop by default: each connection has one request under way.  With
  * --rate N requests are due N a second in all, and latency counts from when a
@@ -15,6 +16,8 @@
  * that was acknowledged last; who was overtaken (412) asks again.  --keys N: each
  * append has an idempotency key of its own, is asked again until it succeeds, and
  * N of 100 are sent once more after that, to be answered with the same seqnum.
+ *
+ * login: passwords that are wrong, each of another user; refusals are what counts.
  *
  * --verify (append) reads every stream back at the end: each acknowledged event
  * must be there once, under its seqnum, with the bytes that were sent.
@@ -167,6 +170,17 @@ make_request(struct conn *c)
 		    b->batch > 1 ? "x-ndjson" : "json", body_n, more);
 		memmove(c->out + n, c->out + HEAD_MAX, (size_t)body_n);
 		n += body_n;
+	} else if (b->mode[0] == 'l') {
+		char body[96];
+		int body_n = snprintf(body, sizeof(body),
+		    "{\"username\":\"u%llu\",\"password\":\"wrong\"}",
+		    (unsigned long long)c->id);
+
+		n = snprintf(c->out, HEAD_MAX,
+		    "POST /sessions HTTP/1.1\r\nHost: bench\r\n"
+		    "Content-Type: application/json\r\n"
+		    "Content-Length: %d\r\n\r\n%s",
+		    body_n, body);
 	} else {
 		n = snprintf(c->out, HEAD_MAX,
 		    "GET /streams/%s/s%d?limit=%d HTTP/1.1\r\nHost: bench\r\n"
@@ -282,6 +296,9 @@ answered(struct conn *c, const char *body)
 		b->n_ok++;
 		if (append)
 			acknowledged(c, seq);
+	} else if (b->mode[0] == 'l' && (memcmp(c->in + 9, "401", 3) == 0 ||
+					    memcmp(c->in + 9, "503", 3) == 0)) {
+		b->n_ok++; /* looked at, or too many wait */
 	} else if (b->if_match && memcmp(c->in + 9, "412", 3) == 0) {
 		overtaken(c, body);
 	} else {
@@ -471,11 +488,12 @@ report(const struct bench *b, double seconds, uint64_t lost)
 		    (unsigned long long)lost);
 }
 
-static void
-usage(void)
+static _Noreturn void
+usage(FILE *out)
 {
 	fputs(
-	    "Usage: iorio-bench {append|read} [options]\n"
+	    "Usage: iorio-bench {append|read|login} [options]\n"
+	    "       iorio-bench listen --help\n"
 	    "  --host IP          127.0.0.1     --port N           8080\n"
 	    "  -u USER            admin         -p PASSWORD        secret\n"
 	    "  --token T          no login      --connections N    50\n"
@@ -491,8 +509,8 @@ usage(void)
 	    "twice (append)\n"
 	    "  --verify           read back what was acknowledged (append)\n"
 	    "  --json             one JSON object instead of a line\n",
-	    stderr);
-	exit(1);
+	    out);
+	exit(out == stdout ? 0 : 1);
 }
 
 static void
@@ -506,7 +524,8 @@ parse(struct bench *b, int argc, char **argv)
 	    {"streams", 1, NULL, 'S'}, {"bucket", 1, NULL, 'b'},
 	    {"limit", 1, NULL, 'l'}, {"batch", 1, NULL, 'B'},
 	    {"if-match", 0, NULL, 'm'}, {"keys", 1, NULL, 'k'},
-	    {"verify", 0, NULL, 'v'}, {"json", 0, NULL, 'j'}, {0}};
+	    {"verify", 0, NULL, 'v'}, {"json", 0, NULL, 'j'},
+	    {"help", 0, NULL, 'H'}, {0}};
 	int o;
 
 	*b = (struct bench){.host = "127.0.0.1",
@@ -521,9 +540,12 @@ parse(struct bench *b, int argc, char **argv)
 	    .limit = 1,
 	    .batch = 1,
 	    .keys = -1};
+	if (argc > 1 && strcmp(argv[1], "--help") == 0)
+		usage(stdout);
 	if (argc < 2 ||
-	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0))
-		usage();
+	    (strcmp(argv[1], "append") != 0 && strcmp(argv[1], "read") != 0 &&
+		strcmp(argv[1], "login") != 0))
+		usage(stderr);
 	b->mode = argv[1];
 	while ((o = getopt_long(argc - 1, argv + 1, "u:p:", options, NULL)) !=
 	       -1) {
@@ -581,8 +603,10 @@ parse(struct bench *b, int argc, char **argv)
 		case 'j':
 			b->json = 1;
 			break;
+		case 'H':
+			usage(stdout);
 		default:
-			usage();
+			usage(stderr);
 		}
 	}
 	if (b->connections < 1 || b->streams < 1 || b->size < 64 ||
@@ -590,7 +614,7 @@ parse(struct bench *b, int argc, char **argv)
 	    ((b->batch > 1 || b->if_match || b->keys >= 0) &&
 		b->mode[0] != 'a') ||
 	    b->keys > 100 || (long)b->size * b->batch > (8l << 20))
-		usage();
+		usage(stderr);
 	b->run = now_us();
 }
 
@@ -604,7 +628,7 @@ main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "listen") == 0)
 		return bench_listen(argc - 1, argv + 1);
 	parse(&b, argc, argv);
-	if (!b.token)
+	if (!b.token && b.mode[0] != 'l')
 		b.token = bench_login(&b);
 	b.logs = calloc((size_t)b.streams, sizeof(*b.logs));
 	b.base = event_base_new();
