@@ -32,6 +32,7 @@ struct logins_try {
 
 struct logins {
 	const struct env *env;
+	void (*work)(struct os *os, struct env_job *job);
 	struct os *os;
 	uint64_t seed;
 	uint32_t n_waiting;
@@ -163,7 +164,7 @@ begin(struct msg *m)
 	}
 	l->n_waiting++;
 	q->job.run = compute;
-	os_work(l->os, &q->job);
+	l->work(l->os, &q->job);
 }
 
 void
@@ -183,13 +184,15 @@ logins_ask(struct logins *l, struct login *q)
 /* --- life ----------------------------------------------------------------- */
 
 struct logins *
-logins_new(const struct env *env, struct os *os)
+logins_new(const struct env *env,
+    void (*work)(struct os *os, struct env_job *job), struct os *os)
 {
 	struct logins *l = mem_zalloc(sizeof(*l));
 
 	if (!l)
 		return NULL;
 	l->env = env;
+	l->work = work;
 	l->os = os;
 	env->rng.bytes(env->rng.ctx, &l->seed, sizeof(l->seed));
 	return l;

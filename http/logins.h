@@ -45,7 +45,9 @@ struct login {
 	uint64_t who;
 };
 
-struct logins *logins_new(const struct env *env, struct os *os);
+/* WORK is os_work, OS its argument. */
+struct logins *logins_new(const struct env *env,
+    void (*work)(struct os *os, struct env_job *job), struct os *os);
 struct logins *logins_free(struct logins *l); /* takes NULL, returns NULL */
 void logins_ask(struct logins *l, struct login *q);
 

@@ -291,7 +291,7 @@ say_port(const struct http_config *hc, int r, char *why)
 static int
 open_logins(struct node *n)
 {
-	n->logins = logins_new(n->env, n->os);
+	n->logins = logins_new(n->env, os_work, n->os);
 	return n->logins ? 0 : -ERR_NOMEM;
 }
 
