@@ -312,8 +312,8 @@ fail(struct request *rq, int r)
 		respond_abort(rq);
 	else if (r == -ERR_CORRUPT)
 		respond_damaged(rq);
-	else
-		respond_store_error(rq, r);
+	else /* a limit of a read: no descriptor is left for a file */
+		respond_store_error(rq, r == -ERR_LIMIT ? -ERR_BUSY : r);
 }
 
 /* A large event for one that others are before: it is read again later, so

@@ -368,8 +368,19 @@ respond_store_error(struct request *rq, int r)
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
 		    NULL, "the disk is full");
 		break;
-	default:
+	case -ERR_NOMEM:
+	case -ERR_IO:
+	case -ERR_TIMEOUT:
+	case -ERR_UNAVAILABLE:
+	case -ERR_NOTLEADER:
+	case -ERR_BUSY:
+	case -ERR_STOPPING:
+	case -ERR_CANCELED:
 		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
 		    NULL, "%s", err_text(r));
+		break;
+	default: /* nobody has expected it */
+		respond_error(rq, 500, "internal", NULL, NULL,
+		    "this should not have happened: %s", err_text(r));
 	}
 }

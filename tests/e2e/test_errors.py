@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Every row of the table of errors (http-api.md section 1) but `internal`, which
-is a bug: as JSON, and as a problem of RFC 9457.
+"""Every row of the table of errors (http-api.md section 1): as JSON, and as a
+problem of RFC 9457.
 
 usage: test_errors.py IORIOD [TEST...]"""
 import glob
 import json
+import os
 import sys
 import threading
 
@@ -189,6 +190,26 @@ def test_damaged_events_are_500():
             body = both(asker(node, method, path, body, headers), 500,
                         "damaged", ["first", "last"])
             assert (body["first"], body["last"]) == (1, 1)
+
+
+def test_what_nobody_expected_is_500():
+    """Here a file that is a link to itself: neither damaged nor missing."""
+    with Node(IORIOD) as node:
+        assert node.post("b/s", b'"' + b"x" * 5000 + b'"')[0] == 201
+        node.stop()
+        node.start()
+        for path in glob.glob(node.root + "/data/*/vnodes/*/*.chunk"):
+            if os.path.getsize(path) > 5000:
+                os.rename(path, path + ".was")
+                os.symlink(path, path)
+        for method, path, body, headers in (
+                ("GET", "/streams/b/s", None, {}),
+                ("GET", "/streams/b/s/1", None, {}),
+                ("PATCH", "/streams/b/s", b"{}", MERGE)):
+            both(asker(node, method, path, body, headers), 500, "internal")
+        # Nothing else is the worse for it.
+        assert node.post("b/s", b"2")[0] == 201
+        assert node.request("GET", "/streams/b/s")[2].endswith(b"2}]")
 
 
 def test_without_a_majority_it_is_503_or_504():
