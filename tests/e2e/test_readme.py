@@ -25,7 +25,7 @@ def examples(page="README.md"):
 def run_all(page):
     blocks = [b for b in examples(page) if "$URL" in b[0]]
     assert len(blocks) >= 5, len(blocks)
-    with open("README.md") as f:  # what they begin with, where `make run` is
+    with open(page) as f:  # what they begin with, where `make run` is
         setup = re.search(r"```\n(URL=.*?\nTOKEN=.*?\n)```", f.read())[1]
     with Node(IORIOD) as node:
         for code, want in blocks:
