@@ -328,6 +328,20 @@ kind_of(struct request *rq)
 		   : LISTEN_COMET;
 }
 
+/* An EventSource gives up for good on anything but 200, and comes again when that
+ * ends. */
+int
+api_listen_later(struct request *rq)
+{
+	if (rq->route->handler != api_listen || rq->is_head ||
+	    kind_of(rq) != LISTEN_SSE)
+		return 0;
+	respond(rq, 200, "text/event-stream",
+	    "Cache-Control: no-cache, no-transform\r\n",
+	    SLICE_LIT("retry: 2000\n\n"));
+	return 1;
+}
+
 /* Whether RQ can be served at all; else it has been answered. */
 static int
 check(struct request *rq, enum listen_kind kind, char *accept)

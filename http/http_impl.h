@@ -402,6 +402,9 @@ void api_delete_free(struct request *rq);
 void api_list_free(struct request *rq);
 void api_list_timed_out(struct request *rq);
 void api_listen(struct request *rq);
+/* Who is allowed to listen is not known yet.  1: RQ is an EventSource, and was told
+ * to come again. */
+int api_listen_later(struct request *rq);
 void api_ping(struct request *rq);
 void api_cluster(struct request *rq);
 void api_metrics(struct request *rq);
