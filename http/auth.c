@@ -115,6 +115,32 @@ refuse_for_now(struct request *rq)
 	    "who may do what is not known here yet");
 }
 
+static int
+is_listen(struct slice target)
+{
+	static const char path[] = "/listen";
+	const size_t n = sizeof(path) - 1;
+
+	return target.n >= n && memcmp(target.p, path, n) == 0 &&
+	       (target.n == n || target.p[n] == '?' || target.p[n] == '/');
+}
+
+int
+conn_waits_for_users(const struct conn *c)
+{
+	const struct http_server *s = c->server;
+
+	return !s->auth && !s->stopping && !c->impatient && !c->eof &&
+	       is_listen(parser_slice(c->in->p + c->in_at, c->head.target));
+}
+
+void
+conn_goes_on_with_users(struct conn *c)
+{
+	if (c->state == CONN_HELD)
+		conn_kick(c);
+}
+
 int
 request_identify(struct request *rq)
 {

@@ -64,7 +64,9 @@ set_wait(struct conn *c, enum wait kind)
 	c->wait = kind;
 	if (kind == WAIT_NONE)
 		return;
-	c->deadline = mono_add_us(server_now(c->server), wait_us[kind]);
+	c->deadline = mono_add_us(server_now(c->server),
+	    kind == WAIT_USERS ? c->server->config.request_timeout_us
+			       : wait_us[kind]);
 	list_add_tail(&c->server->waits[kind], &c->waiting);
 }
 
@@ -234,6 +236,8 @@ what_for(const struct conn *c)
 		if (c->n_requests)
 			return WAIT_NONE; /* they have deadlines */
 		return conn_input(c).n ? WAIT_HEAD : WAIT_IDLE;
+	case CONN_HELD:
+		return conn_waits_for_users(c) ? WAIT_USERS : WAIT_NONE;
 	default:
 		return WAIT_NONE;
 	}
@@ -347,6 +351,8 @@ conn_expired(struct conn *c)
 	c->running = 1;
 	if (kind == WAIT_HEAD)
 		conn_refuse(c, 408, "timeout", "the head came too slowly");
+	else if (kind == WAIT_USERS)
+		c->impatient = 1;
 	else if (kind != WAIT_BODY)
 		c->broken = 1;
 	else if (conn_body_too_slow(c, server_now(c->server)))
@@ -361,8 +367,10 @@ conn_stop(struct conn *c)
 		listener_stop(listening(c));
 		return;
 	}
-	if (c->state == CONN_HEAD && !c->n_requests && !conn_input(c).n &&
-	    !c->out.bytes)
+	if (c->wait == WAIT_USERS)
+		conn_kick(c);
+	else if (c->state == CONN_HEAD && !c->n_requests && !conn_input(c).n &&
+		 !c->out.bytes)
 		conn_free(c);
 }
 

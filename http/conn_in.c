@@ -405,6 +405,8 @@ may_begin(const struct conn *c)
 	const uint8_t *base = c->in->p + c->in_at;
 	enum request_class class;
 
+	if (conn_waits_for_users(c))
+		return 0;
 	if (c->n_requests == 0)
 		return 1;
 	if (h->expect_continue && has_body(h))

@@ -37,6 +37,7 @@ enum wait {
 	WAIT_BODY,  /* the next look at how fast a body comes */
 	WAIT_WRITE, /* the peer to read on */
 	WAIT_DRAIN, /* the peer to close */
+	WAIT_USERS, /* a listener: this node to know its users */
 	WAIT_COUNT,
 };
 
@@ -219,7 +220,8 @@ struct conn {
 	struct out out;
 	uint64_t queued; /* bytes in `out` of requests that are not first */
 	int running, eof, broken, reset;
-	int surplus; /* beyond http.max_connections: only to be told so */
+	int impatient; /* it has waited for users long enough */
+	int surplus;   /* beyond http.max_connections: only to be told so */
 };
 
 /* --- conn.c --------------------------------------------------------------- */
@@ -296,6 +298,12 @@ struct token_cache *token_cache_new(void); /* or NULL */
 struct token_cache *token_cache_free(struct token_cache *c);
 /* RQ is told who it is; else it has been answered, and 0. */
 int request_identify(struct request *rq);
+/* The head that C has is of a listener, and who may listen is not known yet: it
+ * is not answered before that, or request.timeout.  EventSource never comes
+ * back after a 503. */
+int conn_waits_for_users(const struct conn *c);
+/* They are known. */
+void conn_goes_on_with_users(struct conn *c);
 /* Whether it may what its route needs; else it has been answered, and 0. */
 int request_allow(struct request *rq);
 /* The same when its body has come, if anything was changed since. */

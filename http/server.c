@@ -206,6 +206,10 @@ http_server_set_auth(struct http_server *s, struct auth_view *view)
 	s->auth = auth_view_ref(view);
 	auth_view_unref(old);
 	listen_server_check(s);
+	if (!old)
+		LIST_FOREACH (node, &s->conns)
+			conn_goes_on_with_users(
+			    LIST_ENTRY(node, struct conn, link));
 	return !old;
 }
 

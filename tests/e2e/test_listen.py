@@ -451,4 +451,43 @@ def test_the_leader_dies_under_a_listener():
         assert set(sent) <= set(data)
 
 
+def test_a_listener_waits_until_users_are_known():
+    with Cluster(IORIOD, 3, {"request.timeout": "1s"}) as c:
+        c.form()
+        one, two, _ = c.nodes
+        append(one, "b/s", 1)
+        for node in c.nodes:
+            node.kill()
+
+        def start_alone():
+            one.start(wait=False)
+            eventually(lambda: one.request("GET", "/livez",
+                                           token=None)[0] == 200)
+        start_alone()
+        assert one.request("GET", "/streams/b/s")[0] == 503
+        begun = time.monotonic()
+        assert one.request("GET", "/listen?s=b:s&wait=0")[0] == 503
+        assert 0.9 < time.monotonic() - begun < 5
+        one.kill()
+        one.options["request.timeout"] = "60s"
+        start_alone()
+        got = []
+
+        def listen(client):
+            with client(one, "s=b:s:1") as s:
+                got.append(s.take(1)[0]["data"])
+        threads = [threading.Thread(target=listen, args=(client,))
+                   for client in (Sse, Socket)]
+        threads.append(threading.Thread(target=lambda: got.append(
+            parse(poll(one, "s=b:s:1")[2])[0]["data"])))
+        for t in threads:
+            t.start()
+        time.sleep(1)
+        assert not got and all(t.is_alive() for t in threads)
+        two.start()
+        for t in threads:
+            t.join(30)
+        assert got == [1, 1, 1]
+
+
 tap.run(sys.modules[__name__])
