@@ -302,6 +302,8 @@ capture(struct store_worker *w)
 		if (flush_start(w, 0) == 0)
 			return;
 	}
+	retain_cut(w, CUT_STREAMS);
+	atomic_store(&w->cuts, 0);
 	journal_stats(w->store->journal, &js);
 	w->order->floor = needed_floor(
 	    w, w->n_in_flight || w->chain ? w->durable : js.durable);
@@ -394,6 +396,16 @@ begin(struct store *s)
 	}
 }
 
+/* Chunks that nobody can see wait for it. */
+static int
+has_cuts(const struct store *s)
+{
+	for (uint32_t i = 0; i < s->n_workers; i++)
+		if (atomic_load(&s->workers[i].cuts))
+			return 1;
+	return 0;
+}
+
 /*
  * Also when the journal is half full, however little was written: writes may
  * wait for it to let go.  One that failed is tried again.
@@ -408,6 +420,8 @@ is_due(const struct store *s, const struct journal_stats *js, uint64_t since_us)
 	if (since_us >= CHECKPOINT_SOON_US &&
 	    (c->failed ||
 		(journal_is_crowded(s->journal) && !store_is_pinned(s))))
+		return 1;
+	if (since_us >= s->config.retention_interval_us / 2 && has_cuts(s))
 		return 1;
 	return since_us >= CHECKPOINT_EVERY_US &&
 	       js->n_records != c->last_records;

@@ -38,9 +38,13 @@ struct chunk_id {
 struct chunk_info {
 	uint64_t first, last; /* seqnums; last < first: still empty */
 	uint64_t first_t, last_t;
-	uint32_t bytes;       /* header and records, without the footer */
-	uint32_t sealed;      /* footer written, never changes again */
-	struct hash128 chain; /* sealed: over this and all chunks before */
+	uint64_t before;     /* payload of the stream before it */
+	uint32_t bytes;      /* header and records, without the footer */
+	uint32_t sealed : 1; /* footer written, never changes again */
+	uint32_t apart : 1;  /* nothing before it was visible when it was begun:
+				 its chain begins with it */
+	uint32_t last_bytes : 30; /* payload of event `last`; 0: not known */
+	struct hash128 chain;     /* sealed: over this and all chunks before */
 };
 
 /* Whether the chunk must be sealed before a record of NEXT_BYTES. */

@@ -130,10 +130,11 @@ struct scan {
 	struct block *block;
 	struct chunk_row row; /* of the block's first record */
 	uint32_t begin, end;
-	uint64_t first, last; /* seqnums of the run; 0: none yet */
-	uint64_t seq_hit;     /* seek: the event found */
-	uint64_t bad;         /* seqnum that is damaged, 0: none */
-	uint32_t want;        /* bytes that the block lacks for one event */
+	uint64_t first, last;   /* seqnums of the run; 0: none yet */
+	uint64_t seq_hit;       /* seek: the event found */
+	uint64_t bad;           /* seqnum that is damaged, 0: none */
+	struct chunk_edge edge; /* as far as it was looked for */
+	uint32_t want;          /* bytes that the block lacks for one event */
 };
 
 static void
@@ -142,6 +143,24 @@ learn_row(struct job *j, uint64_t seq, uint32_t at)
 	if (!j->r.info.sealed)
 		files_add_row(j->r.files, j->file,
 		    (struct chunk_row){(uint32_t)(seq - j->r.info.first), at});
+}
+
+/* 1: E, at AT of the block, is the event that is looked for. */
+static int
+is_edge(struct scan *s, const struct event *e, uint32_t at)
+{
+	struct chunk_edge *x = &s->edge;
+
+	if (e->seq >= x->hidden.seq && x->before >= x->hidden.before &&
+	    e->t_ms > x->hidden.t) {
+		s->seq_hit = x->from = e->seq;
+		x->t_ms = e->t_ms;
+		x->offset = s->row.offset + at;
+		return 1;
+	}
+	x->from = e->seq + 1;
+	x->before += e->data.n;
+	return 0;
 }
 
 /* Walks the records of the block up to j->r.to, or what is whole in it. */
@@ -171,6 +190,11 @@ scan_block(struct job *j, struct scan *s)
 		}
 		if (seq < j->r.from)
 			continue;
+		if (j->r.edge) {
+			if (is_edge(s, &e, at))
+				return;
+			continue;
+		}
 		if (j->r.stop_t && e.t_ms >= j->r.stop_t) {
 			s->seq_hit = seq;
 			return;
@@ -204,6 +228,8 @@ fill(struct job *j, struct scan *s, uint32_t bytes)
 		return r;
 	s->block->n = (uint32_t)got;
 	s->first = s->last = s->bad = s->want = 0;
+	if (j->r.edge)
+		s->edge = *j->r.edge;
 	scan_block(j, s);
 	return 0;
 }
@@ -251,9 +277,13 @@ read_run(struct job *j, struct scan *s)
 	uint32_t bytes;
 	int r;
 
-	if (j->req->desc && !j->r.stop_t)
+	if (j->req->desc && !j->r.stop_t && !j->r.edge)
 		narrow_desc(j);
-	s->row = start_row(j, j->r.from);
+	s->row =
+	    j->r.edge && j->r.edge->offset
+		? (struct chunk_row){(uint32_t)(j->r.from - j->r.info.first),
+		      j->r.edge->offset}
+		: start_row(j, j->r.from);
 	bytes = estimate(j, j->r.to - j->r.info.first - s->row.nth + 1);
 	for (;;) {
 		r = fill(j, s, bytes);
@@ -343,6 +373,12 @@ run(struct env_job *job)
 		req->r = -ERR_CORRUPT;
 		req->damaged_first = j->r.from;
 		req->damaged_last = j->r.to;
+	} else if (req->r == 0 && j->r.edge) {
+		*j->r.edge = s.edge;
+		if (!s.seq_hit)
+			j->r.edge->t_ms = j->r.edge->offset = 0;
+		if (s.bad)
+			answer_damaged(j, s.bad);
 	} else if (req->r == 0 && j->r.stop_t) {
 		req->seek = s.seq_hit ? s.seq_hit : j->r.to + 1;
 		if (s.bad)

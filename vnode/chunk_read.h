@@ -17,7 +17,17 @@
 #include "src/base/env.h"
 #include "vnode/chunk.h"
 #include "vnode/files.h"
+#include "vnode/kept.h"
 #include "vnode/vnode_msg.h"
+
+/* Not a page, but the first event of a chunk that is not hidden. */
+struct chunk_edge {
+	struct limits hidden;
+	/* From this event on, with this much payload before it and its record
+	 * there (0: not known).  Answer: the event found, or behind all. */
+	uint64_t from, before, t_ms;
+	uint32_t offset;
+};
 
 struct chunk_read {
 	const struct env *env;
@@ -27,6 +37,7 @@ struct chunk_read {
 	struct chunk_info info;
 	uint64_t from, to; /* within the chunk and flushed */
 	uint64_t stop_t;   /* seek: the first event with t >= this; 0: a page */
+	struct chunk_edge *edge; /* NULL: a page, or a seek */
 	/* Goes up when DIR is the vnode's no more, and before its files go: what
 	 * is missing then is not damaged, but elsewhere, and the answer
 	 * -ERR_UNAVAILABLE.  NULL: it never does. */

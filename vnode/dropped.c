@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * dropped - chunk files of deleted streams on their way out.
+ * dropped - chunk files on their way out: those of deleted streams, and of the
+ * chunks that retention has cut off.
  *
  *	IDLE -> WAITING (for reads) -> UNLINKING ... -> IDLE
  *	IDLE -> LISTING -> UNLINKING ... -> IDLE
@@ -13,7 +14,8 @@
  * Listing.  What a crash or a power cut has left behind is found by a look at
  * each directory once after the start: the file of a stream that this replica
  * does not have, of an id below the counter that gives the ids, is of a stream
- * that was deleted, since ids never come again.
+ * that was deleted, since ids never come again; one that begins below the first
+ * chunk of its stream was cut off, since chunks are added at the other end.
  */
 #include "vnode/dropped.h"
 
@@ -61,7 +63,8 @@ dropped_booked(struct vnode *v, struct list *streams, uint64_t index, int saved)
 			list_add_tail(&v->dead, l);
 			continue;
 		}
-		vnode_leave_bucket(v, s);
+		if (s->bucket)
+			vnode_leave_bucket(v, s);
 		s->gone_at = index;
 		list_add_tail(&v->gone, l);
 	}
@@ -108,8 +111,8 @@ unlinked(struct msg *m)
 	d->worker->n_reading--;
 	if (d->r)
 		store_report(d->worker->store, 1,
-		    "%s: files of deleted streams cannot be removed: %s",
-		    d->dir, err_text(d->r));
+		    "%s: files of deleted events cannot be removed: %s", d->dir,
+		    err_text(d->r));
 	go_on(d);
 }
 
@@ -247,13 +250,33 @@ wait_for_reads(struct dropped *d)
 
 /* --- left behind ---------------------------------------------------------- */
 
+/* Whether F is of one of STREAMS, or of the chunks that were cut off one. */
 static int
-has(const struct list *streams, uint64_t id)
+has(const struct list *streams, const struct file *f)
 {
-	LIST_FOREACH (l, streams)
-		if (LIST_ENTRY(l, struct stream, unsaved)->id == id)
+	LIST_FOREACH (l, streams) {
+		const struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
+
+		if (s->id != f->id)
+			continue;
+		for (uint32_t i = 0; i < s->n_chunks; i++)
+			if (s->chunks[i].first == f->first)
+				return 1;
+		if (s->name_n)
 			return 1;
+	}
 	return 0;
+}
+
+/* Whether F is of a stream that is there, and was not cut off it: what is not
+ * written yet comes behind what is. */
+static int
+is_live(const struct vnode *v, const struct file *f)
+{
+	const struct stream *s = vnode_by_id(v, f->id);
+
+	return s &&
+	       f->first >= (s->n_chunks ? s->chunks[0].first : s->last + 1);
 }
 
 /* Those that nothing knows stay in D. */
@@ -265,8 +288,7 @@ choose(struct dropped *d, const struct vnode *v)
 	for (uint32_t i = 0; i < d->n_found; i++) {
 		const struct file *f = &d->found[i];
 
-		if (!vnode_by_id(v, f->id) && !has(&v->dead, f->id) &&
-		    !has(&v->gone, f->id))
+		if (!is_live(v, f) && !has(&v->dead, f) && !has(&v->gone, f))
 			d->found[n++] = *f;
 	}
 	d->n_found = n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * dropped - chunk files of deleted streams on their way out.
+ * dropped - chunk files on their way out: those of deleted streams, and of the
+ * chunks that retention has cut off (retain_cut.c), as streams without a name.
  *
  *	dead  --checkpoint--> gone --(no fill, no reader)--> unlinked
  *

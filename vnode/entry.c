@@ -22,6 +22,9 @@
  *	CREATE   u64 stream id, u16 bytes of bucket, u16 bytes of stream, both
  *	APPEND   u64 stream id, u64 first seqnum, u32 events, event records
  *	DELETE   u64 stream id
+ *	POLICIES a table of policies (policy.c): of all buckets, and of the streams
+ *		 of this group; the only command of its entry
+ *	TICK     empty; the only command of its entry, whose clock is what it says
  *
  * The stream id is the group's counter at creation: never used twice in a
  * group, so it tells a stream from its successor of the same name.  DELETE names
@@ -40,6 +43,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/le.h"
+#include "vnode/policy.h"
 
 #define ENTRY_FORMAT      1
 #define CREATE_FIXED      12
@@ -162,6 +166,19 @@ entry_add_delete(struct buf *b, uint64_t stream_id)
 		le_put64(p, stream_id);
 }
 
+void
+entry_add_policies(struct buf *b, struct slice table)
+{
+	if (add_command(b, ENTRY_POLICIES, 0, (uint32_t)table.n))
+		buf_add_slice(b, table);
+}
+
+void
+entry_add_tick(struct buf *b)
+{
+	add_command(b, ENTRY_TICK, 0, 0);
+}
+
 int
 entry_open(struct entry_reader *r, struct slice payload)
 {
@@ -250,6 +267,7 @@ entry_next(struct entry_reader *r, struct entry_command *out)
 	r->n_left--;
 	switch (out->type) {
 	case ENTRY_NOOP:
+	case ENTRY_TICK:
 		return n == 0 ? 0 : -ERR_CORRUPT;
 	case ENTRY_CREATE:
 		return decode_create(body, out);
@@ -260,6 +278,9 @@ entry_next(struct entry_reader *r, struct entry_command *out)
 			return -ERR_CORRUPT;
 		out->stream_id = le_get64(body.p);
 		return 0;
+	case ENTRY_POLICIES:
+		out->policies = body;
+		return n <= POLICIES_BYTES_MAX ? 0 : -ERR_CORRUPT;
 	case ENTRY_MEMBERS:
 		out->members = body;
 		return entry_decode_members(body, &members);

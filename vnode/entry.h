@@ -20,11 +20,13 @@
 #define ENTRY_COMMAND_BYTES 8 /* header of a command */
 
 enum entry_command_type {
-	ENTRY_NOOP = 1,    /* the first entry of a term */
-	ENTRY_CREATE = 2,  /* a stream begins to exist */
-	ENTRY_APPEND = 3,  /* events of one stream */
-	ENTRY_MEMBERS = 4, /* who has replicas of the group, from here on */
-	ENTRY_DELETE = 5,  /* a stream ends */
+	ENTRY_NOOP = 1,     /* the first entry of a term */
+	ENTRY_CREATE = 2,   /* a stream begins to exist */
+	ENTRY_APPEND = 3,   /* events of one stream */
+	ENTRY_MEMBERS = 4,  /* who has replicas of the group, from here on */
+	ENTRY_DELETE = 5,   /* a stream ends */
+	ENTRY_POLICIES = 6, /* what counts in this group, from here on */
+	ENTRY_TICK = 7,     /* time has passed */
 };
 
 /* Members, and who has their replicas, in memory of its own. */
@@ -51,6 +53,7 @@ struct entry_command {
 	uint32_t n_events;           /* APPEND; >= 1 */
 	struct slice records;        /* APPEND: event records back to back */
 	struct slice members;        /* MEMBERS: for entry_decode_members */
+	struct slice policies;       /* POLICIES: for policies_decode */
 };
 
 /* --- writing: heads into a buf, records beside it ------------------------- */
@@ -71,6 +74,9 @@ void entry_add_append(struct buf *b, uint64_t stream_id, uint64_t first_seq,
     uint32_t n_events, uint32_t records_bytes);
 
 void entry_add_delete(struct buf *b, uint64_t stream_id);
+/* TABLE: of policies_encode. */
+void entry_add_policies(struct buf *b, struct slice table);
+void entry_add_tick(struct buf *b);
 
 /* --- reading -------------------------------------------------------------- */
 

@@ -97,6 +97,7 @@ make_manifest(struct fill *f)
 	    .applied_term = n->group.applied_term,
 	    .next_stream_id = n->group.next_stream_id,
 	    .clock_ms = n->group.clock_ms,
+	    .policy_version = retain_version(&n->retain),
 	    .damaged = same && raft_damaged(old->raft),
 	    .members = n->recovered->members,
 	};
@@ -174,6 +175,7 @@ take_over(struct store_worker *w, struct vnode *v, struct vnode *n)
 	if (VNODE_MUTANT(ENDED_NOT_FILLED))
 		ended_clear(&n->ended);
 	ended_move(&v->ended, &n->ended);
+	retain_move(&v->retain, &n->retain);
 	v->n_events = n->n_events;
 	v->bytes = n->bytes;
 	v->manifest = n->manifest;

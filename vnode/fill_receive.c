@@ -298,16 +298,9 @@ fill_verify(struct fill *f, const struct stream *s, const struct chunk_info *c)
 	    .bucket = SLICE(s->bucket->name, s->bucket->name_n),
 	    .stream = stream_name(s),
 	};
-	struct chunk_id found;
-	uint32_t n;
 
 	memcpy(id.cluster_id, f->store->config.cluster_id, 16);
-	if (c > s->chunks && c[-1].sealed)
-		id.previous = c[-1].chain;
-	/* Those before it are gone: what it says of them is part of its chain. */
-	else if (c == s->chunks && c->first > 1 &&
-		 chunk_decode_header(buf_slice(&f->chunk), &found, &n) == 0)
-		id.previous = found.previous;
+	id.previous = stream_chain_before(s, c);
 	return chunk_verify(buf_slice(&f->chunk), &id, c, f->store->chain);
 }
 

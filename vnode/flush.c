@@ -381,11 +381,13 @@ write_chunks(struct flush *f)
 
 	for (uint32_t i = 0; r == 0 && i < f->n_chunks; i++) {
 		struct flush_chunk *c = &f->chunks[i];
+		int follows = i && f->chunks[i - 1].stream == c->stream;
 
-		if (i == 0 || f->chunks[i - 1].stream != c->stream)
+		if (!follows || c->info.apart)
 			previous = c->previous;
-		else if (f->chunks[i - 1].later ||
-			 (f->chunks[i - 1].lost && f->chunks[i - 1].n_parts))
+		if (follows &&
+		    (f->chunks[i - 1].later ||
+			(f->chunks[i - 1].lost && f->chunks[i - 1].n_parts)))
 			c->later = 1;
 		if (c->later)
 			continue;

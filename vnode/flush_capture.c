@@ -78,8 +78,7 @@ capture_chunk(struct flush *f, struct vnode *v, struct stream *s,
 	fc->offset = c->bytes;
 	fc->cut = s->cut;
 	fc->seal = c != &s->chunks[s->n_chunks - 1];
-	if (c > s->chunks)
-		fc->previous = c[-1].chain;
+	fc->previous = stream_chain_before(s, c);
 	for (uint64_t seq = from; seq <= c->last;) {
 		struct tail_block *tb = tail_find(&s->tail, seq);
 
@@ -141,6 +140,42 @@ capture_streams(struct flush *f)
 }
 
 static void
+add_kept(struct manifest_writer *mw, const struct stream *s)
+{
+	struct manifest_kept row = {
+	    .id = s->id,
+	    .hidden = s->kept->hidden,
+	    .before = s->kept->before,
+	    .from = s->n_chunks ? s->chunks[0].first : s->last + 1,
+	    .chain = s->kept->chain,
+	};
+
+	if (VNODE_MUTANT(CUT_NOT_SAVED))
+		row.from = 0;
+	manifest_add_kept(mw, &row);
+}
+
+/* The policies that are in force; those that never were any need no saying. */
+static void
+add_policies(struct manifest_writer *mw, struct vnode *v)
+{
+	struct retain *r = &v->retain;
+	struct buf table;
+	int err;
+
+	r->unsaved = 0;
+	if (!r->policies)
+		return;
+	buf_init(&table, POLICIES_BYTES_MAX);
+	err = policies_encode(r->policies, &table);
+	if (err && !mw->out->error)
+		mw->out->error = err;
+	if (!err)
+		manifest_add_policies(mw, buf_slice(&table));
+	buf_deinit(&table);
+}
+
+static void
 add_rows(struct manifest_writer *mw, struct stream *s, int with_names)
 {
 	struct manifest_stream row = {
@@ -148,7 +183,8 @@ add_rows(struct manifest_writer *mw, struct stream *s, int with_names)
 	    .first = s->first,
 	    .last = s->last,
 	    .last_t = s->last_t,
-	    .bytes = s->bytes,
+	    .total = s->total,
+	    .last_bytes = s->last_bytes,
 	};
 	uint32_t from = with_names ? 0 : s->saved_chunks;
 
@@ -157,10 +193,12 @@ add_rows(struct manifest_writer *mw, struct stream *s, int with_names)
 		row.stream = stream_name(s);
 	}
 	manifest_add_stream(mw, &row);
+	if (s->kept)
+		add_kept(mw, s);
 	for (uint32_t i = from; i < s->n_chunks; i++)
 		manifest_add_chunk(mw, s->id, &s->chunks[i]);
 	s->named = 1;
-	s->saved_chunks = s->n_chunks - 1;
+	s->saved_chunks = s->n_chunks ? s->n_chunks - 1 : 0;
 	list_del(&s->unsaved);
 }
 
@@ -170,6 +208,7 @@ flush_add_all_rows(struct manifest_writer *mw, struct vnode *v)
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		if (v->by_id[i]->last)
 			add_rows(mw, v->by_id[i], 1);
+	add_policies(mw, v);
 	dedup_add_rows(&v->dedup, mw, 1);
 	ended_add_rows(&v->ended, mw, 1);
 }
@@ -213,6 +252,8 @@ begin_delta(
 
 		add_rows(mw, s, !s->named);
 	}
+	if (v->retain.unsaved)
+		add_policies(mw, v);
 	dedup_add_rows(&v->dedup, mw, 0);
 	ended_add_rows(&v->ended, mw, 0);
 }
@@ -237,6 +278,7 @@ capture_manifest(struct flush *f, struct vnode *v)
 	    .applied_term = g->applied_term,
 	    .next_stream_id = g->next_stream_id,
 	    .clock_ms = g->clock_ms,
+	    .policy_version = retain_version(&v->retain),
 	    .journal_floor = g->journal_floor,
 	    .damaged = raft_damaged(g->raft),
 	};
@@ -265,7 +307,7 @@ manifest_behind(const struct vnode *v)
 	return g->applied_index != v->manifest.saved_index ||
 	       raft_term(g->raft) != v->manifest.saved_term ||
 	       raft_vote(g->raft) != v->manifest.saved_vote ||
-	       v->manifest.fresh;
+	       v->manifest.fresh || !list_empty(&v->dead);
 }
 
 static int

@@ -79,8 +79,8 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
     uint64_t seq, uint64_t t_ms, struct slice head, struct slice data,
     uint32_t data_bytes)
 {
-	int r = stream_apply(
-	    s, cache, seq, t_ms, head, data, data_bytes, header_bytes(s));
+	int r = stream_apply(s, cache, seq, t_ms, head, data, data_bytes,
+	    header_bytes(s), kept_is_over(s, t_ms));
 
 	if (r == 0)
 		r = vnode_made_visible(v, s);
@@ -88,6 +88,9 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
 		return r;
 	v->n_events++;
 	v->bytes += data_bytes;
+	r = retain_applied(v, s, t_ms);
+	if (r)
+		return r;
 	if (list_empty(&s->unsaved))
 		list_add_tail(&v->unsaved, &s->unsaved);
 	watch_touch(v, s);
@@ -143,42 +146,6 @@ apply_delete(struct vnode *v, struct applying *a, struct stream *s)
 	s->dead = 1;
 	s->older = NULL;
 	list_add_tail(&v->dead, &s->unsaved);
-	return 0;
-}
-
-/* An entry proposed here, by what is remembered of it. */
-static int
-apply_proposal(struct vnode *v, struct applying *a, struct proposal *p)
-{
-	struct group *g = &v->group;
-	int r;
-
-	a->clock_ms = p->clock_ms;
-	for (uint32_t i = 0; i < p->n_events; i++) {
-		const struct planned *e = &p->events[i];
-
-		if (e->seq == 0) {
-			r = take_keys(p, e->n_keys);
-			if (r == 0)
-				r = apply_delete(v, a, e->stream);
-			if (r)
-				return r;
-			continue;
-		}
-		a->ordinal++;
-		r = apply_event(v, a->cache, e->stream, e->seq, p->clock_ms,
-		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
-		    e->data_bytes);
-		if (r)
-			return r;
-		dirty_add(a->dirty, e->stream);
-	}
-	r = take_keys(p, p->n_keys);
-	if (r)
-		return r;
-	g->clock_ms = p->clock_ms;
-	g->next_stream_id = p->next_stream_id;
-	p->fate = FATE_APPLIED;
 	return 0;
 }
 
@@ -259,6 +226,10 @@ apply_command(
 		if (!s || s->last == 0)
 			return -ERR_CORRUPT;
 		return apply_delete(v, a, s);
+	case ENTRY_POLICIES:
+		return retain_take_policies(v, c->policies);
+	case ENTRY_TICK: /* the clock of the entry is all */
+		return 0;
 	}
 	return -ERR_FORMAT;
 }
@@ -284,6 +255,47 @@ apply_bytes(struct vnode *v, struct applying *a, struct slice payload)
 	return 0;
 }
 
+/* An entry proposed here, by what is remembered of it. */
+static int
+apply_proposal(struct vnode *v, struct applying *a, struct proposal *p)
+{
+	struct group *g = &v->group;
+	int r;
+
+	if (p->is_order) {
+		r = apply_bytes(v, a, buf_slice(&p->head));
+		p->fate = r ? p->fate : FATE_APPLIED;
+		return r;
+	}
+	a->clock_ms = p->clock_ms;
+	for (uint32_t i = 0; i < p->n_events; i++) {
+		const struct planned *e = &p->events[i];
+
+		if (e->seq == 0) {
+			r = take_keys(p, e->n_keys);
+			if (r == 0)
+				r = apply_delete(v, a, e->stream);
+			if (r)
+				return r;
+			continue;
+		}
+		a->ordinal++;
+		r = apply_event(v, a->cache, e->stream, e->seq, p->clock_ms,
+		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
+		    e->data_bytes);
+		if (r)
+			return r;
+		dirty_add(a->dirty, e->stream);
+	}
+	r = take_keys(p, p->n_keys);
+	if (r)
+		return r;
+	g->clock_ms = p->clock_ms;
+	g->next_stream_id = p->next_stream_id;
+	p->fate = FATE_APPLIED;
+	return 0;
+}
+
 int
 group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
     uint64_t term, uint64_t index, const struct body *b)
@@ -303,6 +315,7 @@ group_apply(struct vnode *v, struct tail_cache *cache, struct dirty *dirty,
 	g->applied_index = index;
 	g->applied_term = term;
 	dedup_expire(&v->dedup, g->clock_ms);
+	retain_clock(v);
 	return 0;
 }
 

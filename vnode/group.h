@@ -124,6 +124,11 @@ int group_propose_delete(struct vnode *v, struct stream *s,
     struct vnode_delete *req, struct wall now);
 int group_must_seal_delete(const struct vnode *v);
 
+/* The leader's own: policies, or a tick without POLICIES.  Nothing is open.  0,
+ * or -ERR_NOMEM and nothing happened. */
+int group_propose_order(
+    struct vnode *v, struct slice policies, struct wall now);
+
 /*
  * Ends the entry of this turn: its bytes, with one reference, to be entry
  * raft_last() + 1; NULL without an open entry, or without memory: then it stays

@@ -44,6 +44,7 @@ struct proposal {
 	uint32_t n_pieces, cap_pieces;
 	uint32_t n_events, cap_events;
 	uint32_t n_keys, n_taken;
+	int is_order; /* policies or a tick: applied by its bytes */
 	struct msg *first_req, **last_req; /* in order, by msg.next */
 	struct dedup *dedup;               /* of its group: has the keys, */
 	struct dedup_key *first_key, **last_key; /* in order, by next */

@@ -440,6 +440,32 @@ group_propose_delete(struct vnode *v, struct stream *s,
 }
 
 int
+group_propose_order(struct vnode *v, struct slice policies, struct wall now)
+{
+	struct proposal *p;
+	uint32_t at;
+
+	ASSERT(!v->group.open);
+	p = open_proposal(v, now);
+	if (!p)
+		return -ERR_NOMEM;
+	if (reserve(p, 1, 0) ||
+	    !buf_reserve(&p->head, ENTRY_COMMAND_BYTES + policies.n)) {
+		close_empty(&v->group);
+		return -ERR_NOMEM;
+	}
+	at = (uint32_t)p->head.n;
+	if (policies.n)
+		entry_add_policies(&p->head, policies);
+	else
+		entry_add_tick(&p->head);
+	p->n_commands++;
+	p->is_order = 1;
+	add_head_piece(p, at);
+	return 0;
+}
+
+int
 group_must_seal(const struct vnode *v, const struct vnode_put *req)
 {
 	return v->group.open && !fits(v->group.open, req);

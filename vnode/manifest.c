@@ -15,12 +15,14 @@
  *
  *	1 HEAD	    u32 magic "IOMF", u16 format = 1, u16 group, [16] cluster id,
  *		    u64 replica generation, u32 number; always the first record
- *	2 STREAM    u64 id, u64 first, u64 last, u64 last t, u64 payload bytes,
- *		    u16 bytes of bucket, u16 bytes of stream, both names; no
- *		    names: the stream was named before in this file
+ *	2 STREAM    u64 id, u64 first, u64 last, u64 last t, u64 payload of
+ *		    1..last, u32 payload of last, u16 bytes of bucket, u16 bytes
+ *		    of stream, both names; no names: the stream was named before
+ *		    in this file
  *	3 CHUNK	    u64 stream id, u64 first, u64 last, u64 first t, u64 last t,
- *		    u32 bytes, u32 sealed, [16] chain; replaces the row of the
- *		    same first
+ *		    u64 payload of the stream before it, u32 bytes, u32 payload
+ *		    of last (0: not known), u32 flags (1: sealed, 2: apart), [16]
+ *		    chain; replaces the row of the same first
  *	4 COMMIT    u64 checkpoint, u64 term, u64 vote, u64 applied index,
  *		    u64 applied term, u64 next stream id, u64 group clock,
  *		    u64 policy version, u64 journal floor, u32 flags (1: damaged),
@@ -34,7 +36,13 @@
  *		    limits (dedup.h)
  *	7 DROPPED   u64 stream id: that stream, named before in this file, is no
  *		    more; its rows count no longer, and its id never comes again
- *	8.. are kept for policies.
+ *	8 KEPT	    u64 stream id, u64 seqnum, u64 payload, u64 t: what hides its
+ *		    events for good; u64 payload before its first, u64 from: rows
+ *		    of chunks below it count no longer, [16] chain before that.
+ *		    Stands behind the STREAM of a stream that retention has to do
+ *		    with (retain.c)
+ *	9 POLICIES  u32 at, u32 bytes of all, then a piece: the table that is in
+ *		    force (policy.c), piece by piece
  *	16 ENDED    u64 stream id, u64 index, u64 t, u32 ordinal, u16 bytes of
  *		    bucket, u16 bytes of stream, both names: a stream that was
  *		    deleted by that entry, in the order of the log.  A snapshot has
@@ -69,6 +77,7 @@
  *    it.  A crash before that leaves files and stream as they were, and the
  *    journal deletes it again; one after it leaves files that nothing names, and
  *    the next start removes them (dropped.c);
+ *  - the same holds of chunk files that KEPT says are no more;
  *  - a replica is there once its first snapshot is renamed; a directory without
  *    one is of a creation cut short, and is removed;
  *  - a fill (fill.c) begins a new life of the log: `journal floor` voids what
@@ -86,12 +95,14 @@
 #define MANIFEST_FORMAT 1
 #define RECORD_HEADER   12
 #define HEAD_BYTES      36
-#define STREAM_FIXED    44
-#define CHUNK_BYTES     64
+#define STREAM_FIXED    48
+#define CHUNK_BYTES     76
 #define COMMIT_BYTES    80
 #define KEY_BYTES       (24 + EVENT_KEY_BYTES)
 #define DROPPED_BYTES   8
 #define ENDED_FIXED     32
+#define KEPT_BYTES      64
+#define PIECE_FIXED     8
 #define BODY_MAX        4096
 #define NAME_MAX_BYTES  255
 
@@ -103,10 +114,15 @@ enum {
 	TYPE_MEMBERS = 5,
 	TYPE_KEY = 6,
 	TYPE_DROPPED = 7,
+	TYPE_KEPT = 8,
+	TYPE_POLICIES = 9,
 	TYPE_ENDED = 16,
 };
 
 #define FLAG_DAMAGED 1u
+
+#define CHUNK_SEALED 1u
+#define CHUNK_APART  2u
 
 void
 manifest_file_name(char out[MANIFEST_NAME_BYTES], uint32_t number)
@@ -195,7 +211,8 @@ manifest_add_stream(struct manifest_writer *w, const struct manifest_stream *s)
 	p = le_put64(p, s->first);
 	p = le_put64(p, s->last);
 	p = le_put64(p, s->last_t);
-	p = le_put64(p, s->bytes);
+	p = le_put64(p, s->total);
+	p = le_put32(p, s->last_bytes);
 	p = le_put16(p, (uint16_t)s->bucket.n);
 	p = le_put16(p, (uint16_t)s->stream.n);
 	if (s->bucket.n) {
@@ -219,10 +236,51 @@ manifest_add_chunk(
 	p = le_put64(p, c->last);
 	p = le_put64(p, c->first_t);
 	p = le_put64(p, c->last_t);
+	p = le_put64(p, c->before);
 	p = le_put32(p, c->bytes);
-	p = le_put32(p, c->sealed);
+	p = le_put32(p, c->last_bytes);
+	p = le_put32(
+	    p, (c->sealed ? CHUNK_SEALED : 0) | (c->apart ? CHUNK_APART : 0));
 	hash128_put(p, c->chain);
 	finish(w, body, CHUNK_BYTES);
+}
+
+void
+manifest_add_kept(struct manifest_writer *w, const struct manifest_kept *k)
+{
+	uint8_t *body = begin(w, TYPE_KEPT, KEPT_BYTES);
+	uint8_t *p = body;
+
+	if (!p)
+		return;
+	p = le_put64(p, k->id);
+	p = le_put64(p, k->hidden.seq);
+	p = le_put64(p, k->hidden.before);
+	p = le_put64(p, k->hidden.t);
+	p = le_put64(p, k->before);
+	p = le_put64(p, k->from);
+	hash128_put(p, k->chain);
+	finish(w, body, KEPT_BYTES);
+}
+
+void
+manifest_add_policies(struct manifest_writer *w, struct slice table)
+{
+	uint32_t total = (uint32_t)table.n, n;
+
+	for (uint32_t at = 0; at < total; at += n) {
+		uint8_t *body;
+
+		n = total - at < BODY_MAX - PIECE_FIXED
+			? total - at
+			: BODY_MAX - PIECE_FIXED;
+		body = begin(w, TYPE_POLICIES, PIECE_FIXED + n);
+		if (!body)
+			return;
+		le_put32(le_put32(body, at), total);
+		memcpy(body + PIECE_FIXED, table.p + at, n);
+		finish(w, body, PIECE_FIXED + n);
+	}
 }
 
 void
@@ -398,9 +456,10 @@ read_stream(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 	s.first = le_get64(p + 8);
 	s.last = le_get64(p + 16);
 	s.last_t = le_get64(p + 24);
-	s.bytes = le_get64(p + 32);
-	s.bucket = SLICE(p + STREAM_FIXED, le_get16(p + 40));
-	s.stream = SLICE(s.bucket.p + s.bucket.n, le_get16(p + 42));
+	s.total = le_get64(p + 32);
+	s.last_bytes = le_get32(p + 40);
+	s.bucket = SLICE(p + STREAM_FIXED, le_get16(p + 44));
+	s.stream = SLICE(s.bucket.p + s.bucket.n, le_get16(p + 46));
 	if (b.n != STREAM_FIXED + s.bucket.n + s.stream.n ||
 	    s.bucket.n > NAME_MAX_BYTES || s.stream.n > NAME_MAX_BYTES ||
 	    (s.bucket.n == 0) != (s.stream.n == 0))
@@ -420,9 +479,12 @@ read_chunk(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 	c.last = le_get64(p + 16);
 	c.first_t = le_get64(p + 24);
 	c.last_t = le_get64(p + 32);
-	c.bytes = le_get32(p + 40);
-	c.sealed = le_get32(p + 44);
-	c.chain = hash128_get(p + 48);
+	c.before = le_get64(p + 40);
+	c.bytes = le_get32(p + 48);
+	c.last_bytes = le_get32(p + 52) & (EVENT_DATA_MAX * 2 - 1);
+	c.sealed = (le_get32(p + 56) & CHUNK_SEALED) != 0;
+	c.apart = (le_get32(p + 56) & CHUNK_APART) != 0;
+	c.chain = hash128_get(p + 60);
 	return ops->chunk(arg, le_get64(p), &c);
 }
 
@@ -466,6 +528,40 @@ read_ended(struct slice b, const struct manifest_reader_ops *ops, void *arg)
 	    (e.bucket.n == 0) != (e.stream.n == 0))
 		return -ERR_CORRUPT;
 	return ops->ended(arg, &e);
+}
+
+static int
+read_kept(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	struct manifest_kept k;
+	const uint8_t *p = b.p;
+
+	if (b.n != KEPT_BYTES)
+		return -ERR_CORRUPT;
+	k.id = le_get64(p);
+	k.hidden.seq = le_get64(p + 8);
+	k.hidden.before = le_get64(p + 16);
+	k.hidden.t = le_get64(p + 24);
+	k.before = le_get64(p + 32);
+	k.from = le_get64(p + 40);
+	k.chain = hash128_get(p + 48);
+	return ops->kept(arg, &k);
+}
+
+static int
+read_policies(struct slice b, const struct manifest_reader_ops *ops, void *arg)
+{
+	uint32_t at, total;
+
+	if (b.n <= PIECE_FIXED)
+		return -ERR_CORRUPT;
+	at = le_get32(b.p);
+	total = le_get32(b.p + 4);
+	if (total > POLICIES_BYTES_MAX || at >= total ||
+	    b.n - PIECE_FIXED > total - at)
+		return -ERR_CORRUPT;
+	return ops->policies(
+	    arg, SLICE(b.p + PIECE_FIXED, b.n - PIECE_FIXED), at, total);
 }
 
 static int
@@ -528,6 +624,12 @@ manifest_read(struct slice file, const struct manifest_id *id,
 			break;
 		case TYPE_ENDED:
 			r = read_ended(rec.body, ops, arg);
+			break;
+		case TYPE_KEPT:
+			r = read_kept(rec.body, ops, arg);
+			break;
+		case TYPE_POLICIES:
+			r = read_policies(rec.body, ops, arg);
 			break;
 		default:
 			r = -ERR_FORMAT;

@@ -18,6 +18,7 @@
 #include "vnode/chunk.h"
 #include "vnode/entry.h"
 #include "vnode/event.h"
+#include "vnode/kept.h"
 
 #define MANIFEST_NAME_BYTES 24
 #define MANIFEST_BLOCK      4096u /* a delta begins at a multiple of it */
@@ -52,10 +53,21 @@ struct manifest_state {
 
 struct manifest_stream {
 	uint64_t id;
-	uint64_t first, last; /* visible seqnums; last is never lowered */
+	uint64_t first, last; /* visible are some from first on; neither goes
+				 down */
 	uint64_t last_t;
-	uint64_t bytes;              /* of payload that is kept */
+	uint64_t total;              /* payload of 1..last */
+	uint32_t last_bytes;         /* ... of last */
 	struct slice bucket, stream; /* empty: as said before */
+};
+
+/* Of a stream that policies apply to, or did (kept.h). */
+struct manifest_kept {
+	uint64_t id;
+	struct limits hidden;
+	uint64_t before;      /* payload before its `first` */
+	uint64_t from;        /* chunks below it are no more */
+	struct hash128 chain; /* of the one before it */
 };
 
 /* An idempotency key that counts (dedup.h). */
@@ -87,6 +99,11 @@ struct manifest_writer {
 void manifest_add_head(struct manifest_writer *w, const struct manifest_id *id);
 void manifest_add_stream(
     struct manifest_writer *w, const struct manifest_stream *s);
+/* Behind its stream, before its chunks. */
+void manifest_add_kept(
+    struct manifest_writer *w, const struct manifest_kept *k);
+/* The encoded policies that are in force. */
+void manifest_add_policies(struct manifest_writer *w, struct slice table);
 void manifest_add_chunk(
     struct manifest_writer *w, uint64_t stream_id, const struct chunk_info *c);
 void manifest_add_key(struct manifest_writer *w, const struct manifest_key *k);
@@ -107,6 +124,11 @@ struct manifest_reader_ops {
 	int (*dropped)(void *arg, uint64_t stream_id);
 	int (*ended)(void *arg, const struct manifest_ended *e);
 	int (*commit)(void *arg, const struct manifest_state *s);
+	int (*kept)(void *arg, const struct manifest_kept *k);
+	/* A piece of the encoded policies, all of which are BYTES long; the
+	 * first has AT 0. */
+	int (*policies)(
+	    void *arg, struct slice piece, uint32_t at, uint32_t bytes);
 };
 
 struct manifest_end {

@@ -40,7 +40,9 @@
 	X(ENDED_NOT_FILLED)                                                    \
 	X(WATCH_WAKES_ONCE)                                                    \
 	X(NEWS_BEGIN_TOO_LATE)                                                 \
-	X(FILES_GO_BEFORE_CHECKPOINT)
+	X(FILES_GO_BEFORE_CHECKPOINT)                                          \
+	X(LOOSENED_SHOWS_AGAIN)                                                \
+	X(CUT_NOT_SAVED)
 
 /* Those that take more than one cluster, or a ring that changes. */
 #define CLUSTER_MUTANTS(X)                                                     \

@@ -38,13 +38,15 @@ record_at(
 
 /* Whether S may have something new: yes, unless that is known. */
 static int
-is_new(const struct stream *s, const struct vnode_news *req)
+is_new(
+    const struct vnode *v, const struct stream *s, const struct vnode_news *req)
 {
 	const struct tail_block *tb = s->tail.newest;
 	struct event e;
 	uint32_t n;
 
-	if (s->last == 0 || s->first > s->last || s->last_t < req->after_t)
+	if (s->last == 0 || kept_is_over(s, v->group.clock_ms) ||
+	    s->last_t < req->after_t)
 		return 0;
 	if (!tb || tb->last != s->last)
 		return 1;
@@ -179,7 +181,7 @@ gather(const struct vnode *v, struct vnode_news *req)
 	int r = gather_ended(v, req);
 
 	for (uint32_t i = 0; r == 0 && b && i < b->n_streams; i++)
-		if (is_new(b->streams[i], req))
+		if (is_new(v, b->streams[i], req))
 			r = add_item(req, &cap, b->streams[i]);
 	return r == 0 && req->n_items + req->n_ended ? own_names(req) : r;
 }

@@ -542,6 +542,7 @@ replica_tick(struct store_worker *w, struct vnode *v)
 		fill_send_tick(w, v);
 	placing_tick(w, v);
 	retire_tick(w, v);
+	retain_lead(w, v);
 	if (!list_empty(&v->group.in_flight))
 		settle_all(w, v);
 }

@@ -12,6 +12,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/call.h"
+#include "vnode/edge.h"
 #include "vnode/mutants.h"
 #include "vnode/replica.h"
 
@@ -61,8 +62,7 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_READ:
-		store_read(
-		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
+		store_read(w, CONTAINER_OF(m, struct vnode_read, msg), NULL);
 		return;
 	case MSG_NEWS:
 		store_news(w, CONTAINER_OF(m, struct vnode_news, msg));
@@ -75,7 +75,8 @@ read_now(struct store_worker *w, struct vnode *v, struct msg *m)
 		*request_result(m) = 0;
 		break;
 	default:
-		vnode_answer_list(v, CONTAINER_OF(m, struct vnode_list, msg));
+		edge_list(w, v, CONTAINER_OF(m, struct vnode_list, msg));
+		return;
 	}
 	store_answer(w->store, m);
 }

@@ -55,7 +55,10 @@ struct store_worker {
 	uint32_t n_beats;
 	uint32_t next_fill; /* the group whose turn it is to offer one */
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
-	struct policies *policies; /* of the cluster, as told; or NULL */
+	struct policies *policies;     /* of the cluster, as told; or NULL */
+	uint32_t policies_count;       /* how often */
+	struct mono cut_at;            /* retain_cut */
+	atomic_int cuts;               /* chunks wait for a checkpoint */
 	struct metrics_shard *metrics; /* or NULL */
 	/* store_stats, as of the last tick */
 	uint32_t n_parked;
@@ -183,9 +186,11 @@ void store_call(
 /* Tries the parked puts again. */
 void store_unpark(struct store_worker *w);
 
-/* What is applied here is fresh enough for REQ. */
-void store_read(
-    struct store *s, struct store_worker *w, struct vnode_read *req);
+/* What is applied here is fresh enough for REQ.  SEEN: what was visible a moment
+ * ago, or NULL. */
+struct edge_view;
+void store_read(struct store_worker *w, struct vnode_read *req,
+    const struct edge_view *seen);
 
 /* The same of REQ, which is about a bucket: news.c. */
 void store_news(struct store_worker *w, struct vnode_news *req);
@@ -215,6 +220,9 @@ void flush_add_all_rows(struct manifest_writer *mw, struct vnode *v);
 /* Manifest NUMBER of V, synced and named.  Blocks. */
 int flush_write_snapshot(
     struct store *s, const struct vnode *v, uint32_t number, struct slice rows);
+
+/* Streams that retain_cut looks at, at once: some ms. */
+#define CUT_STREAMS 16384
 
 /* --- checkpoint ----------------------------------------------------------- */
 

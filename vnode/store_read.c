@@ -10,6 +10,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "vnode/chunk_read.h"
+#include "vnode/edge.h"
 #include "vnode/store_impl.h"
 
 static void
@@ -21,10 +22,10 @@ answer(struct store *s, struct vnode_read *req, int r)
 
 /* Clamps from..to to what is kept, then to the newest last_n of it. */
 static void
-clamp(const struct stream *st, struct vnode_read *req)
+clamp(const struct edge_view *view, struct vnode_read *req)
 {
-	uint64_t first = req->from > st->first ? req->from : st->first;
-	uint64_t last = req->to < st->last ? req->to : st->last;
+	uint64_t first = req->from > view->first ? req->from : view->first;
+	uint64_t last = req->to < view->last ? req->to : view->last;
 
 	if (req->last_n && last >= first && last - first >= req->last_n)
 		first = last - req->last_n + 1;
@@ -56,8 +57,7 @@ read_chunk(struct store *s, const struct stream *st, struct vnode_read *req,
 	int r;
 
 	memcpy(job.id.cluster_id, s->config.cluster_id, 16);
-	if (c > st->chunks)
-		job.id.previous = c[-1].chain;
+	job.id.previous = stream_chain_before(st, c);
 	if (job.to > st->flushed)
 		job.to = st->flushed;
 	r = chunk_read_start(&job, req);
@@ -135,15 +135,18 @@ seek_chunk(const struct stream *st, uint64_t seek_ms)
 static void
 seek(struct store *s, const struct stream *st, struct vnode_read *req)
 {
+	uint64_t first = req->kept_first ? req->kept_first : st->last + 1;
 	const struct chunk_info *c = seek_chunk(st, req->seek_ms);
 	uint64_t from, memory, to;
 
 	req->seek = st->last + 1;
+	if (c && c->last < first) /* hidden, and yet new enough */
+		c = first <= st->last ? stream_chunk(st, first) : NULL;
 	if (!c) {
 		answer(s, req, 0);
 		return;
 	}
-	from = c->first > st->first ? c->first : st->first;
+	from = c->first > first ? c->first : first;
 	memory = st->tail.oldest ? st->tail.oldest->first : st->last + 1;
 	req->seek = seek_tail(st, req->seek_ms);
 	if (memory <= from || req->seek > memory ||
@@ -180,9 +183,33 @@ wait_for_more(struct store *s, struct store_worker *w, struct vnode_read *req)
 		answer(s, req, r);
 }
 
-void
-store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
+/* What is visible of ST, or was a moment ago (VIEW); 0: that is being looked for,
+ * and REQ waits. */
+static int
+see(struct store_worker *w, struct stream *st, struct vnode_read *req,
+    struct edge_view *view)
 {
+	struct vnode *v = &w->store->vnodes[req->group];
+	int r;
+
+	if (view->incarnation == st->id &&
+	    (st->n_chunks == 0 || view->first >= st->chunks[0].first))
+		return 1;
+	view->last = st->last;
+	if (kept_first(v, st, &view->first))
+		return 1;
+	r = edge_look(w, v, st, &req->msg);
+	if (r)
+		answer(w->store, req, r);
+	return 0;
+}
+
+void
+store_read(struct store_worker *w, struct vnode_read *req,
+    const struct edge_view *seen)
+{
+	struct store *s = w->store;
+	struct edge_view view = seen ? *seen : (struct edge_view){0};
 	struct stream *st;
 
 	ASSERT(req->group < s->config.n_groups);
@@ -202,14 +229,16 @@ store_read(struct store *s, struct store_worker *w, struct vnode_read *req)
 		answer(s, req, 0);
 		return;
 	}
+	if (!see(w, st, req, &view))
+		return;
 	req->incarnation = st->id;
-	req->newest = st->last;
-	req->kept_first = st->first <= st->last ? st->first : 0;
+	req->newest = view.last;
+	req->kept_first = view.first <= view.last ? view.first : 0;
 	if (req->op == VNODE_READ_WAIT && req->known && req->known != st->id) {
 		answer(s, req, 0);
 		return;
 	}
-	clamp(st, req);
+	clamp(&view, req);
 	if (req->op == VNODE_READ_SEEK)
 		seek(s, st, req);
 	else

@@ -81,6 +81,21 @@ store_count(struct store *s, uint32_t worker)
 	atomic_store(&w->bytes, bytes);
 }
 
+/* A quarter of the time is for finding what goes, half of it for the checkpoint:
+ * checkpoint.c. */
+static void
+cut_tick(struct store_worker *w)
+{
+	const struct env_clock *c = &w->store->env->clock;
+	struct mono now = c->mono(c->ctx);
+
+	if (mono_diff_us(w->cut_at, now) <
+	    w->store->config.retention_interval_us / 4)
+		return;
+	w->cut_at = now;
+	retain_cut(w, CUT_STREAMS);
+}
+
 static void
 tick(struct store_worker *w)
 {
@@ -89,6 +104,7 @@ tick(struct store_worker *w)
 	store_count(s, w->id);
 	store_unpark(w);
 	removal_tick(w);
+	cut_tick(w);
 	dropped_tick(w);
 	if (atomic_load(&s->disk_full))
 		for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)

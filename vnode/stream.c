@@ -42,6 +42,9 @@ stream_free(struct stream *s, struct tail_cache *cache)
 	stream_forget_tail(s, cache);
 	list_del(&s->dirty);
 	list_del(&s->unsaved);
+	if (s->kept)
+		list_del(&s->kept->cut);
+	mem_free(s->kept);
 	mem_free(s->chunks);
 	return mem_free(s);
 }
@@ -72,7 +75,7 @@ add_chunk(struct stream *s)
 int
 stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
     uint64_t t_ms, struct slice head, struct slice data, uint32_t data_bytes,
-    uint32_t header_bytes)
+    uint32_t header_bytes, int apart)
 {
 	uint32_t bytes = (uint32_t)(head.n + data.n);
 	struct chunk_info *c = s->n_chunks ? &s->chunks[s->n_chunks - 1] : NULL;
@@ -80,14 +83,16 @@ stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
 
 	if (seq != s->last + 1)
 		return -ERR_CORRUPT;
-	if (!c || c->sealed || chunk_is_full(c, bytes)) {
+	if (!c || apart || c->sealed || chunk_is_full(c, bytes)) {
 		c = add_chunk(s);
 		if (!c)
 			return -ERR_NOMEM;
 		c->first = seq;
 		c->last = seq - 1;
 		c->first_t = t_ms;
+		c->before = s->total;
 		c->bytes = header_bytes;
+		c->apart = apart != 0;
 	}
 	r = tail_append(&s->tail, cache, seq, c->first, c->bytes, head, data);
 	if (r)
@@ -95,9 +100,11 @@ stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
 	c->last = seq;
 	c->last_t = t_ms;
 	c->bytes += bytes;
+	c->last_bytes = data_bytes;
 	s->last = seq;
 	s->last_t = t_ms;
-	s->bytes += data_bytes;
+	s->last_bytes = data_bytes;
+	s->total += data_bytes;
 	if (s->proposed < seq)
 		s->proposed = seq;
 	return 0;
@@ -140,6 +147,48 @@ stream_set_chunk(struct stream *s, const struct chunk_info *c)
 	return 0;
 }
 
+struct hash128
+stream_chain_before(const struct stream *s, const struct chunk_info *c)
+{
+	const struct hash128 none = {0, 0};
+
+	if (c->apart)
+		return none;
+	if (c > s->chunks)
+		return c[-1].chain;
+	return s->kept ? s->kept->chain : none;
+}
+
+struct stream *
+stream_cut(struct stream *s, struct tail_cache *cache, uint32_t n)
+{
+	struct stream *gone = mem_zalloc(sizeof(*gone));
+	struct chunk_info *rows = mem_alloc(n * sizeof(*rows));
+
+	ASSERT(n > 0 && n <= s->n_chunks && s->chunks[n - 1].last < s->first);
+	if (!gone || !rows) {
+		mem_free(gone);
+		mem_free(rows);
+		return NULL;
+	}
+	gone->id = s->id;
+	gone->dead = 1;
+	gone->chunks = memcpy(rows, s->chunks, n * sizeof(*rows));
+	gone->n_chunks = n;
+	list_init(&gone->dirty);
+	list_init(&gone->unsaved);
+	s->kept->chain = rows[n - 1].chain;
+	s->n_chunks -= n;
+	memmove(s->chunks, s->chunks + n, s->n_chunks * sizeof(*rows));
+	s->saved_chunks -= s->saved_chunks < n ? s->saved_chunks : n;
+	if (s->n_chunks == 0) {
+		stream_forget_tail(s, cache);
+		s->flushed = s->last;
+		s->cut = 0;
+	}
+	return gone;
+}
+
 /* The blocks of the chunk FIRST whose events are not flushed are AT's now. */
 static void
 move_tail(struct stream *s, uint64_t first, uint64_t at, uint32_t by)
@@ -150,6 +199,29 @@ move_tail(struct stream *s, uint64_t first, uint64_t at, uint32_t by)
 		tb->chunk_first = at;
 		tb->file_offset += by; /* where a flushed part of it would be */
 	}
+}
+
+/* Payload of FROM..TO, which are in memory. */
+static uint64_t
+payload_of(const struct stream *s, uint64_t from, uint64_t to)
+{
+	uint64_t sum = 0;
+
+	while (from <= to) {
+		const struct tail_block *tb = tail_find(&s->tail, from);
+		uint32_t at = tail_offset(tb, from), n;
+
+		for (; from <= to && from <= tb->last; from++, at += n) {
+			struct event e;
+			int r = event_decode(
+			    SLICE(tb->block->p + at, tb->block->n - at), 0, &e,
+			    &n);
+
+			ASSERT(r == 0);
+			sum += e.data.n;
+		}
+	}
+	return sum;
 }
 
 int
@@ -173,6 +245,10 @@ stream_give_up_chunk(
 			return -ERR_NOMEM;
 		memmove(s->chunks + i + 2, s->chunks + i + 1,
 		    (s->n_chunks - i - 2) * sizeof(*s->chunks));
+		rest.before =
+		    (i + 2 < s->n_chunks ? s->chunks[i + 2].before : s->total) -
+		    payload_of(s, s->flushed + 1, rest.last);
+		rest.apart = 0;
 		rest.first = s->flushed + 1;
 		rest.first_t = e.t_ms;
 		rest.bytes += header_bytes - bytes;
@@ -180,6 +256,7 @@ stream_give_up_chunk(
 		s->chunks[i].last = s->flushed;
 		s->chunks[i].last_t = e.t_ms; /* at most */
 		s->chunks[i].bytes = bytes;
+		s->chunks[i].last_bytes = 0;
 		move_tail(s, first, rest.first, header_bytes - bytes);
 	}
 	s->chunks[i].sealed = 1;

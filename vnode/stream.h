@@ -4,6 +4,7 @@
  *
  * Owns:    its chunk table and tail; the files are named, not held open.
  * Shape:   chunks are dense and cover first..last; the last one may be open.
+ *          There may be some before first, and none once all is hidden.
  * Thread:  the worker of the vnode.
  */
 #ifndef VNODE_STREAM_H
@@ -13,6 +14,7 @@
 
 #include "src/base/list.h"
 #include "vnode/chunk.h"
+#include "vnode/kept.h"
 #include "vnode/tail.h"
 
 struct bucket; /* vnode.h */
@@ -27,13 +29,15 @@ struct stream {
 					 has it not */
 	};
 	uint64_t id;       /* incarnation; never 0 */
-	uint64_t first;    /* oldest visible event; 1 from the start */
+	uint64_t first;    /* what is below it is hidden for good; 1 from the
+			      start; kept_settle makes it exact */
 	uint64_t last;     /* newest applied; 0: none yet */
 	uint64_t proposed; /* newest numbered, >= last */
 	uint64_t flushed;  /* newest in a chunk file, <= last */
 	uint64_t last_t;   /* of event `last` */
-	uint64_t bytes;    /* payload of first..last */
+	uint64_t total;    /* payload of 1..last */
 	struct chunk_info *chunks;
+	struct kept *kept; /* NULL: nothing was ever hidden */
 	struct tail tail;
 	struct dedup_key *keys; /* the newest applied one, or NULL */
 	struct list dirty; /* in struct dirty while flushed < last, or alone */
@@ -41,6 +45,7 @@ struct stream {
 	    unsaved; /* in vnode.unsaved while the manifest is behind; dead:
 				in a list of those */
 	uint32_t n_chunks, cap_chunks;
+	uint32_t last_bytes; /* payload of event `last` */
 	uint32_t
 	    saved_chunks; /* rows before this one are final in the manifest */
 	uint8_t named;    /* the manifest file knows its names */
@@ -101,11 +106,23 @@ struct slice stream_name(const struct stream *s);
 /*
  * Applies event SEQ == last + 1: HEAD (a whole record, or all of it but its
  * data) followed by DATA.  HEADER_BYTES is what the header of a new chunk
- * takes. 0, -ERR_NOMEM, or -ERR_CORRUPT when it is not the next one.
+ * takes; it begins one that stands APART.  0, -ERR_NOMEM, or -ERR_CORRUPT when it is not the next one.
  */
 int stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
     uint64_t t_ms, struct slice head, struct slice data, uint32_t data_bytes,
-    uint32_t header_bytes);
+    uint32_t header_bytes, int apart);
+
+/* The chain that the header of C, a chunk of S, goes on from. */
+struct hash128 stream_chain_before(
+    const struct stream *s, const struct chunk_info *c);
+
+/*
+ * The first N chunks are no more S's, but those of the stream that is returned:
+ * dead, without a name, for those who remove files (dropped.h).  With all of them
+ * goes what is in memory, and there is nothing left to be written.  NULL: no memory, and nothing happened.
+ */
+struct stream *stream_cut(
+    struct stream *s, struct tail_cache *cache, uint32_t n);
 
 /* The chunk that holds SEQ, first <= SEQ <= last. */
 struct chunk_info *stream_chunk(const struct stream *s, uint64_t seq);

@@ -77,6 +77,7 @@ vnode_init(struct vnode *v, uint16_t group, uint64_t generation, uint32_t life,
 	watch_init(&v->watches, seed);
 	dedup_init(&v->dedup, limits, seed);
 	ended_init(&v->ended);
+	retain_init(&v->retain);
 }
 
 static void
@@ -96,6 +97,7 @@ vnode_clear(struct vnode *v, struct tail_cache *cache)
 
 	dedup_clear(&v->dedup);
 	ended_clear(&v->ended);
+	retain_clear(&v->retain);
 	table_iter_init(&it, &v->buckets);
 	for (uint32_t i = 0; i < v->n_by_id; i++)
 		stream_free(v->by_id[i], cache);
@@ -196,6 +198,7 @@ get_bucket(struct vnode *v, struct slice name)
 	memcpy(b->name, name.p, name.n);
 	if (table_insert(&v->buckets, h, b))
 		return mem_free(b);
+	retain_bucket(&v->retain, b);
 	return b;
 }
 
@@ -285,6 +288,11 @@ vnode_create(
 	struct bucket *b = get_bucket(v, bucket);
 	struct stream *s = b ? add_stream(v, b, id, stream) : NULL;
 
+	if (s && retain_stream(v, s)) {
+		vnode_unlink(v, s);
+		vnode_free_stream(v, s, NULL);
+		return NULL;
+	}
 	if (b && !s)
 		put_bucket(v, b);
 	return s;
@@ -327,12 +335,13 @@ vnode_unlink(struct vnode *v, struct stream *s)
 	    (--v->n_by_id - i) * sizeof(*v->by_id));
 	leave_name(v, s);
 	list_del(&s->unsaved);
+	retain_forget(&v->retain, s);
 	if (!s->listed)
 		return;
 	unlist(s->bucket, s);
 	s->listed = 0;
 	v->n_events -= s->last - s->first + 1;
-	v->bytes -= s->bytes;
+	v->bytes -= s->total - kept_before(s);
 }
 
 void
@@ -412,10 +421,10 @@ lower_bound(const struct bucket *b, const struct vnode_list *req)
 static void
 fill_item(struct vnode_list_item *item, const struct stream *s)
 {
-	item->first = s->first;
+	item->first = s->first <= s->last ? s->first : 0;
 	item->last = s->last;
 	item->count = s->last - s->first + 1;
-	item->bytes = s->bytes;
+	item->bytes = s->total - kept_before(s);
 	item->t_ms = s->last_t;
 }
 
@@ -440,42 +449,79 @@ own_names(struct vnode_list *req)
 	return 0;
 }
 
-static void
-list_streams(struct vnode *v, struct vnode_list *req)
+/* The bucket of REQ in order, or NULL when nothing is in it. */
+static struct bucket *
+sorted_bucket(const struct vnode *v, const struct vnode_list *req)
 {
 	struct bucket *b =
 	    table_find(&v->buckets, bucket_hash(v, req->bucket), &req->bucket);
-	uint32_t i;
 
 	if (!b || b->n_streams == 0)
-		return;
+		return NULL;
 	if (!b->sorted)
 		qsort(b->streams, b->n_streams, sizeof(*b->streams),
 		    by_stream_name);
 	b->sorted = 1;
-	i = lower_bound(b, req);
+	return b;
+}
+
+/* The next stream from *AT on that REQ wants; NULL: there is none. */
+static struct stream *
+next_wanted(const struct bucket *b, const struct vnode_list *req, uint32_t *at)
+{
+	while (*at < b->n_streams) {
+		struct stream *s = b->streams[(*at)++];
+		struct slice name = stream_name(s);
+
+		if (wanted(req, name))
+			return s;
+		if (slice_compare(name, req->prefix) > 0 &&
+		    slice_compare(name, req->after) > 0)
+			break; /* beyond the prefix */
+	}
+	return NULL;
+}
+
+uint32_t
+vnode_unsettled(
+    struct vnode *v, struct vnode_list *req, struct stream **out, uint32_t most)
+{
+	const struct bucket *b = req->bucket.n ? sorted_bucket(v, req) : NULL;
+	uint32_t at = b ? lower_bound(b, req) : 0, n = 0;
+	struct stream *s;
+
+	for (uint32_t i = 0;
+	     b && n < most && i < req->limit && (s = next_wanted(b, req, &at));
+	     i++)
+		if (!kept_settle(v, s))
+			out[n++] = s;
+	return n;
+}
+
+static void
+list_streams(struct vnode *v, struct vnode_list *req)
+{
+	struct bucket *b = sorted_bucket(v, req);
+	struct stream *s;
+	uint32_t at;
+
+	if (!b)
+		return;
+	at = lower_bound(b, req);
 	req->items = mem_calloc(
-	    b->n_streams - i < req->limit ? b->n_streams - i : req->limit,
+	    b->n_streams - at < req->limit ? b->n_streams - at : req->limit,
 	    sizeof(*req->items));
 	if (!req->items) {
 		req->r = -ERR_NOMEM;
 		return;
 	}
-	for (; i < b->n_streams; i++) {
-		struct slice name = stream_name(b->streams[i]);
-
-		if (!wanted(req, name)) {
-			if (slice_compare(name, req->prefix) > 0 &&
-			    slice_compare(name, req->after) > 0)
-				break; /* beyond the prefix */
-			continue;
-		}
+	while ((s = next_wanted(b, req, &at))) {
 		if (req->n_items == req->limit) {
 			req->more = 1;
 			break;
 		}
-		fill_item(&req->items[req->n_items], b->streams[i]);
-		req->items[req->n_items++].name = name;
+		fill_item(&req->items[req->n_items], s);
+		req->items[req->n_items++].name = stream_name(s);
 	}
 }
 

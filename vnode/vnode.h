@@ -16,6 +16,7 @@
 #include "vnode/ended.h"
 #include "vnode/group.h"
 #include "vnode/manifest.h"
+#include "vnode/retain.h"
 #include "vnode/stream.h"
 #include "vnode/vnode_msg.h"
 #include "vnode/watch.h"
@@ -26,6 +27,9 @@ struct bucket {
 	struct stream **streams; /* those with events; sorted when SORTED */
 	uint32_t n_streams, cap_streams;
 	uint32_t refs; /* streams that name it, dead ones too; 0: it goes */
+	struct policy policy; /* what counts for its streams, but those with
+				 one of their own */
+	uint8_t has_own;      /* there are policies of its streams */
 	uint16_t group;
 	uint8_t sorted;
 	uint8_t name_n;
@@ -58,12 +62,14 @@ struct vnode {
 	struct watches watches;
 	struct dedup dedup;
 	struct ended ended;
-	struct list dead; /* deleted ones that no checkpoint has dropped */
-	struct list gone; /* dropped ones whose files are left: dropped.c */
+	struct retain retain;
+	/* Deleted ones, and chunks that were cut off (stream_cut), that no
+	 * checkpoint has dropped; and those whose files are left: dropped.c. */
+	struct list dead, gone;
 	struct vnode_manifest manifest;
 	struct recovered *recovered; /* while the store opens */
 	uint64_t seed;
-	uint64_t n_events, bytes; /* visible ones */
+	uint64_t n_events, bytes; /* visible ones, as far as is known */
 };
 
 /* STORE_DIR is that of the cluster. */
@@ -108,6 +114,11 @@ int vnode_made_visible(struct vnode *v, struct stream *s);
 
 /* Streams of BUCKET that have events. */
 uint32_t vnode_count_streams(const struct vnode *v, struct slice bucket);
+
+/* Streams that REQ, with details, lists and of which it is not known from where on
+ * they are visible (kept_settle), at most MOST; how many. */
+uint32_t vnode_unsettled(struct vnode *v, struct vnode_list *req,
+    struct stream **out, uint32_t most);
 
 /* Answers all but msg: names in order, as the request says. */
 void vnode_answer_list(struct vnode *v, struct vnode_list *req);

@@ -186,8 +186,7 @@ answer(struct store_worker *w, struct msg *m)
 	if (m->kind == MSG_NEWS)
 		store_news(w, CONTAINER_OF(m, struct vnode_news, msg));
 	else
-		store_read(
-		    w->store, w, CONTAINER_OF(m, struct vnode_read, msg));
+		store_read(w, CONTAINER_OF(m, struct vnode_read, msg), NULL);
 }
 
 static void

@@ -43,6 +43,12 @@ add(struct buf *b, const struct entry_command *c)
 		view = entry_members_view(&m);
 		entry_add_members(b, &view);
 		break;
+	case ENTRY_POLICIES:
+		entry_add_policies(b, c->policies);
+		break;
+	case ENTRY_TICK:
+		entry_add_tick(b);
+		break;
 	default:
 		ASSERT_UNREACHED();
 	}

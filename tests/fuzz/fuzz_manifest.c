@@ -23,6 +23,7 @@ fuzz_reseal(uint8_t *p, size_t n)
 struct copy {
 	struct buf out;
 	struct manifest_writer w;
+	struct buf policies;
 	uint32_t n_commits;
 };
 
@@ -86,8 +87,31 @@ on_commit(void *arg, const struct manifest_state *s)
 	return 0;
 }
 
-static const struct manifest_reader_ops ops = {
-    on_stream, on_chunk, on_key, on_dropped, on_ended, on_commit};
+static int
+on_kept(void *arg, const struct manifest_kept *k)
+{
+	struct copy *c = arg;
+
+	manifest_add_kept(&c->w, k);
+	return 0;
+}
+
+static int
+on_policies(void *arg, struct slice piece, uint32_t at, uint32_t bytes)
+{
+	struct copy *c = arg;
+
+	ASSERT(piece.n > 0 && at + piece.n <= bytes);
+	if (at == 0)
+		buf_reset(&c->policies);
+	buf_add_slice(&c->policies, piece);
+	if (at + piece.n == bytes)
+		manifest_add_policies(&c->w, buf_slice(&c->policies));
+	return 0;
+}
+
+static const struct manifest_reader_ops ops = {on_stream, on_chunk, on_key,
+    on_dropped, on_ended, on_commit, on_kept, on_policies};
 
 static int
 read_copy(struct slice file, const struct manifest_id *id, struct copy *c,
@@ -97,8 +121,10 @@ read_copy(struct slice file, const struct manifest_id *id, struct copy *c,
 
 	*c = (struct copy){.w = {&c->out, 0}};
 	buf_init(&c->out, OUT_MAX);
+	buf_init(&c->policies, POLICIES_BYTES_MAX);
 	manifest_add_head(&c->w, id);
 	r = manifest_read(file, id, &ops, c, end);
+	buf_deinit(&c->policies);
 	ASSERT(r <= 0 && buf_error(&c->out) == 0);
 	return r;
 }

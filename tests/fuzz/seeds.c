@@ -152,12 +152,14 @@ add_checkpoint(struct manifest_writer *w, uint64_t n, uint64_t last)
 	    .first = 1,
 	    .last = last,
 	    .last_t = 1700000000123 + last,
-	    .bytes = 14 * last};
+	    .total = 14 * last,
+	    .last_bytes = 14};
 	struct chunk_info c = {.first = 1,
 	    .last = last,
 	    .first_t = 1700000000123,
 	    .last_t = 1700000000123 + last,
 	    .bytes = (uint32_t)(80 + 47 * last),
+	    .last_bytes = 14,
 	    .sealed = n > 2,
 	    .chain = {n, last}};
 	struct manifest_state st = {.checkpoint = n,

@@ -86,11 +86,16 @@ make_manifest(struct buf *b, uint32_t *first_commit)
 	    .first = 1,
 	    .last = 2,
 	    .last_t = 9,
-	    .bytes = 14,
+	    .total = 14,
+	    .last_bytes = 7,
 	    .bucket = SLICE_LIT("foo"),
 	    .stream = SLICE_LIT("bar")};
-	struct chunk_info c = {
-	    .first = 1, .last = 2, .first_t = 8, .last_t = 9, .bytes = 168};
+	struct chunk_info c = {.first = 1,
+	    .last = 2,
+	    .first_t = 8,
+	    .last_t = 9,
+	    .bytes = 168,
+	    .last_bytes = 7};
 	struct manifest_state st = {.checkpoint = 1,
 	    .term = 2,
 	    .vote = 1,
@@ -404,6 +409,8 @@ struct seen {
 	uint64_t applied, dropped;
 	struct manifest_key key;
 	struct manifest_ended last;
+	struct manifest_kept kept;
+	uint32_t policies, policies_bytes;
 };
 
 static int
@@ -455,10 +462,30 @@ on_commit(void *arg, const struct manifest_state *s)
 }
 
 static int
+on_kept(void *arg, const struct manifest_kept *k)
+{
+	((struct seen *)arg)->kept = *k;
+	return 0;
+}
+
+static int
+on_policies(void *arg, struct slice piece, uint32_t at, uint32_t bytes)
+{
+	struct seen *seen = arg;
+
+	cr_expect_eq(at, seen->policies);
+	for (size_t i = 0; i < piece.n; i++)
+		cr_assert_eq(piece.p[i], (uint8_t)(at + i));
+	seen->policies += (uint32_t)piece.n;
+	seen->policies_bytes = bytes;
+	return 0;
+}
+
+static int
 read_manifest(struct slice file, struct seen *seen, struct manifest_end *end)
 {
-	static const struct manifest_reader_ops ops = {
-	    on_stream, on_chunk, on_key, on_dropped, on_ended, on_commit};
+	static const struct manifest_reader_ops ops = {on_stream, on_chunk,
+	    on_key, on_dropped, on_ended, on_commit, on_kept, on_policies};
 	struct manifest_id id = {.cluster_id = "0123456789abcde",
 	    .group = 19,
 	    .generation = 1,
@@ -615,5 +642,68 @@ Test(formats, a_manifest_has_the_keys_that_count)
 		  seen.key.t_ms == key.t_ms && seen.key.id.n_events == 9);
 	cr_expect(memcmp(seen.key.id.key, key.id.key, 16) == 0);
 	cr_expect(memcmp(seen.key.id.body, key.id.body, 16) == 0);
+	buf_deinit(&b);
+}
+
+Test(formats, a_manifest_says_what_is_hidden_and_by_which_policies)
+{
+	static const struct manifest_id id = {
+	    .cluster_id = "0123456789abcde",
+	    .group = 19,
+	    .generation = 1,
+	    .number = 3,
+	};
+	static const struct manifest_kept kept = {
+	    .id = 1,
+	    .hidden = {2, 3, 4},
+	    .before = 5,
+	    .from = 6,
+	    .chain = {7, 8},
+	};
+	struct manifest_state st = {
+	    .checkpoint = 1, .applied_index = 2, .policy_version = 9};
+	uint8_t table[10000];
+	struct manifest_end end;
+	struct seen seen;
+	struct buf b;
+	struct manifest_writer w = {&b, 0};
+
+	for (size_t i = 0; i < sizeof(table); i++)
+		table[i] = (uint8_t)i;
+	buf_init(&b, 1 << 16);
+	manifest_add_head(&w, &id);
+	manifest_add_kept(&w, &kept);
+	manifest_add_policies(&w, SLICE(table, sizeof(table)));
+	manifest_add_commit(&w, &st);
+	cr_assert_eq(buf_error(&b), 0);
+	golden("manifest_kept.bin", buf_slice(&b));
+	cr_assert_eq(read_manifest(buf_slice(&b), &seen, &end), 0);
+	cr_expect(memcmp(&seen.kept, &kept, sizeof(kept)) == 0);
+	cr_expect_eq(seen.policies, sizeof(table));
+	cr_expect_eq(seen.policies_bytes, sizeof(table));
+	buf_deinit(&b);
+}
+
+Test(formats, an_entry_has_policies_or_a_tick)
+{
+	uint8_t header[ENTRY_HEADER_BYTES];
+	struct entry_reader reader;
+	struct entry_command c;
+	struct buf b;
+
+	buf_init(&b, 1 << 16);
+	entry_put_header(header, 2, 1700000000123);
+	buf_add(&b, header, sizeof(header));
+	entry_add_policies(&b, SLICE_LIT("table"));
+	entry_add_tick(&b);
+	cr_assert_eq(buf_error(&b), 0);
+	golden("entry_retention.bin", buf_slice(&b));
+	cr_assert_eq(entry_open(&reader, buf_slice(&b)), 0);
+	cr_assert_eq(entry_next(&reader, &c), 0);
+	cr_expect(c.type == ENTRY_POLICIES &&
+		  slice_equal(c.policies, SLICE_LIT("table")));
+	cr_assert_eq(entry_next(&reader, &c), 0);
+	cr_expect_eq(c.type, ENTRY_TICK);
+	cr_expect_eq(entry_next(&reader, &c), ENTRY_E_END);
 	buf_deinit(&b);
 }

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: AGPL-3.0-or-later */
+/*
+ * Retention against an oracle that knows the rule and counts: random appends,
+ * policies, time, deletions and restarts; whatever is read, listed or left on the
+ * disk is what the oracle says.
+ */
+#include <criterion/criterion.h>
+
+#include "ring/hash.h"
+#include "src/base/err.h"
+#include "tests/lib/chance.h"
+#include "tests/vnode/store_rig.h"
+#include "vnode/policy.h"
+#include "vnode/store_impl.h"
+
+TestSuite(retain, .timeout = 120);
+
+#define BUCKETS    2
+#define STREAMS    3 /* of each */
+#define EVENTS_MAX 4000
+#define BATCH_MAX  60
+#define BIG        (100u << 10)
+
+struct told { /* what was said of a stream */
+	uint32_t group;
+	char name[16];
+	uint64_t n, first; /* events ever, and the first visible one */
+	struct {
+		uint64_t t;
+		uint32_t bytes;
+	} at[EVENTS_MAX + 1]; /* by seqnum */
+};
+
+struct rules {
+	struct policy defaults, bucket[BUCKETS], own[BUCKETS][STREAMS];
+};
+
+struct test {
+	struct sr rig;
+	struct chance chance;
+	uint64_t version;
+	struct rules rules, in_force[SR_GROUPS];
+	int dropped; /* a stream: its files wait for the next checkpoint */
+	struct told told[BUCKETS][STREAMS];
+	uint8_t data[BIG];
+};
+
+static const char *const buckets[BUCKETS] = {"left", "right"};
+
+static struct slice
+text(const char *s)
+{
+	return SLICE(s, strlen(s));
+}
+
+/* --- the oracle ------------------------------------------------------------- */
+
+static uint64_t
+limit_of(const struct test *t, int b, int s, int what)
+{
+	const struct rules *r = &t->in_force[t->told[b][s].group];
+
+	if (r->own[b][s].max[what])
+		return r->own[b][s].max[what];
+	return r->bucket[b].max[what] ? r->bucket[b].max[what]
+				      : r->defaults.max[what];
+}
+
+static uint64_t
+clock_of(const struct test *t, uint32_t group)
+{
+	return t->rig.store->vnodes[group].group.clock_ms;
+}
+
+/* What is not visible now will never be again. */
+static void
+hide(struct test *t, int b, int s)
+{
+	struct told *x = &t->told[b][s];
+	uint64_t events = limit_of(t, b, s, POLICY_EVENTS);
+	uint64_t bytes = limit_of(t, b, s, POLICY_BYTES);
+	uint64_t age = limit_of(t, b, s, POLICY_AGE);
+	uint64_t sum = 0;
+
+	for (uint64_t i = x->first; i <= x->n; i++)
+		sum += x->at[i].bytes;
+	while (x->first < x->n && ((events && x->n - x->first >= events) ||
+				      (bytes && sum > bytes)))
+		sum -= x->at[x->first++].bytes;
+	while (age && x->first <= x->n &&
+	       x->at[x->first].t + age <= clock_of(t, x->group))
+		x->first++;
+}
+
+static void
+hide_all(struct test *t)
+{
+	for (int b = 0; b < BUCKETS; b++)
+		for (int s = 0; s < STREAMS; s++)
+			hide(t, b, s);
+}
+
+/* --- asking ------------------------------------------------------------------ */
+
+static void
+back(struct msg *m)
+{
+	m->fn = NULL;
+}
+
+static int
+is_back(void *arg)
+{
+	return ((struct msg *)arg)->fn == NULL;
+}
+
+static void
+ask(struct test *t, struct msg *m)
+{
+	const struct env_post *post = &t->rig.config.env->post;
+
+	m->fn = back;
+	post->to_worker(post->ctx, 0, m);
+	cr_assert(simenv_run_until(t->rig.sim, is_back, m, SR_STEPS));
+}
+
+static void
+append(struct test *t, int b, int s)
+{
+	struct told *x = &t->told[b][s];
+	struct vnode_put_event events[BATCH_MAX];
+	uint32_t n = 1;
+	struct vnode_put req = {.msg = {.kind = MSG_PUT},
+	    .group = x->group,
+	    .bucket = text(buckets[b]),
+	    .stream = text(x->name),
+	    .events = events};
+	uint32_t most = chance_one_in(&t->chance, 4) ? BIG : 300;
+
+	if (chance_one_in(&t->chance, 6))
+		n = 1 + (uint32_t)chance_below(&t->chance, BATCH_MAX);
+	if (n > 3)
+		most = 300;
+	if (x->n + n > EVENTS_MAX)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t bytes = (uint32_t)chance_below(&t->chance, most);
+
+		events[i] =
+		    (struct vnode_put_event){.data = SLICE(t->data, bytes)};
+		x->at[x->n + 1 + i].bytes = bytes;
+	}
+	req.n_events = n;
+	ask(t, &req.msg);
+	cr_assert_eq(req.r, 0, "%s", err_text(req.r));
+	cr_assert_eq(req.first, x->n + 1);
+	for (uint32_t i = 0; i < n; i++)
+		x->at[++x->n].t = req.t_ms;
+	hide(t, b, s);
+}
+
+static void
+drop(struct test *t, int b, int s)
+{
+	struct told *x = &t->told[b][s];
+	struct vnode_delete req = {.msg = {.kind = MSG_DELETE},
+	    .group = x->group,
+	    .bucket = text(buckets[b]),
+	    .stream = text(x->name)};
+
+	ask(t, &req.msg);
+	cr_assert_eq(req.r, 0);
+	x->n = 0;
+	x->first = 1;
+	t->dropped = 1;
+}
+
+static void
+read_back(struct test *t, int b, int s)
+{
+	struct told *x = &t->told[b][s];
+	uint64_t next = x->first, first, was;
+	int desc = chance_one_in(&t->chance, 4);
+	struct vnode_read req = {0};
+
+	do {
+		req = (struct vnode_read){.msg = {.kind = MSG_READ},
+		    .group = x->group,
+		    .bucket = text(buckets[b]),
+		    .stream = text(x->name),
+		    .from = next,
+		    .to = UINT64_MAX,
+		    .limit = UINT64_MAX,
+		    .desc = desc,
+		    .max_bytes = 64u << 10};
+		hide_all(t);
+		was = x->first;
+		ask(t, &req.msg);
+		hide_all(t); /* time goes on while a file is read */
+		cr_assert_eq(req.r, 0, "%s", err_text(req.r));
+		cr_assert_eq(req.newest, x->n);
+		first = req.kept_first ? req.kept_first : x->n + 1;
+		cr_assert(first >= was && first <= x->first,
+		    "first %llu, not %llu to %llu of %llu",
+		    (unsigned long long)first, (unsigned long long)was,
+		    (unsigned long long)x->first, (unsigned long long)x->n);
+		if (next < first)
+			next = first;
+		cr_assert_eq(req.page.n_parts > 0, next <= x->n);
+		if (!desc && req.page.n_parts)
+			cr_assert_eq(req.page.first, next);
+		if (desc && req.page.n_parts)
+			cr_assert_eq(req.page.last, x->n);
+		next = desc || next > x->n ? x->n + 1 : req.page.last + 1;
+		vnode_page_deinit(&req.page);
+	} while (next <= x->n);
+}
+
+static void
+check_list(struct test *t, int b, uint32_t group)
+{
+	struct vnode_list req = {.msg = {.kind = MSG_LIST},
+	    .group = group,
+	    .bucket = text(buckets[b]),
+	    .limit = 100,
+	    .detail = 1};
+	uint32_t n = 0;
+
+	ask(t, &req.msg);
+	hide_all(t);
+	cr_assert_eq(req.r, 0);
+	for (int s = 0; s < STREAMS; s++) {
+		const struct told *x = &t->told[b][s];
+		const struct vnode_list_item *it = &req.items[n];
+		uint64_t bytes = 0;
+
+		if (x->group != group || x->n == 0)
+			continue;
+		for (uint64_t i = x->first; i <= x->n; i++)
+			bytes += x->at[i].bytes;
+		n++;
+		cr_assert(
+		    n <= req.n_items && slice_equal(it->name, text(x->name)));
+		cr_assert_eq(it->first, x->first <= x->n ? x->first : 0);
+		cr_assert_eq(it->last, x->n);
+		cr_assert_eq(it->count, x->n - x->first + 1);
+		cr_assert_eq(it->bytes, bytes);
+	}
+	cr_assert_eq(n, req.n_items);
+	vnode_list_deinit(&req);
+}
+
+/* --- policies ---------------------------------------------------------------- */
+
+static struct policy
+any_policy(struct test *t)
+{
+	struct policy p = {{0}};
+
+	if (chance_one_in(&t->chance, 2))
+		p.max[POLICY_EVENTS] = 1 + chance_below(&t->chance, 120);
+	if (chance_one_in(&t->chance, 2))
+		p.max[POLICY_BYTES] =
+		    1 + chance_below(&t->chance,
+			    chance_one_in(&t->chance, 2) ? 4000 : 6u << 20);
+	if (chance_one_in(&t->chance, 2))
+		p.max[POLICY_AGE] = 1 + chance_below(&t->chance, 20000);
+	return p;
+}
+
+static int
+knows_it(const struct test *t, uint32_t group)
+{
+	const struct store_worker *w = &t->rig.store->workers[0];
+	const struct retain *r = &t->rig.store->vnodes[group].retain;
+
+	return w->policies && policies_version(w->policies) == t->version &&
+	       (retain_version(r) == t->version ||
+		   r->lead.seen == w->policies_count);
+}
+
+/* Until then time goes on under the old ones. */
+static int
+is_in_force(void *arg)
+{
+	struct test *t = arg;
+	int all = 1;
+
+	for (uint32_t g = 0; g < SR_GROUPS; g++) {
+		if (knows_it(t, g))
+			t->in_force[g] = t->rules;
+		else
+			all = 0;
+	}
+	hide_all(t);
+	return all;
+}
+
+static void
+say_policies(struct test *t)
+{
+	const struct rules *r = &t->rules;
+	struct policy_row rows[BUCKETS * (STREAMS + 1)];
+	struct policies *table;
+	uint32_t n = 0;
+
+	for (int b = 0; b < BUCKETS; b++) {
+		if (!policy_is_empty(&r->bucket[b]))
+			rows[n++] = (struct policy_row){
+			    .bucket = text(buckets[b]), .policy = r->bucket[b]};
+		for (int s = 0; s < STREAMS; s++)
+			if (!policy_is_empty(&r->own[b][s]))
+				rows[n++] = (struct policy_row){
+				    .bucket = text(buckets[b]),
+				    .stream = text(t->told[b][s].name),
+				    .policy = r->own[b][s]};
+	}
+	t->version++;
+	cr_assert_eq(
+	    policies_new(&table, t->version, &r->defaults, rows, n), 0);
+	cr_assert_eq(store_set_policies(t->rig.store, table), 0);
+	policies_unref(table);
+	cr_assert(simenv_run_until(t->rig.sim, is_in_force, t, 10 * SR_STEPS));
+}
+
+static void
+change_policy(struct test *t)
+{
+	int b = (int)chance_below(&t->chance, BUCKETS);
+	int s = (int)chance_below(&t->chance, STREAMS);
+	struct policy p = {{0}};
+
+	if (!chance_one_in(&t->chance, 4))
+		p = any_policy(t);
+	switch (chance_below(&t->chance, 4)) {
+	case 0:
+		t->rules.defaults = p;
+		break;
+	case 1:
+		t->rules.bucket[b] = p;
+		break;
+	default:
+		t->rules.own[b][s] = p;
+	}
+	say_policies(t);
+}
+
+/* --- files ------------------------------------------------------------------- */
+
+static void
+count_name(void *arg, const char *name)
+{
+	*(uint32_t *)arg += strstr(name, ".chunk") != NULL;
+}
+
+static uint32_t
+count_files(struct test *t)
+{
+	const struct env_disk *d = memdisk_disk(t->rig.md);
+	uint32_t n = 0;
+
+	for (uint32_t g = 0; g < SR_GROUPS; g++)
+		cr_assert_eq(d->list(d->ctx, t->rig.store->vnodes[g].dir,
+				 count_name, &n),
+		    0);
+	return n;
+}
+
+static void
+check_files(struct test *t)
+{
+	uint32_t want = 0;
+
+	for (uint32_t g = 0; g < SR_GROUPS; g++) {
+		struct vnode *v = &t->rig.store->vnodes[g];
+
+		for (uint32_t i = 0; i < v->n_by_id; i++) {
+			const struct stream *s = v->by_id[i];
+			uint32_t n = s->n_chunks;
+			for (uint32_t k = 0; k < n; k++)
+				want += s->chunks[k].first <= s->flushed;
+			if (kept_is_over(s, v->group.clock_ms))
+				cr_assert_eq(n, 0);
+			else
+				cr_assert(n && s->chunks[0].last >= s->first);
+		}
+	}
+	cr_assert_eq(
+	    count_files(t), want, "%u files, not %u", count_files(t), want);
+}
+
+/* --- histories ----------------------------------------------------------------- */
+
+static void
+name_streams(struct test *t)
+{
+	struct ring_hash *h = ring_hash_new();
+
+	for (int b = 0; b < BUCKETS; b++)
+		for (int s = 0; s < STREAMS; s++) {
+			struct told *x = &t->told[b][s];
+
+			snprintf(x->name, sizeof(x->name), "stream-%d", s);
+			x->group = ring_hash_group(
+			    h, text(buckets[b]), text(x->name), SR_GROUPS);
+			x->first = 1;
+		}
+	ring_hash_free(h);
+}
+
+static void
+begin(struct test *t, uint64_t seed)
+{
+	sr_init(&t->rig);
+	t->chance.state = seed;
+	t->rig.config.segment_bytes = 1u << 20;
+	t->rig.config.journal_max_bytes = 12u << 20;
+	t->rig.config.checkpoint_bytes = 2u << 20;
+	t->rig.config.retention_interval_us = 5 * SR_SECOND;
+	sr_start(&t->rig);
+	name_streams(t);
+	say_policies(t);
+}
+
+static void
+step(struct test *t)
+{
+	int b = (int)chance_below(&t->chance, BUCKETS);
+	int s = (int)chance_below(&t->chance, STREAMS);
+
+	switch (chance_below(&t->chance, 40)) {
+	case 0:
+	case 1:
+		change_policy(t);
+		break;
+	case 2:
+	case 3:
+		sr_run_for(&t->rig, chance_below(&t->chance, 3 * SR_SECOND));
+		hide_all(t);
+		break;
+	case 4:
+		if (chance_one_in(&t->chance, 4))
+			sr_run_for(&t->rig, 40 * SR_SECOND);
+		hide_all(t);
+		break;
+	case 5:
+		if (chance_one_in(&t->chance, 4))
+			drop(t, b, s);
+		break;
+	case 6:
+		if (!chance_one_in(&t->chance, 4))
+			break;
+		sr_kill(&t->rig);
+		sr_start(&t->rig);
+		hide_all(t);
+		break;
+	case 7:
+	case 8:
+	case 9:
+	case 10:
+	case 11:
+		read_back(t, b, s);
+		break;
+	case 12:
+		check_list(t, b, (uint32_t)(s & 1));
+		break;
+	default:
+		append(t, b, s);
+	}
+}
+
+/* Nothing is left that nobody can see, and all that anybody can see is. */
+static void
+finish(struct test *t)
+{
+	sr_run_for(&t->rig, 6 * SR_SECOND);
+	hide_all(t);
+	for (int b = 0; b < BUCKETS; b++) {
+		for (int s = 0; s < STREAMS; s++)
+			read_back(t, b, s);
+		for (uint32_t g = 0; g < SR_GROUPS; g++)
+			check_list(t, b, g);
+	}
+	/* Nothing more is hidden from now on. */
+	t->rules = (struct rules){0};
+	say_policies(t);
+	sr_run_for(&t->rig, (t->dropped ? 40 : 6) * SR_SECOND);
+	check_files(t);
+	cr_assert_eq(t->rig.fatal, 0);
+}
+
+static void
+history(uint64_t seed, int steps)
+{
+	struct test *t = calloc(1, sizeof(*t));
+
+	begin(t, seed);
+	for (int i = 0; i < steps; i++)
+		step(t);
+	finish(t);
+	sr_deinit(&t->rig);
+	free(t);
+}
+
+Test(retain, what_is_visible_is_what_the_rule_says)
+{
+	const char *one = getenv("IORIO_SEED");
+
+	for (uint64_t seed = 1; seed <= 40 && !one; seed++)
+		history(seed, 500);
+	if (one)
+		history(strtoull(one, NULL, 10), 500);
+}
