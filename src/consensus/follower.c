@@ -67,8 +67,7 @@ try_heal(struct raft *r, const struct raft_msg *m, struct raft_effects *fx)
 {
 	uint64_t have = r->verified < r->stable ? r->verified : r->stable;
 
-	if (!r->damaged || m->heal == 0 ||
-	    (m->heal != r->run && !MUTANT(r, HEALED_IN_ANOTHER_RUN)) ||
+	if (!r->damaged || m->heal != r->run ||
 	    (m->commit > have && !MUTANT(r, HEALED_TOO_EARLY)))
 		return;
 	if (r->vote == 0) {

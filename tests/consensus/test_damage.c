@@ -169,6 +169,72 @@ Test(damage, a_vote_that_was_given_to_a_former_run_does_not_count)
 	lab_free(l);
 }
 
+/* Of the last message that would heal replica 3 and is lost; those that would
+ * heal FORMER_RUN arrive. */
+static uint64_t healed_run, former_run;
+
+static int
+loses_healing(const struct lab *l, const struct raft_msg *m)
+{
+	(void)l;
+	if (m->type != RAFT_APPEND || m->to != 3 || m->heal == 0 ||
+	    m->heal == former_run)
+		return 0;
+	healed_run = m->heal;
+	return 1;
+}
+
+/* Replica 3 is damaged, and only needs to be told that it is whole. */
+static struct lab *
+could_be_whole(void)
+{
+	struct lab *l = led_by_0();
+
+	healed_run = former_run = 0;
+	l->loses = loses_healing;
+	damage(l, 2);
+	lab_run(l, 500);
+	cr_assert(raft_damaged(at(l, 2)));
+	cr_assert_neq(healed_run, 0);
+	return l;
+}
+
+/* Between the two damages it may have been whole, and have voted. */
+Test(damage, is_not_healed_by_what_was_meant_for_a_former_run)
+{
+	struct lab *l = could_be_whole();
+
+	former_run = healed_run;
+	lab_crash(l, 2); /* this time its log is whole, and a vote is gone */
+	l->nodes[2].damaged = 1;
+	lab_start(l, 2);
+	lab_run(l, 500);
+	cr_assert(raft_damaged(at(l, 2)));
+	cr_assert_neq(healed_run, former_run);
+	l->loses = NULL;
+	lab_run(l, 500);
+	cr_assert_not(raft_damaged(at(l, 2)));
+	lab_free(l);
+}
+
+/* What the others confirmed before the second says nothing of what was forgotten
+ * in it. */
+Test(damage, that_comes_again_has_to_be_healed_again)
+{
+	struct lab *l = could_be_whole();
+
+	lab_isolate(l, 1, 1);
+	l->loses = NULL;
+	damage(l, 2);
+	lab_run(l, 500);
+	cr_assert_eq(raft_role(at(l, 0)), RAFT_LEADER);
+	cr_assert(raft_damaged(at(l, 2)));
+	lab_mend(l);
+	lab_run(l, 500);
+	cr_assert_not(raft_damaged(at(l, 2)));
+	lab_free(l);
+}
+
 /* Of five: in each majority there is one that forgot nothing. */
 Test(damage, of_two_replicas_heals_when_the_others_confirm_the_leader)
 {
