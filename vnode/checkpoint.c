@@ -226,6 +226,21 @@ can_do_without(const struct raft_members *m, raft_id id)
 	return others > voters / 2;
 }
 
+/* Nobody takes one for well by then that has said nothing. */
+#define SILENT_US 10000000
+
+/* The others commit, and go on to do so long after V has fallen silent: no change
+ * of members that was made while it still counted as well, and that needs it, is
+ * under way; and none is begun any more. */
+static int
+is_done_without(const struct vnode *v)
+{
+	const struct group *g = &v->group;
+
+	return g->others_commit > raft_last(g->raft) &&
+	       mono_diff_us(g->others_first, g->others_newest) >= SILENT_US;
+}
+
 /* Whether others can fill V, which is out of service: now, and as of its
  * manifest, which is all that the next start has. */
 static int
@@ -234,8 +249,7 @@ can_be_refilled(const struct vnode *v)
 	const struct raft *r = v->group.raft;
 	uint64_t index = v->manifest.saved_index;
 
-	/* Something was committed without it: the others are enough. */
-	return v->group.others_commit > raft_last(r) && index >= raft_base(r) &&
+	return is_done_without(v) && index >= raft_base(r) &&
 	       index <= raft_last(r) &&
 	       can_do_without(raft_members_at(r, index), v->group.generation) &&
 	       can_do_without(raft_members(r), v->group.generation);

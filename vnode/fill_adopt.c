@@ -206,6 +206,7 @@ fresh_core(struct fill *f, struct vnode *v)
 
 	v->group.persisted = 0;
 	v->group.failed = 0;
+	v->group.others_commit = v->group.others_first.us = 0;
 	v->group.retiring = 0; /* that was the one before */
 	return replica_open(f->store, v, &st);
 }

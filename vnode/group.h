@@ -62,6 +62,7 @@ struct group {
 	struct raft *raft;
 	int failed;             /* quarantined */
 	uint64_t others_commit; /* failed: what others have committed since */
+	struct mono others_first, others_newest; /* ... and when */
 	int half_applied;       /* an entry is: no manifest may say so */
 	uint64_t journal_floor; /* LSN: what is older counts no more */
 	uint64_t persisted;     /* raft seq that is durable */

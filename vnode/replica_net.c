@@ -477,6 +477,18 @@ asked_to_fill(struct store_worker *w, struct vnode *v,
 		fill_send_message(w, v, m, fm);
 }
 
+/* While this replica is out of service. */
+static void
+others_committed(const struct store_worker *w, struct group *g, uint64_t index)
+{
+	const struct env_clock *c = &w->store->env->clock;
+
+	g->others_commit = index;
+	g->others_newest = c->mono(c->ctx);
+	if (g->others_first.us == 0)
+		g->others_first = g->others_newest;
+}
+
 static void
 on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 {
@@ -496,7 +508,7 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 		else if (!g->failed)
 			for_core(w, v, f, m);
 		else if (m->type == RAFT_APPEND && m->commit > g->others_commit)
-			g->others_commit = m->commit;
+			others_committed(w, g, m->commit);
 		return;
 	}
 	if (m->type == WIRE_REMOVED && here && !g->failed)

@@ -332,7 +332,9 @@ Test(replicas, one_that_is_out_of_service_does_not_fill_the_journal)
 	ill->store->vnodes[0].group.applied_index--;
 	ill->store->vnodes[0].group.failed = 1;
 	ill->store->vnodes[0].group.half_applied = 1;
-	nodes_put_many(rig, 34, 1); /* the others can do without it */
+	nodes_put_many(rig, 34, 1);
+	nodes_run_for(rig, 12 * SECOND);
+	nodes_put_many(rig, 35, 1); /* the others can do without it */
 	rig->group = 1;
 	if (nodes_leader(rig) != ill)
 		cr_assert_eq(nodes_change(rig, VNODE_TRANSFER, ill), 0);
@@ -346,8 +348,8 @@ Test(replicas, one_that_is_out_of_service_does_not_fill_the_journal)
 	nodes_run_for(rig, 20 * SECOND);
 	nodes_check_all(rig, 1030);
 	rig->group = 0;
-	nodes_check_all(rig, 34);
-	nodes_check_events(rig, 34);
+	nodes_check_all(rig, 35);
+	nodes_check_events(rig, 35);
 }
 
 /* cluster.md 6.10.  What waits for room there is committed by the others; who
