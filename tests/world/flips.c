@@ -248,13 +248,43 @@ flip_journal(struct node *n)
 	if (chosen) {
 		uint64_t at = (uint32_t)chosen->lsn;
 
-		at = world_one_in(n->world, 8)
+		at = world_one_in(n->world, 3)
 			 ? world_below(n->world, HEADER_BYTES)
 			 : at + world_below(n->world, chosen->bytes);
 		journal_path(chosen->lsn, path);
 		turn_bit(n, path, at);
 	}
 	mem_free(s.at);
+}
+
+/* --- and what shows them -----------------------------------------------------
+ */
+
+static void
+cut_power(struct node *n, uint64_t back_us)
+{
+	if (n->state == NODE_DOWN)
+		return;
+	node_power_cut(n, MEMDISK_LOSE_ALL);
+	node_restart_in(n, world_below(n->world, back_us));
+}
+
+static void
+cut_again(struct world *w, struct happening *ev)
+{
+	if (!w->settled && !w->closing)
+		cut_power(&w->nodes[ev->slot], 500000);
+}
+
+/* A start finds what has turned; another one comes before much was said of it. */
+static void
+start_twice(struct node *n)
+{
+	struct world *w = n->world;
+
+	cut_power(n, 100000);
+	world_schedule(w, world_between(w, 100000, 1500000),
+	    (struct happening){.run = cut_again, .slot = n->slot});
 }
 
 void
@@ -264,8 +294,11 @@ flips_strike(struct world *w)
 
 	if (!may_flip(w))
 		return;
-	if (world_one_in(w, 2))
+	if (world_one_in(w, 2)) {
 		flip_chunk(n);
-	else
-		flip_journal(n);
+		return;
+	}
+	flip_journal(n);
+	if (world_one_in(w, 4))
+		start_twice(n);
 }
