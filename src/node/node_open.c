@@ -144,6 +144,8 @@ open_core(struct node *n, char *why)
 		    .key_window_ms =
 			conf_num(c, CONF_idempotency_window) / 1000,
 		    .keys_max = (uint32_t)conf_num(c, CONF_idempotency_max),
+		    .retention_interval_us =
+			conf_num(c, CONF_retention_interval),
 		    .report = on_report,
 		    .fatal = on_fatal,
 		    .arg = n,
