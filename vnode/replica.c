@@ -372,6 +372,8 @@ apply(struct store_worker *w, struct vnode *v, const struct raft_effect *fx)
 	}
 	request_applied(w, v);
 	watch_wake(w, v);
+	if (v->retain.lead.ordered == g->applied_index)
+		retain_lead(w, v); /* that was its own */
 	store_changed(w->store, g->id);
 }
 

@@ -74,6 +74,8 @@ uint64_t retain_version(const struct retain *r);
 
 /* V's policies are others now, or time has passed. */
 void retain_lead(struct store_worker *w, struct vnode *v);
+/* Groups of W lead, or go by other policies, than before. */
+void retain_look(struct store_worker *w);
 /* Chunks of W's streams without visible events are cut off, for the checkpoint
  * that is about to be captured, or MOST streams. */
 void retain_cut(struct store_worker *w, uint32_t most);

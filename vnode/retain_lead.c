@@ -20,6 +20,13 @@
 
 #define TICK_MS 800 /* and a beat: within a second */
 
+/* Whether V is of users, not the root. */
+static int
+is_users(const struct store *s, const struct vnode *v)
+{
+	return !s->config.changed || v->group.id != s->config.watched;
+}
+
 /* --- the policies of the cluster, from worker to worker -------------------- */
 
 struct policies_call {
@@ -28,6 +35,46 @@ struct policies_call {
 	uint32_t worker;
 	struct policies *policies; /* one reference */
 };
+
+uint64_t
+store_policies_in_force(const struct store *s)
+{
+	uint64_t version = UINT64_MAX;
+
+	for (uint32_t i = 0; i < s->n_workers; i++) {
+		uint64_t at = atomic_load(&s->workers[i].policies_reached);
+
+		version = at < version ? at : version;
+	}
+	return version;
+}
+
+static int
+is_unseen(const struct store_worker *w, const struct vnode *v)
+{
+	const struct retain *r = &v->retain;
+
+	return r->lead.seen != w->policies_count ||
+	       r->lead.term != raft_term(v->group.raft);
+}
+
+/* Whether all groups that are led here go by the policies of W. */
+void
+retain_look(struct store_worker *w)
+{
+	const struct store *s = w->store;
+
+	if (!w->policies)
+		return;
+	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
+		const struct vnode *v = &s->vnodes[g];
+
+		if (v->group.raft && !v->group.failed && is_users(s, v) &&
+		    raft_role(v->group.raft) == RAFT_LEADER && is_unseen(w, v))
+			return;
+	}
+	atomic_store(&w->policies_reached, policies_version(w->policies));
+}
 
 static void
 take_policies(struct msg *m)
@@ -41,6 +88,7 @@ take_policies(struct msg *m)
 	w->policies_count++;
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)
 		retain_lead(w, &s->vnodes[g]);
+	retain_look(w);
 	if (++c->worker < s->n_workers) {
 		store_call(s, c->worker, &c->msg, take_policies);
 		return;
@@ -69,7 +117,7 @@ may_propose(const struct store_worker *w, const struct vnode *v)
 	const struct store *s = w->store;
 	const struct group *g = &v->group;
 
-	if (s->config.changed && g->id == s->config.watched)
+	if (!is_users(s, v))
 		return 0;
 	if (!replica_is_ready(v) || g->open || w->stop ||
 	    g->applied_index < v->retain.lead.ordered)
@@ -122,6 +170,7 @@ propose_policies(struct store_worker *w, struct vnode *v)
 		r->lead.seen = w->policies_count;
 		r->lead.term = raft_term(v->group.raft);
 		policies_unref(t);
+		retain_look(w);
 		return;
 	}
 	buf_init(&encoded, POLICIES_BYTES_MAX);
@@ -150,9 +199,7 @@ void
 retain_lead(struct store_worker *w, struct vnode *v)
 {
 	const struct retain *r = &v->retain;
-	int unseen = w->policies && v->group.raft &&
-		     (r->lead.seen != w->policies_count ||
-			 r->lead.term != raft_term(v->group.raft));
+	int unseen = w->policies && v->group.raft && is_unseen(w, v);
 
 	if (!unseen && !r->n_heap)
 		return;

@@ -137,6 +137,9 @@ uint64_t store_term(const struct store *s, uint32_t group);
  * -ERR_NOMEM: nothing happened.
  */
 int store_set_policies(struct store *s, struct policies *t);
+/* The version of the newest policies that are in force in each group that this
+ * node leads.  Any thread. */
+uint64_t store_policies_in_force(const struct store *s);
 
 /* A fill that this node gives. */
 struct store_fill {

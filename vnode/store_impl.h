@@ -55,11 +55,12 @@ struct store_worker {
 	uint32_t n_beats;
 	uint32_t next_fill; /* the group whose turn it is to offer one */
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
-	struct policies *policies;     /* of the cluster, as told; or NULL */
-	uint32_t policies_count;       /* how often */
-	struct mono cut_at;            /* retain_cut */
-	atomic_int cuts;               /* chunks wait for a checkpoint */
-	struct metrics_shard *metrics; /* or NULL */
+	struct policies *policies;      /* of the cluster, as told; or NULL */
+	uint32_t policies_count;        /* how often */
+	atomic_ullong policies_reached; /* their version, once in force */
+	struct mono cut_at;             /* retain_cut */
+	atomic_int cuts;                /* chunks wait for a checkpoint */
+	struct metrics_shard *metrics;  /* or NULL */
 	/* store_stats, as of the last tick */
 	uint32_t n_parked;
 	atomic_uint n_replicas, n_leads, n_leaderless, seen_parked, seen_flying;

@@ -105,6 +105,7 @@ tick(struct store_worker *w)
 	store_unpark(w);
 	removal_tick(w);
 	cut_tick(w);
+	retain_look(w);
 	dropped_tick(w);
 	if (atomic_load(&s->disk_full))
 		for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers)

@@ -10,6 +10,7 @@
 
 #include "src/base/mem.h"
 #include "vnode/policy_doc.h"
+#include "vnode/store.h"
 
 struct retention {
 	struct retention_config config;
@@ -48,6 +49,14 @@ publish_table(void *arg, uint32_t worker, void *table)
 	return t->config.publish(t->config.arg, worker, table);
 }
 
+static uint64_t
+reached(void *arg)
+{
+	const struct retention *t = arg;
+
+	return store_policies_in_force(*t->config.store);
+}
+
 static const struct root_kind retention_kind = {
     .stream = "policies",
     .what = "the retention policies of the cluster",
@@ -57,6 +66,7 @@ static const struct root_kind retention_kind = {
     .ref = ref_table,
     .unref = unref_table,
     .publish = publish_table,
+    .reached = reached,
 };
 
 struct retention *

@@ -20,6 +20,7 @@ struct retention_config {
 	/* WORKER goes by TABLE from now on; on that worker.  0 or
 	 * -ERR_NOMEM. */
 	int (*publish)(void *arg, uint32_t worker, struct policies *table);
+	struct store **store; /* what it leads shall go by them, too */
 	void *arg;
 };
 

@@ -83,6 +83,7 @@ roots_new(const struct roots_config *config,
 	    .root = *root,
 	    .defaults = config->policy_defaults,
 	    .publish = config->policies_publish,
+	    .store = store,
 	    .arg = arg,
 	};
 
