@@ -106,8 +106,8 @@ class Writer:
         self.truth.note("acked", name, self.state[name])
         self.truth.n_deletions += 1
 
-    def run(self, until):
-        while time.monotonic() < until:
+    def run(self, over):
+        while not over.is_set():
             name = self.rng.choice(self.names)
             if name[1][0] != "k" and self.rng.randrange(12) == 0:
                 self.delete(name)

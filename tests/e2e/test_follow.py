@@ -27,7 +27,7 @@ def run(nodes, trouble):
     """Writers and followers at NODES, while TROUBLE(rng, until) goes on."""
     print(f"# FOLLOW_SEED={SEED}", flush=True)
     rng = random.Random(SEED)
-    truth, errors = Truth(), []
+    truth, errors, over = Truth(), [], threading.Event()
 
     def start(f, *args):
         def guarded():
@@ -43,11 +43,15 @@ def run(nodes, trouble):
                for i in range(WRITERS)]
     followers = [Follower(truth, nodes, rng.randrange(1 << 32), i)
                  for i in range(FOLLOWERS)]
-    threads = [start(w.run, until) for w in writers]
+    threads = [start(w.run, over) for w in writers]
     followed = [start(f.run) for f in followers]
-    trouble(rng, until)  # here: a node goes with the thread that began it
+    try:  # here: a node goes with the thread that began it
+        trouble(rng, until)
+        time.sleep(max(0, until - time.monotonic()))
+    finally:
+        over.set()
     for t in threads:
-        t.join(SECONDS + 60)
+        t.join(60)
         assert not t.is_alive(), "a writer hangs"
     assert not errors, errors[0]
     truth.is_final = True
@@ -93,6 +97,32 @@ def test_leaders_that_die():
                 n.request("GET", "/readyz", token=None)[0] == 200
                 for n in c.nodes))
         run(c.nodes, trouble)
+
+
+def test_groups_that_move():
+    with Cluster(IORIOD, 3) as c:
+        c.form()
+        for node in c.nodes:
+            node.token
+        stay = list(c.nodes)
+
+        def commit():
+            eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+            assert c.admin(1, "cluster", "commit")[0] == 0
+            c.settle()
+
+        def trouble(rng, until):
+            new = c.add()
+            new.start()
+            code, text = c.admin(4, "cluster", "join", c.nodes[0].name)
+            assert code == 0, text
+            commit()
+            assert set(c.owners()) == {node.name for node in c.nodes}
+            code, text = c.admin(4, "cluster", "leave")
+            assert code == 0, text
+            commit()
+            assert set(c.owners()) == {node.name for node in stay}
+        run(stay, trouble)
 
 
 tap.run(sys.modules[__name__])
