@@ -366,6 +366,9 @@ void respond_choose_id(struct request *rq, struct slice from_client);
 /* Takes a token of USER, or of the peer's address when that is empty.  1: there
  * was none, and RQ was answered. */
 int request_limit(struct request *rq, struct slice user);
+/* Takes one for what RQ, a listener, was asked over its socket.  1: there was
+ * none. */
+int request_limit_more(const struct request *rq);
 /* Adds the lines that tell how it stands. */
 void limit_add(struct request *rq);
 

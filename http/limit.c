@@ -52,18 +52,40 @@ key_of(const struct request *rq, struct slice user, uint8_t store[256])
 	return SLICE(store, n + 1);
 }
 
+static uint64_t
+rps_of(const struct request *rq, struct slice user)
+{
+	return user.n ? rq->server->user_rps : rq->server->anonymous_rps;
+}
+
+static struct ratelimit_step
+take(const struct request *rq, struct slice user, struct mono now)
+{
+	uint8_t store[256];
+
+	return ratelimit_take(rq->server->config.ratelimit,
+	    key_of(rq, user, store), now, rps_of(rq, user));
+}
+
+int
+request_limit_more(const struct request *rq)
+{
+	struct slice user =
+	    rq->who.anonymous ? SLICE(NULL, 0) : SLICE_STR(rq->who.name);
+
+	return rps_of(rq, user) &&
+	       take(rq, user, server_now(rq->server)).refused;
+}
+
 int
 request_limit(struct request *rq, struct slice user)
 {
-	const struct http_server *s = rq->server;
-	uint64_t rps = user.n ? s->user_rps : s->anonymous_rps;
+	uint64_t rps = rps_of(rq, user);
 	struct ratelimit_step step;
-	uint8_t store[256];
 
 	if (rps == 0 || is_exempt(rq))
 		return 0;
-	step = ratelimit_take(
-	    s->config.ratelimit, key_of(rq, user, store), rq->started, rps);
+	step = take(rq, user, rq->started);
 	rq->limit_user = user.n > 0;
 	rq->limit_rps = rps;
 	rq->limit_left = step.remaining;

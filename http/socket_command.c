@@ -378,6 +378,8 @@ with_names(struct command *c, const struct buf *cmd)
 {
 	const char *why = check_names(c);
 
+	if (!why && !is(cmd, "unsubscribe") && request_limit_more(c->l->rq))
+		why = "rate-limited";
 	if (!why && is(cmd, "subscribe"))
 		why = subscribe(c);
 	else if (!why && is(cmd, "unsubscribe"))

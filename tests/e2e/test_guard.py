@@ -9,6 +9,7 @@ import sys
 import time
 
 import tap
+from listeners import Refused, Socket, Sse
 from node import Node, answers
 from test_reload import Tree
 
@@ -145,6 +146,75 @@ def test_too_many_requests_of_an_address_and_of_a_user():
         assert 40 * (took - 1) - 3 <= ok <= 40 * (took + 1) + 3, (ok, took)
         time.sleep(0.3)
         assert get(n, token=None)[0] == 401
+
+
+def test_listeners_and_what_they_ask_count():
+    with Node(IORIOD, {"limits.user.rps": 5,
+                       "limits.anonymous.rps": 3}) as n:
+        n.request("POST", "/access/b", json.dumps({
+            "action": "grant", "role": "*", "permission": "get"}),
+            {"Content-Type": "application/json"})
+        time.sleep(1.1)
+        for i in range(20):
+            try:
+                with Sse(n, "s=b:s&i=%d" % i):
+                    pass
+            except Refused as e:
+                assert e.status == 429 and i >= 5, (i, e)
+                break
+        else:
+            raise AssertionError("no listener was one too many")
+        assert n.request("GET", "/listen?s=b:s&wait=0")[0] == 429
+        with Socket(n) as ws:
+            assert ws.status == 429 and "retry-after" in ws.headers
+        time.sleep(1.1)
+        with Socket(n) as ws:
+            answers = [ws.ask(cmd="put", bucket="b", stream="s", data=i, id=i)
+                       for i in range(12)]
+            assert [a["ok"] for a in answers[:4]] == [True] * 4
+            refused = [a for a in answers if not a["ok"]]
+            assert len(refused) >= 4
+            assert all(a == {"ok": False, "id": a["id"],
+                             "reason": "rate-limited"} for a in refused)
+            assert ws.ask(cmd="subscribe", bucket="b", stream="s",
+                          id="x")["reason"] == "rate-limited"
+            # These cost nothing to speak of, and the connection goes on.
+            assert ws.ask(cmd="ping")["ok"] and ws.ask(cmd="cursor")["ok"]
+            assert ws.ask(cmd="unsubscribe", bucket="b",
+                          stream="s")["reason"] == "not subscribed"
+            time.sleep(1.1)
+            assert ws.ask(cmd="subscribe", bucket="b", stream="s", **{
+                "from": 1})["ok"]
+            assert len(ws.take(len(answers) - len(refused))) > 3
+
+
+def test_pages_of_other_origins_listen():
+    with Node(IORIOD, {"http.cors.enabled": "yes",
+                       "http.cors.origins": "http://a.example"}) as n:
+        n.post("b/s", b"1")
+        status, headers, _ = preflight(n, "/listen?s=b:s", "http://a.example",
+                                       "GET")
+        assert status == 200
+        assert headers["Access-Control-Allow-Origin"] == "http://a.example"
+        assert "Last-Event-ID" in split(
+            headers["Access-Control-Allow-Headers"])
+        for origin, allowed in (("http://a.example", True),
+                                ("http://b.example", False)):
+            with Sse(n, "s=b:s:1", {"Origin": origin}) as sse:
+                assert sse.take(1)[0]["data"] == 1
+                assert (sse.headers.get("access-control-allow-origin")
+                        == origin) == allowed
+                assert sse.headers["vary"] == "Origin"
+            status, headers, _ = n.request(
+                "GET", "/listen?s=b:s:1", headers={"Origin": origin})
+            assert status == 200
+            assert (headers["Access-Control-Allow-Origin"]
+                    == origin) == allowed
+            if allowed:
+                assert "Iorio-Cursor" in split(
+                    headers["Access-Control-Expose-Headers"])
+            with Socket(n, "s=b:s:1", {"Origin": origin}) as ws:
+                assert ws.status == (101 if allowed else 403)
 
 
 def test_limits_change_while_it_runs():
