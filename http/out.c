@@ -91,7 +91,14 @@ out_splice(struct out *to, struct out *from)
 	}
 	if (from->error)
 		to->error = from->error;
-	out_deinit(from);
+	if (from->at < from->n || from->cap > PIECES_AT_ONE) {
+		out_deinit(from);
+		return;
+	}
+	/* Small: who had these has as much again soon. */
+	from->text = block_unref(from->text);
+	from->at = from->n = 0;
+	from->bytes = 0;
 }
 
 static void

@@ -273,14 +273,13 @@ respond_more(struct request *rq, struct out *body)
 void
 respond_chunk(struct request *rq, struct out *body)
 {
-	char size[24];
+	char size[TEXT_HEX_BYTES + 2], *end;
 
 	if (body->bytes == 0)
 		return; /* an empty chunk would be the last */
-	snprintf(
-	    size, sizeof(size), "%llx\r\n", (unsigned long long)body->bytes);
+	end = text_add(text_add_hex(size, body->bytes), "\r\n");
 	if (!rq->http10)
-		respond_bytes(rq, size, strlen(size));
+		respond_bytes(rq, size, (size_t)(end - size));
 	add_body(rq, body);
 	if (!rq->http10)
 		respond_bytes(rq, "\r\n", 2);

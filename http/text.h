@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define TEXT_U64_BYTES 20
+#define TEXT_HEX_BYTES 16
 
 static inline char *
 text_add(char *at, const char *s)
@@ -30,6 +31,20 @@ text_add_u64(char *at, uint64_t v)
 	do
 		digits[n++] = (char)('0' + v % 10);
 	while (v /= 10);
+	while (n)
+		*at++ = digits[--n];
+	return at;
+}
+
+static inline char *
+text_add_hex(char *at, uint64_t v)
+{
+	char digits[TEXT_HEX_BYTES];
+	size_t n = 0;
+
+	do
+		digits[n++] = "0123456789abcdef"[v & 15];
+	while (v >>= 4);
 	while (n)
 		*at++ = digits[--n];
 	return at;
