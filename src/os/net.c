@@ -20,6 +20,7 @@
 
 #define MESSAGES_PER_TURN 256
 #define REPORT_US         10000000
+#define PASSING_US        3000000
 /* The longest sleep: workers do not say when they sent something. */
 #define SLEEP_MS 500
 
@@ -53,20 +54,39 @@ static const char *const complaints[NET_STAT_COUNT] = {
     [NET_refused_seal] = "sealed with another cluster.cookie, or damaged",
     [NET_refused_cluster] = "from a node of another cluster",
     [NET_refused_replay] = "had come before",
+    [NET_refused_other] = "for a node that was here before: the disk of this "
+			  "one was replaced, or an old one put back",
     [NET_refused_stranger] = "from a node that is no member",
     [NET_refused_malformed] = "not such messages",
     [NET_refused_long] = "too long",
 };
 
+/* Who joins or leaves is another's member for a moment before it knows, or
+ * after: that is no stranger yet. */
+static int
+is_passing(struct net *net, enum net_stat which, struct mono now)
+{
+	struct mono *since = &net->refused_since[which];
+	struct mono *last = &net->refused_at[which];
+
+	if (!last->us || mono_diff_us(*last, now) >= REPORT_US)
+		*since = now;
+	*last = now;
+	return (which == NET_refused_cluster || which == NET_refused_other ||
+		   which == NET_refused_stranger) &&
+	       mono_diff_us(*since, now) < PASSING_US;
+}
+
 void
 net_refuse(struct net *net, enum net_stat which, const struct seal_head *who)
 {
 	struct mono now = net_now(net);
+	int passing = is_passing(net, which, now);
 	uint64_t n;
-	char line[256], id[33] = "";
+	char line[320], id[33] = "";
 
 	net_count(net, which, 1);
-	if (!complaints[which] || !net->config.report ||
+	if (passing || !complaints[which] || !net->config.report ||
 	    (net->reported[which].us &&
 		mono_diff_us(net->reported[which], now) < REPORT_US))
 		return;

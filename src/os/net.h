@@ -44,7 +44,9 @@ struct os_net_config {
 	int any_line_port;       /* and if that one is taken, too */
 	const char *cookie;      /* of all nodes of a cluster */
 	const char *runtime_dir; /* absolute; made 0700 when missing */
-	/* On the thread of the transport; a kind of line at most every 10 s. */
+	/* On the thread of the transport; a kind of line at most every 10 s,
+	 * of and for others than members only when they go on for 3 s: whoever
+	 * joins or leaves is such a one for a moment. */
 	void (*report)(void *arg, int is_error, const char *line);
 	/* Another process has this node's id (a copied data directory): the
 	 * node must stop.  On the thread of the transport, once. */
@@ -105,6 +107,7 @@ uint16_t os_net_line_port(const struct os *os);
 	X(refused_cluster, "messages of another cluster")                      \
 	X(refused_replay, "messages that had come before")                     \
 	X(refused_stale, "messages of or for another boot")                    \
+	X(refused_other, "messages for another node")                          \
 	X(refused_stranger, "messages of nodes that are no members")           \
 	X(refused_malformed, "messages that are none")                         \
 	X(refused_long, "frames that are too long")                            \

@@ -196,6 +196,8 @@ struct net {
 	struct pieces_budget budget;          /* (T) */
 	struct mono reported[NET_STAT_COUNT]; /* (T) */
 	uint64_t reported_n[NET_STAT_COUNT];  /* (T) */
+	/* (T) the first and the last of those that came in a row */
+	struct mono refused_since[NET_STAT_COUNT], refused_at[NET_STAT_COUNT];
 	int twin_told;                        /* (T) */
 };
 

@@ -219,16 +219,29 @@ on_frame(struct net *net, const struct seal_head *h, struct slice frame)
 	return from_peer(net, p, h, frame);
 }
 
+/* For who was here before, as those think who have not heard yet that its disk
+ * was replaced. */
+static void
+refuse_for_other(struct net *net, const struct seal_head *h)
+{
+	int is_ours = memcmp(h->cluster, none, 16) == 0 ||
+		      memcmp(h->cluster, net->config.cluster_id, 16) == 0;
+
+	net_refuse(net, is_ours ? NET_refused_other : NET_refused_cluster, h);
+}
+
 static int
 read_head(struct net *net, struct slice message, struct seal_head *h)
 {
-	if (seal_read_head(message, h) == 0 &&
-	    memcmp(h->sender, none, 16) != 0 &&
-	    (memcmp(h->receiver, net->config.node_id, 16) == 0 ||
-		(h->kind == SEAL_HELLO && memcmp(h->receiver, none, 16) == 0)))
+	if (seal_read_head(message, h) || memcmp(h->sender, none, 16) == 0) {
+		net_refuse(net, NET_refused_malformed, NULL);
+		return -ERR_CORRUPT;
+	}
+	if (memcmp(h->receiver, net->config.node_id, 16) == 0 ||
+	    (h->kind == SEAL_HELLO && memcmp(h->receiver, none, 16) == 0))
 		return 0;
-	net_refuse(net, NET_refused_malformed, NULL);
-	return -ERR_CORRUPT;
+	refuse_for_other(net, h);
+	return -ERR_IDENTITY;
 }
 
 void

@@ -106,6 +106,12 @@ def test_a_cluster_is_formed_as_the_manual_shows():
             assert code == 0 and text.endswith(VALID + "\n"), text
             assert text.count("25.0%    'iorio") == 4 or text == FINISHED, text
         assert len(during) > 2, during  # one sees it move
+        for k in range(1, 5):  # nothing to worry about is in the log
+            log = dev.conf(k).parents[1] / "log/iorio.log"
+            odd = [line for line in log.read_text().splitlines()
+                   if " error " in line or " warn " in line
+                   and "is the default: set it" not in line]
+            assert odd == [], odd
         assert dev("admin", "transfers") == (0, "No transfers active\n")
         assert dev("admin", "cluster", "plan") == (
             2, "There are no staged changes\n")
