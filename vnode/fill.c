@@ -101,5 +101,5 @@ fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
 		return;
 	}
 	fill_encode(head, m);
-	outbox_add_bytes(&w->outbox, node, &out, SLICE(head, sizeof(head)));
+	outbox_add_bytes(&w->outbox, node, &out, SLICE(head, sizeof(head)), 0);
 }

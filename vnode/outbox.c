@@ -241,7 +241,7 @@ outbox_add(struct outbox *o, const uint8_t node[16],
 
 void
 outbox_add_bytes(struct outbox *o, const uint8_t node[16],
-    const struct wire_message *m, struct slice rest)
+    const struct wire_message *m, struct slice rest, int can_wait)
 {
 	uint32_t n = wire_round((uint32_t)rest.n);
 	struct out_frame *f = begin(
@@ -255,7 +255,7 @@ outbox_add_bytes(struct outbox *o, const uint8_t node[16],
 		memcpy(f->heads.p + f->heads.n + WIRE_MESSAGE_BYTES, rest.p,
 		    rest.n);
 	add_head(f, WIRE_MESSAGE_BYTES + n);
-	f->is_urgent = 1;
+	f->is_urgent |= !can_wait;
 	if (f->bytes > FRAME_BYTES)
 		flush(o, f);
 }

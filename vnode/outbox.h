@@ -44,7 +44,7 @@ void outbox_add(struct outbox *o, const uint8_t node[16],
 
 /* The same with REST behind the header, copied: not of the core. */
 void outbox_add_bytes(struct outbox *o, const uint8_t node[16],
-    const struct wire_message *m, struct slice rest);
+    const struct wire_message *m, struct slice rest, int can_wait);
 
 /* The end of the turn: the frames go out. */
 void outbox_flush(struct outbox *o);

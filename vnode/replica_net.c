@@ -307,7 +307,7 @@ no_replica(struct store_worker *w, const struct wire_message *m,
 	    .term = m->term,
 	};
 
-	outbox_add_bytes(&w->outbox, node, &out, SLICE(NULL, 0));
+	outbox_add_bytes(&w->outbox, node, &out, SLICE(NULL, 0), 0);
 }
 
 /* Who belongs to the group, as some entry says. */
@@ -409,7 +409,7 @@ tell_removed(struct store_worker *w, struct vnode *v, struct net_frame *f,
 	};
 
 	if (raft_commit(r) == raft_last(r) && !raft_member(r, m->from))
-		outbox_add_bytes(&w->outbox, f->from, &out, SLICE(NULL, 0));
+		outbox_add_bytes(&w->outbox, f->from, &out, SLICE(NULL, 0), 0);
 }
 
 static void
@@ -489,6 +489,16 @@ others_committed(const struct store_worker *w, struct group *g, uint64_t index)
 		g->others_first = g->others_newest;
 }
 
+/* For who uses the store. */
+static void
+on_above(
+    struct store *s, const struct net_frame *f, const struct wire_message *m)
+{
+	if (s->config.told && m->index <= m->rest.n)
+		s->config.told(s->config.above_arg, f->from,
+		    SLICE(m->rest.p, (size_t)m->index));
+}
+
 static void
 on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 {
@@ -498,6 +508,10 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 		   !retire_is_under_way(v);
 	struct fill_message fm;
 
+	if (m->type == WIRE_ABOVE) {
+		on_above(w->store, f, m);
+		return;
+	}
 	if (!is_at_home(v, f, m))
 		return;
 	if (m->type < RAFT_MSG_TYPES && m->type > 0) {

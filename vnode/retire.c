@@ -153,7 +153,7 @@ ask(struct store_worker *w, struct vnode *v)
 			return;
 	for (uint32_t i = 0; i < p->n; i++)
 		outbox_add_bytes(
-		    &w->outbox, p->at[i].node, &out, SLICE(NULL, 0));
+		    &w->outbox, p->at[i].node, &out, SLICE(NULL, 0), 0);
 }
 
 void

@@ -31,7 +31,18 @@ void
 store_changed(struct store *s, uint32_t group)
 {
 	if (s->config.changed && group == s->config.watched)
-		s->config.changed(s->config.changed_arg);
+		s->config.changed(s->config.above_arg);
+}
+
+void
+store_tell(
+    struct store *s, const uint8_t node[16], struct slice bytes, int can_wait)
+{
+	/* Of group 0, so that worker 0 gets it there, too. */
+	struct wire_message m = {.type = WIRE_ABOVE, .index = bytes.n};
+
+	ASSERT(bytes.n <= STORE_TELL_MAX);
+	outbox_add_bytes(&s->workers[0].outbox, node, &m, bytes, can_wait);
 }
 
 void

@@ -55,9 +55,13 @@ struct store_config {
 	void (*report)(void *arg, int is_error, const char *what);
 	/* Events were applied to group `watched`, or its replica was filled;
 	 * its worker.  NULL: nobody watches. */
-	void (*changed)(void *changed_arg);
-	void *changed_arg;
+	void (*changed)(void *above_arg);
 	uint32_t watched;
+	/* Another node's store_tell; BYTES are borrowed until it returns.  On
+	 * worker 0. */
+	void (*told)(
+	    void *above_arg, const uint8_t from[16], struct slice bytes);
+	void *above_arg;
 	/* The node cannot go on.  Any worker; once. */
 	void (*fatal)(void *arg, const char *what);
 	void *arg;
@@ -76,6 +80,15 @@ void store_handle(struct store *s, uint32_t worker, struct msg *m);
 
 /* The end of a worker's turn: entries of this turn go to the journal. */
 void store_turn(struct store *s, uint32_t worker);
+
+/*
+ * BYTES, at most STORE_TELL_MAX and copied, to who uses the store on NODE, in
+ * the frame of this turn; if they CAN_WAIT, in the next one there is, within
+ * 100 ms.  Frames may get lost.  Worker 0.
+ */
+#define STORE_TELL_MAX (64u << 10)
+void store_tell(
+    struct store *s, const uint8_t node[16], struct slice bytes, int can_wait);
 
 /* request_timeout_us from now on, on WORKER, which calls. */
 void store_set_timeout(struct store *s, uint32_t worker, uint64_t us);

@@ -25,6 +25,7 @@ enum wire_type {
 	WIRE_REMOVED,         /* it was removed by entry `index` */
 	WIRE_FILL,            /* for fill.c: the rest is its own */
 	WIRE_ASK,             /* is replica `from` still one?  To no replica */
+	WIRE_ABOVE, /* for who uses the store: `index` bytes of rest */
 };
 
 /* A message as it stands in a frame. */

@@ -71,6 +71,8 @@ void cluster_stop(struct cluster *c);
 void cluster_changed(void *arg);
 /* Every CLUSTER_BEAT_US. */
 void cluster_tick(struct cluster *c);
+/* A beat of another node, out of the store's frames.  ARG: a cluster. */
+void cluster_told_by(void *arg, const uint8_t from[16], struct slice bytes);
 /* A frame of another node, if it is one of ours: then it is taken over and 1
  * returned. */
 int cluster_frame(struct cluster *c, struct net_frame *f);

@@ -3,9 +3,10 @@
  * cluster_beat - what members tell each other as soon as it changes, and four
  * times a second, and what the claimant makes of it.
  *
- * A beat is one frame: the gossip of the ring (ring/gossip.c) with what beat.c
- * adds.  The other frames are gossip's pulls and bodies.  A ring that comes this
- * way was committed: nothing else is in use anywhere.
+ * A beat is the gossip of the ring (ring/gossip.c) with what beat.c adds, and
+ * rides in the frames of the store.  Gossip's pulls and bodies are frames of
+ * their own.  A ring that comes this way was committed: nothing else is in use
+ * anywhere.
  */
 #include "src/node/cluster_impl.h"
 
@@ -76,33 +77,35 @@ look_at_self(const struct cluster *c, struct beat *b)
 }
 
 static void
-say_to_all(struct cluster *c, struct slice more)
+say_to_all(struct cluster *c, struct slice more, int can_wait)
 {
 	const struct ring *r = c->gossip.ring;
 	struct buf out;
 
 	buf_init(&out, GOSSIP_HEADER_BYTES + BEAT_MAX);
 	gossip_beat(&c->gossip, more, &out);
-	for (uint16_t i = 0; i < r->n_members; i++)
+	for (uint16_t i = 0; i < r->n_members && !buf_error(&out); i++)
 		if (!cluster_is_self(c, i))
-			say(c, r->members[i].id, &out);
+			store_tell(*c->config.store, r->members[i].id,
+			    buf_slice(&out), can_wait);
 	buf_deinit(&out);
 }
 
-/* Nothing new, and it was said a moment ago. */
-static int
-was_said(struct cluster *c, struct slice more)
+/* MORE is new: it is said at once; else now and then. */
+static void
+say_again(struct cluster *c, struct slice more)
 {
 	struct hash128 hash = hash128(more.p, more.n);
 	uint64_t now = cluster_now(c), epoch = c->gossip.ring->epoch;
+	int is_new =
+	    c->said.epoch != epoch || !hash128_equal(c->said.hash, hash);
 
-	if (c->said.epoch == epoch && now < c->said.at_us + REPEAT_US &&
-	    hash128_equal(c->said.hash, hash))
-		return 1;
+	if (!is_new && now < c->said.at_us + REPEAT_US)
+		return;
 	c->said.at_us = now;
 	c->said.epoch = epoch;
 	c->said.hash = hash;
-	return 0;
+	say_to_all(c, more, !is_new);
 }
 
 static void
@@ -116,8 +119,8 @@ send_beats(struct cluster *c)
 	look_at_self(c, &self);
 	buf_init(&more, BEAT_MAX);
 	beat_encode(&self, &more);
-	if (!buf_error(&more) && !was_said(c, buf_slice(&more)))
-		say_to_all(c, buf_slice(&more));
+	if (!buf_error(&more))
+		say_again(c, buf_slice(&more));
 	buf_deinit(&more);
 }
 
@@ -207,16 +210,22 @@ cluster_set_in_force(struct cluster *c, enum beat_root which, uint64_t seq)
 		send_beats(c); /* who waits for it need not wait for the next */
 }
 
+void
+cluster_told_by(void *arg, const uint8_t from[16], struct slice bytes)
+{
+	struct cluster *c = arg;
+	uint16_t i = ring_find(c->gossip.ring, from);
+
+	if (!c->stopping && !c->gone && i != RING_NOBODY)
+		heard(c, i, bytes);
+}
+
 int
 cluster_frame(struct cluster *c, struct net_frame *f)
 {
-	uint16_t i;
-
 	if (!cluster_is_frame(f->bytes))
 		return 0;
-	i = ring_find(c->gossip.ring, f->from);
-	if (!c->stopping && !c->gone && i != RING_NOBODY)
-		heard(c, i, f->bytes);
+	cluster_told_by(c, f->from, f->bytes);
 	net_frame_free(f);
 	return 1;
 }

@@ -135,7 +135,8 @@ open_store(struct core *c, const struct ring *ring, char *why, size_t n)
 	sc.n_groups = ring->q + 1u; /* and the root */
 	sc.found = !id->joined || VNODE_MUTANT(JOINED_NODE_FOUNDS);
 	sc.changed = cluster_changed;
-	sc.changed_arg = c->cluster;
+	sc.told = cluster_told_by;
+	sc.above_arg = c->cluster;
 	sc.watched = ring->q;
 	memcpy(sc.cluster_id, id->cluster_id, 16);
 	memcpy(sc.node_id, id->node_id, 16);

@@ -624,6 +624,18 @@ rig_ring(struct member *m)
 	return cluster_ring(core_cluster(m->core));
 }
 
+/* Somebody who runs leads group G, and has it where it should be. */
+static int
+is_placed(const struct rig *rig, uint16_t g)
+{
+	for (uint32_t i = 0; i < RIG_NODES; i++)
+		if (rig->at[i].core &&
+		    store_leads(core_store(rig->at[i].core), g) &&
+		    store_placed(core_store(rig->at[i].core), g))
+			return 1;
+	return 0;
+}
+
 static int
 is_settled(struct rig *rig, void *arg)
 {
@@ -650,6 +662,10 @@ is_settled(struct rig *rig, void *arg)
 		if (n != owned[i] && owned[i] != RIG_ANY)
 			return 0;
 	}
+	/* A group may move though its slot stays where it is. */
+	for (uint16_t g = 0; first && g < first->q; g++)
+		if (!is_placed(rig, g))
+			return 0;
 	return 1;
 }
 

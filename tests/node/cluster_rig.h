@@ -77,8 +77,8 @@ int64_t rig_read(struct member *m, const char *stream);
 
 /* The ring that M goes by. */
 struct ring *rig_ring(struct member *m);
-/* All running members have the same ring, all slots are where they should be,
- * and each has so many. */
+/* All running members have the same ring, all slots and groups are where they
+ * should be, and each has so many slots. */
 void rig_wait_settled(struct rig *rig, const int owned[RIG_NODES]);
 
 #endif

@@ -47,6 +47,17 @@ on_report(void *arg, int is_error, const char *what)
 		fprintf(stderr, "# node %d: %s\n", n->id[0], what);
 }
 
+static void
+on_told(void *arg, const uint8_t from[16], struct slice bytes)
+{
+	struct node *n = arg;
+
+	(void)from;
+	snprintf(n->told, sizeof(n->told), "%.*s", (int)bytes.n,
+	    (const char *)bytes.p);
+	n->n_told++;
+}
+
 void
 nodes_frame(
     struct node *to, const uint8_t from[16], const struct iovec *iov, int count)
@@ -98,6 +109,8 @@ nodes_start(struct node *n, int found)
 	    .clean_max_bytes = 1,
 	    .checkpoint_bytes = SEGMENT / 2,
 	    .report = on_report,
+	    .told = on_told,
+	    .above_arg = n,
 	    .fatal = on_fatal,
 	    .arg = n,
 	};

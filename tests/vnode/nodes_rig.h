@@ -28,6 +28,8 @@ struct node {
 	struct simenv *sim;
 	struct store *store;
 	int up, cut, fatal;
+	char told[32]; /* by others, newest */
+	uint32_t n_told;
 };
 
 struct nodes {

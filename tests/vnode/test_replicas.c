@@ -417,3 +417,36 @@ Test(replicas, one_that_is_out_of_service_keeps_what_nobody_else_may_have)
 	rig->group = 0;
 	nodes_check_all(rig, 33);
 }
+
+#define BEATS_US 300000 /* three */
+
+/* Bytes from the first node to the second, and how many frames that took. */
+static uint32_t
+tell(struct nodes *rig, const char *what, int can_wait)
+{
+	struct node *to = &rig->nodes[1];
+	uint32_t n = to->n_told, before = rig->n_frames;
+
+	store_tell(rig->nodes[0].store, to->id, SLICE_STR(what), can_wait);
+	nodes_run_for(rig, BEATS_US);
+	cr_assert_eq(to->n_told, n + 1);
+	cr_assert_str_eq(to->told, what);
+	return rig->n_frames - before;
+}
+
+Test(
+    replicas, what_is_above_a_store_hears_from_others_in_the_frames_of_replicas)
+{
+	struct nodes *rig = nodes_new();
+	uint32_t before;
+
+	nodes_put_many(rig, 1, 5);
+	nodes_join_all(rig);
+	nodes_run_for(rig, 3 * SECOND);
+	before = rig->n_frames;
+	nodes_run_for(rig, BEATS_US);
+	before = rig->n_frames - before;
+	/* Whole though its length is no multiple of eight; no frame more. */
+	cr_assert_eq(tell(rig, "what can wait", 1), before);
+	tell(rig, "and what can not", 0);
+}
