@@ -6,14 +6,19 @@
  *
  * prints, as `name value` lines: growing_p50_us (256 B append + fdatasync on a
  * growing file), overwrite_p50_us (4 KiB overwrite + fdatasync on a written
- * file), json_256_per_s and json_4k_mb_per_s (the JSON check alone, one core).
+ * file), overwrite_of_3_p50_us (the same while two more processes do it: three
+ * journals on one disk), journal_mb_per_s (1 MiB at a time), json_256_per_s and
+ * json_4k_mb_per_s (the JSON check alone, one core).
  */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "src/base/buf.h"
 #include "src/base/json.h"
 
 #define ROUNDS 2000
+#define MIB    (1u << 20)
 
 static uint64_t
 now_ns(void)
@@ -32,27 +37,28 @@ by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void
-disk(const char *dir, const char *name, size_t bytes, int prepared)
+/* The median of N syncs, each of BYTES behind those before, in us. */
+static double
+disk(const char *dir, size_t bytes, int n, int prepared)
 {
 	static uint64_t took[ROUNDS];
-	static char block[4096];
+	static char block[MIB];
 	char path[512];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/ceiling", dir);
+	snprintf(path, sizeof(path), "%s/ceiling-%d", dir, (int)getpid());
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0) {
 		perror(path);
 		exit(1);
 	}
 	memset(block, 'x', sizeof(block));
-	for (int i = 0; prepared && i < ROUNDS; i++)
+	for (int i = 0; prepared && i < n; i++)
 		if (write(fd, block, bytes) != (ssize_t)bytes)
 			exit(1);
 	if (fsync(fd))
 		exit(1);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < n; i++) {
 		uint64_t start = now_ns();
 
 		if (pwrite(fd, block, bytes, (off_t)(bytes * (size_t)i)) !=
@@ -63,8 +69,30 @@ disk(const char *dir, const char *name, size_t bytes, int prepared)
 	}
 	close(fd);
 	unlink(path);
-	qsort(took, ROUNDS, sizeof(*took), by_value);
-	printf("%s %.1f\n", name, (double)took[ROUNDS / 2] / 1000.0);
+	qsort(took, (size_t)n, sizeof(*took), by_value);
+	return (double)took[n / 2] / 1000.0;
+}
+
+/* The same of one process among three. */
+static double
+disk_of_three(const char *dir, size_t bytes)
+{
+	pid_t others[2];
+	double us;
+
+	for (int i = 0; i < 2; i++) {
+		others[i] = fork();
+		if (others[i] < 0)
+			exit(1);
+		while (others[i] == 0) /* until it is killed */
+			disk(dir, bytes, ROUNDS / 10, 1);
+	}
+	us = disk(dir, bytes, ROUNDS, 1);
+	for (int i = 0; i < 2; i++) {
+		kill(others[i], SIGKILL);
+		waitpid(others[i], NULL, 0);
+	}
+	return us;
 }
 
 static double
@@ -96,8 +124,11 @@ main(int argc, char **argv)
 		fputs("Usage: ceilings DIR\n", stderr);
 		return 1;
 	}
-	disk(argv[1], "growing_p50_us", 256, 0);
-	disk(argv[1], "overwrite_p50_us", 4096, 1);
+	printf("growing_p50_us %.1f\n", disk(argv[1], 256, ROUNDS, 0));
+	printf("overwrite_p50_us %.1f\n", disk(argv[1], 4096, ROUNDS, 1));
+	printf("overwrite_of_3_p50_us %.1f\n", disk_of_three(argv[1], 4096));
+	printf("journal_mb_per_s %.0f\n",
+	    MIB / disk(argv[1], MIB, ROUNDS / 10, 1));
 	printf("json_256_per_s %.0f\n", json_per_second(256));
 	printf("json_4k_mb_per_s %.0f\n", json_per_second(4096) * 4096 / 1e6);
 	return 0;
