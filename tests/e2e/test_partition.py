@@ -50,6 +50,37 @@ def check_side(cluster, history, side, label):
     assert not wrong, (label, wrong)
 
 
+def check_relay(hosts, history, load):
+    """1 and 2 do not hear each other, all others do: each takes what the other
+    leads, by way of a third."""
+    hosts.mute(1, 2)
+    hosts.mute(2, 1)
+    took = load.probe(hosts.nodes[:2])
+    print(f"# 1 and 2 apart: both take all writes after {took:.1f} s",
+          flush=True)
+    assert took < BACK_S
+    time.sleep(2)
+    for k, other in ((1, 2), (2, 1)):
+        node, name = hosts.nodes[k - 1], hosts.nodes[other - 1].name
+        members = hosts.json(k, "member-status")["members"]
+        assert [m["name"] for m in members if not m["up"]] == [name]
+        owners = hosts.owners(k)
+        led = [s for s in STREAMS if owners[group_of(s)] == name]
+
+        def ask(node, stream, i):
+            client = Client(history, node)
+            body = b'{"past":%d,"i":%d}' % (k, i)
+            assert client.write(stream, body) == 201, (node.name, stream)
+            assert client.read(stream) == 200, (node.name, stream)
+        each(led, [node], ask)
+        # The other leads them still: nobody had to give up anything.
+        leads = hosts.json(other, "status")["metrics"][
+            "iorio_consensus_leaders"]
+        assert led and leads >= 8, (led, leads)
+    hosts.mute(1, 2, False)
+    hosts.mute(2, 1, False)
+
+
 def test_a_network_that_fails_loses_nothing_and_heals():
     need_namespaces()
     history = History()
@@ -100,6 +131,9 @@ def test_a_network_that_fails_loses_nothing_and_heals():
             time.sleep(2)
             hosts.mute(3, 4, False)
             healed("pair")
+
+            check_relay(hosts, history, load)
+            healed("relay")
         load.stop()
         print(f"# {history.counts()}")
         hosts.settle()
