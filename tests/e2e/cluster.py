@@ -186,6 +186,8 @@ class Client:
                 self.token = self.node.login()
                 status, _, data = self.node.request(
                     method, path, body, headers, self.token, self.connection)
+            if status == 502:  # a balancer's: the node broke off
+                return MAYBE, data
             return status, data
         except (OSError, http.client.HTTPException):
             self.connection.close()

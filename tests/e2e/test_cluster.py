@@ -6,7 +6,9 @@ die, stand still and come back.
 usage: test_cluster.py IORIOD [TEST...]
 CLUSTER_ROUNDS (1): how often each node is killed and stopped."""
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -83,23 +85,37 @@ def check_everywhere(cluster, history, streams):
         assert final == first, cluster.nodes[k - 1].name
 
 
+def steps_of_the_manual():
+    """[(commands, output)] of the walk-through."""
+    with open("README.md") as f:
+        text = f.read()
+    text = text[text.index("\n### Several nodes on one machine\n"):]
+    text = text[:text.index("\n### ", 1)]
+    return [(code.replace("make devrel\n", ""), out.removeprefix("...\n"))
+            for code, out in re.findall(r"```sh\n(.*?)```\n\n```\n(.*?)```",
+                                        text, re.S)]
+
+
 def test_a_cluster_is_formed_as_the_manual_shows():
     from test_devrel import Dev
-    with Dev(4) as dev:
+    start, join, plan, commit, done, stop = steps_of_the_manual()
+    assert (plan[1], done[1]) == (PLAN, FINISHED) and JOINING in join[1]
+    with Dev(4) as dev:  # `make devrel`
         dev.free_ports(4)
         dev.env["IORIO_CLUSTER_RUNTIME_DIR"] = f"{dev.root}/run"
-        assert dev("start")[0] == 0
-        assert dev("ping") == (0, "".join(f"dev{k}: pong\n"
-                                          for k in range(1, 5)))
-        assert dev("join") == (0, "".join(
-            f"Success: staged join request for 'iorio{k}@127.0.0.1' to "
-            "'iorio1@127.0.0.1'\n" for k in range(2, 5)))
+
+        def says(step):
+            p = subprocess.run(["bash", "-ec", step[0]], env=dev.env, text=True,
+                               stdout=subprocess.PIPE, timeout=120)
+            assert (p.returncode, p.stdout) == (0, step[1]), (step[0],
+                                                              p.stdout)
+            return True
+        says(start)
+        says(join)
+        eventually(lambda: says(plan), 10)
         status = lambda: dev("admin", "member-status")
         assert status() == (0, JOINING)
-        eventually(lambda: dev("admin", "cluster", "plan") == (0, PLAN), 10)
-        assert status() == (0, JOINING)
-        assert dev("admin", "cluster", "commit") == (
-            0, "Cluster changes committed\n")
+        says(commit)
         during = set()
         eventually(lambda: during.add(status()) or (0, FINISHED) in during)
         for code, text in during:
@@ -115,8 +131,8 @@ def test_a_cluster_is_formed_as_the_manual_shows():
         assert dev("admin", "transfers") == (0, "No transfers active\n")
         assert dev("admin", "cluster", "plan") == (
             2, "There are no staged changes\n")
-        assert dev("stop") == (0, "".join(f"dev{k}: ok\n"
-                                          for k in range(1, 5)))
+        says(done)
+        says(stop)
 
 
 def test_what_is_acknowledged_survives_each_node_in_turn():
