@@ -55,7 +55,7 @@ newdevrel: devrelclean devrel ## devrel without any data
 test: bootstrap ## every test of the everyday suite
 	@scripts/test $(TEST_BUILD)
 
-test-extra: bootstrap ## clusters that lose nodes and links, for CLUSTER_ROUNDS (10); nginx as a cache
+test-extra: bootstrap ## clusters that lose nodes and links, for CLUSTER_ROUNDS (10); nginx, HAProxy
 	@scripts/bootstrap --extra
 	@CLUSTER_ROUNDS=$${CLUSTER_ROUNDS:-10} scripts/test-extra $(TEST_BUILD)
 

@@ -198,7 +198,7 @@ struct net {
 	uint64_t reported_n[NET_STAT_COUNT];  /* (T) */
 	/* (T) the first and the last of those that came in a row */
 	struct mono refused_since[NET_STAT_COUNT], refused_at[NET_STAT_COUNT];
-	int twin_told;                        /* (T) */
+	int twin_told; /* (T) */
 };
 
 static inline void
