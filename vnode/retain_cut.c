@@ -33,6 +33,20 @@ count_hidden(
 	return n;
 }
 
+static void
+count_cut(struct store_worker *w, const struct stream *gone)
+{
+	uint64_t bytes = 0, events = 0;
+
+	for (uint32_t i = 0; i < gone->n_chunks; i++) {
+		bytes += gone->chunks[i].bytes;
+		events += gone->chunks[i].last - gone->chunks[i].first + 1;
+	}
+	metrics_add(w->metrics, METRICS_RETENTION_CHUNKS, gone->n_chunks);
+	metrics_add(w->metrics, METRICS_RETENTION_EVENTS, events);
+	metrics_add(w->metrics, METRICS_RETENTION_BYTES, bytes);
+}
+
 /* 1: S may have more to cut later. */
 static int
 cut(struct store_worker *w, struct vnode *v, struct stream *s)
@@ -45,6 +59,7 @@ cut(struct store_worker *w, struct vnode *v, struct stream *s)
 		gone = stream_cut(s, &w->cache, n);
 		if (!gone)
 			return 1;
+		count_cut(w, gone);
 		if (s->n_chunks == 0 && !list_empty(&s->dirty))
 			dirty_remove(&w->dirty, s);
 		list_add_tail(&v->dead, &gone->unsaved);

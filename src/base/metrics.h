@@ -43,6 +43,10 @@
 	    "New terms that replicas of this node saw.")                       \
 	X(FILLS_BEGUN, "iorio_fills_begun",                                    \
 	    "Fills of replicas elsewhere that this node began to send.")       \
+	X(RETENTION_CHUNKS, "iorio_retention_chunks",                          \
+	    "Chunks without visible events that this node gave up.")           \
+	X(RETENTION_EVENTS, "iorio_retention_events", "Events in them.")       \
+	X(RETENTION_BYTES, "iorio_retention_bytes", "Bytes of their files.")   \
 	X(RECEIVED_BYTES, "iorio_http_received_bytes",                         \
 	    "Bytes of request bodies.")                                        \
 	X(SENT_BYTES, "iorio_http_sent_bytes", "Bytes of response bodies.")

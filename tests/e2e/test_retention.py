@@ -10,6 +10,7 @@ ORACLE_SEED: the calls of an earlier run."""
 import os
 import pathlib
 import random
+import re
 import sys
 import time
 
@@ -175,6 +176,13 @@ def test_files_go():
         journal = 32 << 20
         assert most <= kept + one_chunk + journal, most
         eventually(lambda: chunk_bytes(node) <= kept + one_chunk, 30)
+        status, _, text = node.request("GET", "/metrics")
+        got = {k: int(v) for k, v in re.findall(
+            r"^iorio_retention_(\w+)_total (\d+)$", text.decode(), re.M)}
+        # All but the newest chunks: each has 4 MiB or 4,096 events.
+        assert got["chunks"] >= 2 * (mb * 256 * 2048 / (4 << 20) - 3), got
+        assert got["events"] >= 2 * (256 * mb - 3 * 4096), got
+        assert got["bytes"] > got["events"] * 2048, got
         before = visible(node, "b/one")
         assert before[1] == 256 * mb and before[0] > 256 * (mb - 4)
         node.kill()
