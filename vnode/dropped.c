@@ -259,20 +259,16 @@ wait_for_reads(struct dropped *d)
 
 /* --- left behind ---------------------------------------------------------- */
 
-/* Whether F is of one of STREAMS, or of the chunks that were cut off one. */
+/* Whether F is a chunk of one of STREAMS. */
 static int
 has(const struct list *streams, const struct file *f)
 {
 	LIST_FOREACH (l, streams) {
 		const struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
 
-		if (s->id != f->id)
-			continue;
-		for (uint32_t i = 0; i < s->n_chunks; i++)
+		for (uint32_t i = 0; s->id == f->id && i < s->n_chunks; i++)
 			if (s->chunks[i].first == f->first)
 				return 1;
-		if (s->name_n)
-			return 1;
 	}
 	return 0;
 }
