@@ -364,8 +364,7 @@ on_uncounted(struct raft *r, struct peer *p, const struct raft_msg *m)
 		p->uncounted = 0;
 		return 1;
 	}
-	if (p->uncounted != m->uncounted &&
-	    !(p->uncounted && MUTANT(r, DAMAGED_AGAIN_NOT_NOTICED))) {
+	if (p->uncounted != m->uncounted) {
 		p->match = 0;
 		p->heal_round = ++r->round;
 		if (p->state != PEER_FILL)

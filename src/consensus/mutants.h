@@ -38,7 +38,6 @@
 	X(DAMAGED_CAMPAIGNS)                                                   \
 	X(HEALED_TOO_EARLY)                                                    \
 	X(HEALED_BY_ANY_LEADER)                                                \
-	X(DAMAGED_AGAIN_NOT_NOTICED)                                           \
 	X(OLD_ACKS_OF_DAMAGED)                                                 \
 	X(READ_WITHOUT_ROUND)                                                  \
 	X(READ_CONFIRMED_BY_OLD_ROUND)                                         \
