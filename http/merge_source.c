@@ -43,6 +43,8 @@ merge_add_source(struct merge *m, const struct vnode_news_item *it)
 	s->next = it->from;
 	s->last = it->last;
 	s->seeks = it->from == 0 && m->at.t_ms;
+	if (it->from == 0 && !s->seeks)
+		s->next = 1; /* nothing was before: a gap can be seen */
 	m->sources[m->n_sources++] = s;
 	return 0;
 }

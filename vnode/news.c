@@ -54,8 +54,8 @@ is_new(
 	return comes_after(&e, req);
 }
 
-/* The first event in memory that comes after, if those before it are there or
- * are not kept; else 0. */
+/* The first event in memory that comes after, if it is known that none before it
+ * does; it may be one that is not kept any more.  Else 0. */
 static uint64_t
 first_new(const struct stream *s, const struct vnode_news *req)
 {
@@ -69,10 +69,12 @@ first_new(const struct stream *s, const struct vnode_news *req)
 			break;
 		in = tb;
 	}
-	if (!in)
-		return s->tail.oldest && s->tail.oldest->first <= s->first
-			   ? s->first
+	if (!in) { /* all that are in memory, and whatever was before them? */
+		tb = s->tail.oldest;
+		return tb && (tb->first == 1 || tb->first < s->first)
+			   ? tb->first
 			   : 0;
+	}
 	for (uint64_t seq = in->first; seq <= in->last; seq++) {
 		record_at(in, at, &e, &n);
 		if (comes_after(&e, req))

@@ -11,8 +11,10 @@ from listeners import Refused, Socket, Sse, poll
 from node import quote
 
 BUCKETS = ["b", "two words"]
-# Streams whose names begin with k are never deleted.
-NAMES = ["k0", "k1", "s0", "s1", "s2", "é/ü"]
+# Streams whose names begin with k are never deleted; of those with p only some
+# events are kept.
+NAMES = ["k0", "k1", "s0", "s1", "p0", "é/ü"]
+KEPT = 20
 GONE = (OSError, EOFError, http.client.HTTPException)
 JSON = {"Content-Type": "application/json"}
 
@@ -41,6 +43,15 @@ class Truth:
     def note(self, what, name, state):
         with self.lock:
             getattr(self, what)[name] = state
+
+
+def keep_few(node):
+    """The policies of the streams of which few events are kept."""
+    for b in BUCKETS:
+        for s in NAMES:
+            if s[0] == "p":
+                assert node.ask("PUT", f"/policies/{quote(b)}/{s}",
+                                {"max_events": KEPT})[0] == 200
 
 
 class Writer:
@@ -164,7 +175,10 @@ class Follower:
             meta = e.get("meta", e)
             name = meta["bucket"], meta["stream"]
             assert self.wants(name), (str(self), e)
-            if "notice" in e:
+            if e.get("notice") == "gap":
+                assert name[1][0] == "p", e
+                self.seen.setdefault(name, []).append(("gap", e["first"]))
+            elif "notice" in e:
                 assert e["notice"] == "deleted", e
                 self.seen.setdefault(name, []).append("deleted")
             else:
@@ -305,19 +319,26 @@ class Follower:
         """How many events it got."""
         total = 0
         for name, items in self.seen.items():
-            last, noticed = None, False
+            last, noticed, gap = None, False, 0
             for item in items:
+                what = str(self), name, last, noticed, gap, item
                 if item == "deleted":
-                    noticed = True
+                    noticed, gap = True, 0
+                    continue
+                if item[0] == "gap":
+                    low = 1 if noticed or not last else last[1] + 1
+                    assert item[1] > max(low, gap - 1), what
+                    gap = item[1]
                     continue
                 total += 1
-                if last is None:
+                if gap:
+                    assert item[1] == gap, what
+                    assert not last or (item[0] > last[0]) == noticed, what
+                elif last is None:
                     self.check_first(name, item, noticed)
                 elif noticed:
-                    assert item[0] > last[0] and item[1] == 1, (
-                        str(self), name, last, item)
+                    assert item[0] > last[0] and item[1] == 1, what
                 else:
-                    assert item == (last[0], last[1] + 1), (
-                        str(self), name, last, item)
-                last, noticed = item, False
+                    assert item == (last[0], last[1] + 1), what
+                last, noticed, gap = item, False, 0
         return total

@@ -14,7 +14,7 @@ import time
 
 import tap
 from cluster import Cluster, eventually
-from follow import Follower, Truth, Writer
+from follow import Follower, Truth, Writer, keep_few
 from node import Node
 
 IORIOD = sys.argv[1]
@@ -27,6 +27,7 @@ def run(nodes, trouble):
     """Writers and followers at NODES, while TROUBLE(rng, until) goes on."""
     print(f"# FOLLOW_SEED={SEED}", flush=True)
     rng = random.Random(SEED)
+    keep_few(nodes[0])
     truth, errors, over = Truth(), [], threading.Event()
 
     def start(f, *args):

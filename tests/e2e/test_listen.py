@@ -361,6 +361,47 @@ def test_a_cursor_from_before_what_is_remembered_of_deletions():
         assert [e["data"] for e in parse(body)] == ["more"]
 
 
+def test_events_that_were_evicted_are_a_gap():
+    with Node(IORIOD) as node:
+        fill(node, "b/s", 3)
+        cursor = poll(node, "s=b:*&wait=0")[1]["Iorio-Cursor"]
+        one = poll(node, "s=b:s:2")[1]["Iorio-Cursor"]
+        fill(node, "b/s", 7, start=3)
+        append(node, "b/t", "whole")
+        assert node.ask("PUT", "/policies/b/s", {"max_events": 3})[0] == 200
+        gap = {"notice": "gap", "bucket": "b", "stream": "s", "first": 8}
+
+        def shown(items):
+            return [e if "notice" in e else (e["meta"]["stream"],
+                                             e["meta"]["id"]) for e in items]
+        want = [gap] + [("s", n) for n in (8, 9, 10)]
+        wide = sorted(map(str, want + [("t", 1)]))
+        for query, n in (("s=b:s:1", 4), ("s=b:s:7", 4),
+                         ("s=b:s&cursor=" + one, 4),
+                         ("s=b:*&cursor=" + cursor, 5)):
+            status, head, body = poll(node, query)
+            assert status == 200
+            seen = [shown(parse(body))]
+            with Sse(node, query) as sse, Socket(node, query) as ws:
+                seen += [shown(sse.take(n)), shown(ws.take(n))]
+            for got in seen:
+                if n == 4:
+                    assert got == want, (query, got)
+                else:  # of two groups
+                    assert sorted(map(str, got)) == wide, (query, got)
+                    assert [x for x in got if x != ("t", 1)] == want
+            assert poll(node, query.split("&")[0] + "&wait=0&cursor=" +
+                        head["Iorio-Cursor"])[0] == 204
+        # Who is there sees each, however few are kept.
+        with Sse(node, "s=b:s:8") as sse, Sse(node, "s=b:*") as all_of_it:
+            sse.take(3)
+            all_of_it.settle()
+            for i in range(20):
+                append(node, "b/s", i)
+                got = sse.take(1) + all_of_it.take(1)
+                assert shown(got) == [("s", 11 + i)] * 2, got
+
+
 def test_a_session_that_ends_takes_its_listeners_with_it():
     expired = {"notice": "auth-expired"}
     with Node(IORIOD) as node:
