@@ -4,20 +4,13 @@
  * transport, and from where on.
  */
 #include "http/bucket.h"
+#include "http/listen_params.h"
 #include "http/param.h"
 #include "http/socket.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/base/name.h"
 
 #define WAIT_MAX_S 3600
-
-/* One `s=bucket:stream[:seqnum]`. */
-struct wanted {
-	struct slice bucket, stream;
-	uint64_t next; /* 0: from now on */
-	int all;       /* streams of the bucket */
-};
 
 /* What a listener says about where it stood. */
 struct resume {
@@ -45,56 +38,6 @@ refuse_field(
 /* --- s= ------------------------------------------------------------------- */
 
 static int
-digits(struct slice s, uint64_t *out)
-{
-	uint64_t v = 0;
-
-	if (s.n == 0 || s.n > 19)
-		return -ERR_INVAL;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return -ERR_INVAL;
-		v = v * 10 + (uint64_t)(s.p[i] - '0');
-	}
-	*out = v;
-	return 0;
-}
-
-/* Up to the next colon, which is taken out of *S. */
-static struct slice
-word(struct slice *s)
-{
-	const uint8_t *p = s->n ? memchr(s->p, ':', s->n) : NULL;
-	struct slice w = SLICE(s->p, p ? (size_t)(p - s->p) : s->n);
-	size_t used = p ? w.n + 1 : w.n;
-
-	*s = SLICE(s->p + used, s->n - used);
-	return w;
-}
-
-static int
-take_wanted(struct slice value, struct wanted *out)
-{
-	struct slice rest = value;
-	int colons = 0;
-
-	for (size_t i = 0; i < value.n; i++)
-		colons += value.p[i] == ':';
-	*out = (struct wanted){.bucket = word(&rest), .stream = word(&rest)};
-	out->all = slice_equal(out->stream, SLICE_LIT("*"));
-	if (colons < 1 || colons > 2 || name_check(out->bucket) ||
-	    (out->all ? colons > 1 : name_check(out->stream)))
-		return -ERR_INVAL;
-	if (colons == 1)
-		return 0;
-	if (digits(rest, &out->next))
-		return -ERR_INVAL;
-	if (out->next == 0)
-		out->next = 1;
-	return 0;
-}
-
-static int
 add_bucket(struct listener *l, struct slice bucket)
 {
 	if (bucket_find(l, bucket))
@@ -105,7 +48,7 @@ add_bucket(struct listener *l, struct slice bucket)
 }
 
 static int
-add_wanted(struct listener *l, const struct wanted *w)
+add_wanted(struct listener *l, const struct listen_wanted *w)
 {
 	struct sub *s = listener_find(l, w->bucket, w->stream);
 	struct listen_names *names;
@@ -146,8 +89,8 @@ refuse_stream(struct request *rq, struct slice value)
 static int
 add_one(struct request *rq, struct listener *l, struct slice value)
 {
-	struct wanted w;
-	int r = take_wanted(value, &w);
+	struct listen_wanted w;
+	int r = listen_take_wanted(value, &w);
 
 	if (r)
 		refuse_field(rq, "s", value,
@@ -186,26 +129,6 @@ add_all(struct request *rq, struct listener *l)
 
 /* --- where it stood ------------------------------------------------------- */
 
-/* `incarnation-seqnum`, or a bare seqnum. */
-static int
-take_id(struct slice text, struct resume *out)
-{
-	const uint8_t *dash = memchr(text.p, '-', text.n);
-	struct slice seq = text;
-
-	if (dash) {
-		size_t n = (size_t)(dash - text.p);
-
-		if (digits(SLICE(text.p, n), &out->incarnation))
-			return -ERR_INVAL;
-		seq = SLICE(dash + 1, text.n - n - 1);
-	}
-	if (digits(seq, &out->seq))
-		return -ERR_INVAL;
-	out->has_id = 1;
-	return 0;
-}
-
 static int
 find_resume(struct request *rq, const struct listener *l, struct resume *out)
 {
@@ -215,8 +138,10 @@ find_resume(struct request *rq, const struct listener *l, struct resume *out)
 	if (l->kind != LISTEN_SSE)
 		text = SLICE(NULL, 0);
 	if (text.n && l->n_subs == 1 && l->n_buckets == 0 &&
-	    take_id(text, out) == 0)
+	    listen_take_id(text, &out->incarnation, &out->seq) == 0) {
+		out->has_id = 1;
 		return 0;
+	}
 	if (text.n == 0 && !request_param(rq, "cursor", &text))
 		return 0;
 	r = cursor_decode(&out->cursor, rq->server->config.cluster_id, text);
