@@ -16,7 +16,7 @@ import time
 
 import calls
 import tap
-from cluster import eventually
+from cluster import Cluster, eventually
 from listeners import Socket, Sse, append, fill, poll
 from node import Node, parse
 
@@ -188,6 +188,39 @@ def test_files_go():
         node.kill()
         node.start()
         assert visible(node, "b/one") == before
+
+
+def test_who_is_filled_hides_the_same():
+    """Replicas that come to be when chunks of streams are gone already."""
+    with Cluster(IORIOD, 3, {"retention.interval": "1s"}) as cluster:
+        first = cluster.nodes[0]
+        keep(first, "b", max_bytes="1MB")
+        keep(first, "b/old", max_age="1s")
+        append(first, "b/old", 1)
+        for stream in ("b/one", "b/two"):
+            for _ in range(6):
+                fill(first, stream, 64, 32768)
+        before = [visible(first, f"b/{s}") for s in ("one", "two")]
+        assert all(b[0] == 384 - len(b[2]) + 1 > 300 for b in before)
+        eventually(lambda: chunk_bytes(first) < 12 << 20, 30)
+        eventually(lambda: not visible(first, "b/old")[2], 10)
+        cluster.form()
+        for node in cluster.nodes:
+            for any_one in ("", "&consistency=any"):
+                for stream, want in zip(("one", "two"), before):
+                    status, head, data = node.request(
+                        "GET", f"/streams/b/{stream}?from=1&limit=1000" +
+                        any_one)
+                    assert status == 200
+                    assert [e["meta"]["id"] for e in parse(data)] == want[2]
+                    assert int(head["Iorio-First"]) == want[0]
+        # What they have suffices for them to go on alone with it.
+        last = cluster.nodes[2]
+        keep(cluster.nodes[1], "b", max_events=5)
+        assert append(last, "b/old", 2) == 2
+        first.kill()
+        eventually(lambda: visible(last, "b/one")[0] == 380, 20)
+        eventually(lambda: visible(last, "b/old")[:2] == (0, 2), 20)
 
 
 if __name__ == "__main__":
