@@ -10,7 +10,6 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
-#include "vnode/mutants.h"
 #include "vnode/removal.h"
 
 #define MANIFEST_MAX (1ull << 31)
@@ -401,8 +400,7 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 {
 	struct fill *f = v->group.fill;
 
-	if ((m->to < v->group.generation || m->to <= v->group.removed) &&
-	    !VNODE_MUTANT(OLD_LIFE_IS_FILLED))
+	if (m->to < v->group.generation || m->to <= v->group.removed)
 		return; /* a life that is over */
 	if (m->to == v->group.generation && v->group.raft &&
 	    (v->group.retiring || raft_role(v->group.raft) == RAFT_LEADER))

@@ -10,10 +10,8 @@
 #define VNODE_MUTANTS(X)                                                       \
 	X(SEGMENT_GENERATION_NOT_CHECKED)                                      \
 	X(OLD_GENERATION_ACCEPTED)                                             \
-	X(OLD_LIFE_IS_FILLED)                                                  \
 	X(DAMAGED_JOURNAL_VOTES)                                               \
 	X(DAMAGED_FILES_RECYCLED)                                              \
-	X(DAMAGE_NOT_IN_MANIFEST)                                              \
 	X(TORN_RECORD_ACCEPTED)                                                \
 	X(ACK_BEFORE_SYNC)                                                     \
 	X(SYNC_TRIED_AGAIN)                                                    \

@@ -639,8 +639,7 @@ replica_start(struct store_worker *w, struct vnode *v)
 {
 	if (raft_damaged(v->group.raft)) {
 		say_whether_damaged(w, v);
-		/* Before the journal lets go of that. */
-		v->manifest.fresh = !VNODE_MUTANT(DAMAGE_NOT_IN_MANIFEST);
+		v->manifest.fresh = 1; /* before the journal lets go of that */
 	}
 	replica_tick(w, v);
 	raft_campaign(v->group.raft, &w->fx);

@@ -250,7 +250,7 @@ on_vote_answer(
 		return;
 	/* Whoever asked before a restart may have forgotten it, and who voted
 	 * then may have, too. */
-	if (m->round != r->run && !MUTANT(r, COUNTS_VOTES_FOR_ANOTHER_RUN))
+	if (m->round != r->run)
 		return;
 	add_vote(r, m->from);
 	if (!has_won(r))

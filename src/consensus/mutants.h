@@ -15,7 +15,6 @@
 	X(VOTES_TWICE_A_TERM)                                                  \
 	X(VOTES_FOR_OLDER_LOG)                                                 \
 	X(COUNTS_A_VOTE_TWICE)                                                 \
-	X(COUNTS_VOTES_FOR_ANOTHER_RUN)                                        \
 	X(HALF_IS_A_MAJORITY)                                                  \
 	X(ACK_BEFORE_SYNC)                                                     \
 	X(LEADER_COUNTS_UNSYNCED)                                              \
