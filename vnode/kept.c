@@ -5,6 +5,7 @@
 #include "src/base/assert.h"
 #include "src/base/mem.h"
 #include "vnode/event.h"
+#include "vnode/mutants.h"
 #include "vnode/vnode.h"
 
 struct kept *
@@ -67,7 +68,8 @@ kept_raise(struct stream *s)
 	struct limits *l = &s->kept->hidden, was = *l;
 
 	if (events && s->last > events)
-		raise_to(&l->seq, s->last - events + 1);
+		raise_to(
+		    &l->seq, s->last - events + 1 + VNODE_MUTANT(CUT_TOO_MUCH));
 	if (bytes && s->last_bytes > bytes) /* the newest stays, alone */
 		raise_to(&l->seq, s->last);
 	else if (bytes && s->total > bytes)

@@ -38,9 +38,13 @@
 	X(ENDED_NOT_FILLED)                                                    \
 	X(WATCH_WAKES_ONCE)                                                    \
 	X(NEWS_BEGIN_TOO_LATE)                                                 \
-	X(FILES_GO_BEFORE_CHECKPOINT)                                          \
+	X(FILES_GO_BEFORE_CHECKPOINT)
+
+/* Those of retention: tests/vnode/test_retain.c finds them. */
+#define RETAIN_MUTANTS(X)                                                      \
 	X(LOOSENED_SHOWS_AGAIN)                                                \
-	X(CUT_NOT_SAVED)
+	X(CUT_NOT_SAVED)                                                       \
+	X(CUT_TOO_MUCH)
 
 /* Those that take more than one cluster, or a ring that changes. */
 #define CLUSTER_MUTANTS(X)                                                     \
@@ -58,8 +62,9 @@ enum vnode_mutant {
 	VNODE_NO_MUTANT,
 #define VNODE_MUTANT_ENUM(name) VNODE_##name,
 	VNODE_MUTANTS(VNODE_MUTANT_ENUM) CLUSTER_MUTANTS(VNODE_MUTANT_ENUM)
+	    RETAIN_MUTANTS(VNODE_MUTANT_ENUM)
 #undef VNODE_MUTANT_ENUM
-	    VNODE_N_MUTANTS
+		VNODE_N_MUTANTS
 };
 
 #ifdef VNODE_WITH_MUTANTS
