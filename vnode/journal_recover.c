@@ -362,7 +362,7 @@ check_others(struct recovery *rc, uint32_t oldest)
 		size_t n = 0;
 		int r;
 
-		if (f->name < oldest || own(f) || f == rc->recycled)
+		if (f->name < oldest || own(f))
 			continue;
 		r = read_segment(rc, f->name, &n);
 		if (r)
