@@ -298,6 +298,19 @@ what_became_of(
 	return NULL;
 }
 
+/* What the header of F says of what is before it can be true. */
+static int
+makes_sense(const struct found *f)
+{
+	const struct segment_header *h = &f->header;
+
+	return h->oldest <= f->name &&
+	       (!h->previous ||
+		   (h->previous < f->name &&
+		       lsn_generation(h->previous_end) == h->previous &&
+		       lsn_offset(h->previous_end) >= JOURNAL_BLOCK));
+}
+
 /* Oldest first into j->segments, from the newest back. */
 static int
 build_chain(struct recovery *rc, const struct found *newest)
@@ -308,16 +321,16 @@ build_chain(struct recovery *rc, const struct found *newest)
 	int r = 0;
 
 	j->segments[n++] = (struct segment){f->name, 0};
-	while (
-	    f->header.previous && f->header.previous >= newest->header.oldest) {
-		const struct found *p = find(rc, f->header.previous);
+	for (;;) {
+		const struct found *p;
 
-		if (f->header.previous >= f->name ||
-		    lsn_generation(f->header.previous_end) !=
-			f->header.previous ||
-		    lsn_offset(f->header.previous_end) < JOURNAL_BLOCK)
+		if (!makes_sense(f))
 			return damaged(rc, f->name, 0,
 			    "segment header makes no sense", -ERR_CORRUPT);
+		if (!f->header.previous ||
+		    f->header.previous < newest->header.oldest)
+			break;
+		p = find(rc, f->header.previous);
 		if (!p)
 			rc->recycled =
 			    what_became_of(rc, f->header.previous, newest);
