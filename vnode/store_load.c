@@ -89,7 +89,9 @@ load_kept(void *arg, const struct manifest_kept *row)
 	while (n < s->n_chunks && s->chunks[n].first < row->from)
 		n++;
 	s->n_chunks -= n;
-	memmove(s->chunks, s->chunks + n, s->n_chunks * sizeof(*s->chunks));
+	if (n)
+		memmove(
+		    s->chunks, s->chunks + n, s->n_chunks * sizeof(*s->chunks));
 	s->saved_chunks = s->n_chunks ? s->n_chunks - 1 : 0;
 	return 0;
 }
