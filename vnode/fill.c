@@ -8,6 +8,11 @@
  *	 8  u64  transfer
  *	16  u64  a, u64 b, u64 c, u64 d: fill.h says what of
  *	48       bytes of a page
+ *
+ * A chunk that is asked for:
+ *
+ *	 0  u64  stream, u64 first seqnum
+ *	16  u32  offset, u32 bytes in all or 0
  */
 #include "vnode/fill.h"
 
@@ -50,6 +55,25 @@ fill_decode(struct slice in, struct fill_message *out)
 	return 0;
 }
 
+void
+fill_encode_chunk(uint8_t out[FILL_CHUNK_BYTES], const struct fill_chunk *c)
+{
+	uint8_t *p = le_put64(le_put64(out, c->stream), c->first);
+
+	le_put32(le_put32(p, c->offset), c->bytes);
+}
+
+void
+fill_decode_chunk(const uint8_t in[FILL_CHUNK_BYTES], struct fill_chunk *out)
+{
+	*out = (struct fill_chunk){
+	    .stream = le_get64(in),
+	    .first = le_get64(in + 8),
+	    .offset = le_get32(in + 16),
+	    .bytes = le_get32(in + 20),
+	};
+}
+
 /*
  * Pages, and what asks for them, go by the bulk channel, so that no heartbeat
  * waits behind one.  It is the receiver that begins: its first question opens the
@@ -59,10 +83,10 @@ static int
 goes_bulk(const struct fill_message *m)
 {
 	return m->op == FILL_GET_MANIFEST || m->op == FILL_MANIFEST ||
-	       m->op == FILL_GET_CHUNK || m->op == FILL_CHUNK;
+	       m->op == FILL_GET_CHUNKS || m->op == FILL_CHUNKS;
 }
 
-static void
+static int
 say_bulk(struct store_worker *w, const uint8_t node[16],
     const struct wire_message *m, const struct fill_message *fm)
 {
@@ -80,10 +104,10 @@ say_bulk(struct store_worker *w, const uint8_t node[16],
 	wire_put_message(
 	    head + WIRE_FRAME_BYTES, m, WIRE_MESSAGE_BYTES + wire_round(n));
 	fill_encode(head + WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES, fm);
-	net->send(net->ctx, w->id, node, NET_BULK, iov, 3);
+	return net->send(net->ctx, w->id, node, NET_BULK, iov, 3);
 }
 
-void
+int
 fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
     const uint8_t node[16], uint64_t term, const struct fill_message *m)
 {
@@ -96,10 +120,9 @@ fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
 	};
 	uint8_t head[FILL_HEADER_BYTES];
 
-	if (goes_bulk(m)) {
-		say_bulk(w, node, &out, m);
-		return;
-	}
+	if (goes_bulk(m))
+		return say_bulk(w, node, &out, m);
 	fill_encode(head, m);
 	outbox_add_bytes(&w->outbox, node, &out, SLICE(head, sizeof(head)), 0);
+	return 0;
 }

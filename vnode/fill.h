@@ -2,13 +2,19 @@
 /*
  * fill - the data of a group for a replica that is new, or behind the log.
  *
- * The leader offers; the receiver asks for the manifest, then for every chunk
- * file page by page, verifies all of it, and adopts it as a whole.  The log from
- * there on comes as it does to every follower.  Nobody's writes or reads wait.
+ * The leader offers; the receiver asks for the manifest, page by page, then for
+ * chunk files, verifies all of it, and adopts it as a whole.  The log from there
+ * on comes as it does to every follower.  Nobody's writes or reads wait.
+ *
+ * Chunks come as one stream of bytes, in the order in which they were asked for,
+ * cut into pages anywhere: for each the bytes that follow (u32), then those.  The
+ * receiver says how far the sender may go, so neither holds more than it wants
+ * to, and pages are on their way while others are verified and written.  What
+ * was lost begins a new round: the stream goes on behind the last whole chunk.
  *
  * Owns:    the directory of the new life until it is adopted.
- * Shape:   pages of FILL_PAGE_BYTES, one asked for at a time; what is not
- *          answered is asked for again; FILL_SILENCE_US without a word end it.
+ * Shape:   pages of FILL_PAGE_BYTES at most; what is not answered is asked for
+ *          again; FILL_SILENCE_US without a word end it.
  * Thread:  the worker of the group; files on LANE_READ and LANE_FLUSH.
  * Source:  cluster.md 7.2.
  */
@@ -19,6 +25,8 @@
 #include "vnode/wire.h"
 
 #define FILL_PAGE_BYTES (128u << 10)
+#define FILL_HEAD_BYTES 4    /* before each chunk in the stream */
+#define FILL_WANTS_MAX  1024 /* chunks that are asked for and have not come */
 #define FILL_AGAIN_US   1000000
 #define FILL_SILENCE_US 15000000
 
@@ -27,9 +35,10 @@ enum fill_op {
 			       that much gets the rest from the log */
 	FILL_GET_MANIFEST, /* a: offset */
 	FILL_MANIFEST,     /* a: offset, b: bytes in all, c: its number */
-	FILL_GET_CHUNK,    /* a: stream, b: first seqnum, c: offset, d: bytes
-			      wanted in all, 0: the whole file */
-	FILL_CHUNK,        /* the same; d: bytes in all */
+	FILL_GET_CHUNKS,   /* a: round, b: how far the stream may go, c: chunks
+			      that were asked for in this round before, d: where
+			      the stream was when it began; bytes: fill_chunk */
+	FILL_CHUNKS,       /* a: round, b: where the stream is; bytes of it */
 	FILL_DONE,         /* a: applied index that was adopted */
 	FILL_FAILED,       /* either: it ends here; a: ERR_* */
 	FILL_WAIT,         /* leader: too many under way; it is offered again */
@@ -47,9 +56,24 @@ struct fill_message {
 void fill_encode(uint8_t out[FILL_HEADER_BYTES], const struct fill_message *m);
 int fill_decode(struct slice in, struct fill_message *out);
 
+/* A chunk that is asked for: from an offset on, to the end of the file or, if it
+ * is open at the sender, of so many bytes in all. */
+struct fill_chunk {
+	uint64_t stream, first; /* seqnum */
+	uint32_t offset;
+	uint32_t bytes; /* in all; 0: the whole file */
+};
+
+#define FILL_CHUNK_BYTES 24
+
+void fill_encode_chunk(
+    uint8_t out[FILL_CHUNK_BYTES], const struct fill_chunk *c);
+void fill_decode_chunk(
+    const uint8_t in[FILL_CHUNK_BYTES], struct fill_chunk *out);
+
 /* M to the replica TO on NODE, from V's (or, in a replica that is being made,
- * FROM). */
-void fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
+ * FROM).  -ERR_BUSY: it did not go, too much waits for that node. */
+int fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
     const uint8_t node[16], uint64_t term, const struct fill_message *m);
 
 /* --- how many: fill_table.c ------------------------------------------------ */
@@ -73,7 +97,7 @@ struct fill_row *fill_row_take(struct store *s, const struct store_fill *first);
 void fill_row_set(struct fill_row *row, const struct store_fill *fill);
 void fill_row_give(struct fill_row *row);
 
-/* --- the leader: fill_send.c ----------------------------------------------- */
+/* --- the leader: fill_send.c, fill_serve.c --------------------------------- */
 
 /* PEER of V's group is behind the log. */
 void fill_begin(struct store_worker *w, struct vnode *v, raft_id peer);
@@ -85,7 +109,7 @@ void fill_send_end_all(struct store_worker *w, struct vnode *v);
 /* The oldest index that a fill under way ends with; UINT64_MAX: none. */
 uint64_t fill_keeps(const struct vnode *v);
 
-/* --- the receiver: fill_receive.c, fill_adopt.c ----------------------------- */
+/* --- the receiver: fill_receive.c, fill_chunks.c, fill_adopt.c -------------- */
 
 void fill_receive_message(struct store_worker *w, struct vnode *v,
     const uint8_t node[16], const struct wire_message *m,

@@ -43,6 +43,7 @@ synced(struct msg *m)
 
 	if (!f)
 		return;
+	f->synced = fill_now(f);
 	f->stage = FILL_STAGE_WAITING;
 	fill_try_adopt(f);
 }
@@ -56,6 +57,8 @@ fill_sync(struct fill *f)
 		    "were here and whole",
 		    f->group, (unsigned long long)f->n_kept,
 		    (unsigned long long)f->kept_bytes);
+	metrics_add(
+	    fill_worker(f)->metrics, METRICS_FILL_KEPT_BYTES, f->kept_bytes);
 	f->stage = FILL_STAGE_SYNCING;
 	fill_job(f, run_sync, synced);
 }
@@ -212,6 +215,17 @@ fresh_core(struct fill *f, struct vnode *v)
 }
 
 static void
+say_filled(const struct fill *f)
+{
+	store_report(f->store, 0,
+	    "group %u: filled: %llu bytes came and were synced in %llu ms, "
+	    "adopted after %llu ms",
+	    f->group, (unsigned long long)f->position,
+	    (unsigned long long)mono_diff_us(f->begun, f->synced) / 1000,
+	    (unsigned long long)mono_diff_us(f->begun, fill_now(f)) / 1000);
+}
+
+static void
 adopted(struct msg *m)
 {
 	struct fill *f = fill_came_back(m);
@@ -223,6 +237,7 @@ adopted(struct msg *m)
 		return;
 	w = fill_worker(f);
 	v = fill_vnode(f);
+	say_filled(f);
 	fresh = v->group.generation != f->generation;
 	if (fresh)
 		replica_close(w, v);

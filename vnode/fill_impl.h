@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * fill_impl - a fill that comes in: fetched by fill_receive.c, adopted by
- * fill_adopt.c.
+ * fill_impl - a fill that comes in: begun by fill_receive.c, fetched by
+ * fill_chunks.c, adopted by fill_adopt.c.
  *
- *	MANIFEST -> CHUNKS <-> WRITING -> SYNCING -> WAITING -> ADOPTING -> end
+ *	MANIFEST -> OPENING -> CHUNKS -> SYNCING -> WAITING -> ADOPTING -> end
  *
- * WAITING: for records of the replica that are in the journal, and a flush.
+ * OPENING: the directory is made.  WAITING: for records of the replica that are
+ * in the journal, and a flush.
  */
 #ifndef VNODE_FILL_IMPL_H
 #define VNODE_FILL_IMPL_H
@@ -14,15 +15,37 @@
 #include "vnode/replica.h"
 #include "vnode/store_open.h"
 
-#define FILL_CHUNK_MAX (24u << 20)
+#define FILL_CHUNK_MAX   (24u << 20)
+#define FILL_BATCH_BYTES (1u << 20)
 
 enum fill_stage {
 	FILL_STAGE_MANIFEST,
+	FILL_STAGE_OPENING,
 	FILL_STAGE_CHUNKS,
-	FILL_STAGE_WRITING,
 	FILL_STAGE_SYNCING,
 	FILL_STAGE_WAITING,
 	FILL_STAGE_ADOPTING,
+};
+
+/* A chunk that is to be fetched: of the shadow's streams and their chunks. */
+struct fill_want {
+	uint32_t stream, chunk;
+	uint32_t have;  /* its first bytes that are here, perhaps */
+	uint32_t again; /* they were not */
+};
+
+/* Whole chunks as they came: for each the bytes that follow, and those. */
+struct fill_batch {
+	struct fill_batch *next;
+	struct buf bytes;
+	struct fill_want *wants;
+	uint32_t n, cap;
+};
+
+/* Want 0 .. n are a ring; those up to n_told were asked for in this round. */
+struct fill_wants {
+	struct fill_want at[FILL_WANTS_MAX];
+	uint32_t first, n, n_told;
 };
 
 struct fill {
@@ -38,7 +61,7 @@ struct fill {
 	int busy;     /* the job is on a lane */
 	int canceled; /* freed when it comes back */
 	int r;
-	struct mono asked, heard;
+	struct mono begun, synced, asked, heard;
 
 	struct buf manifest; /* of the sender, as far as it came */
 	uint64_t manifest_bytes;
@@ -47,16 +70,33 @@ struct fill {
 	 * one; NULL until the manifest is whole. */
 	struct vnode *shadow;
 
-	/* There are files of an earlier try: each chunk is looked for first. */
+	/* Chunks from here on were not looked at yet: the worker's, or the
+	 * lane's while it looks. */
+	uint32_t at_stream, at_chunk;
+	/* There are files of an earlier try: each chunk is looked for first.
+	 * What is not here, whole, is found. */
 	int resumes;
-	int looks_on; /* there may be more of them */
-	int prefixed; /* CHUNK begins with what was found */
-	int again;    /* that was no beginning of it */
+	struct buf found; /* struct fill_want */
+	size_t found_at;
 	uint64_t n_kept, kept_bytes;
 
-	uint32_t at_stream, at_chunk; /* the chunk that comes now */
-	struct buf chunk;
-	uint64_t chunk_bytes;
+	/* The stream of chunks: fill_chunks.c. */
+	struct fill_wants wants; /* in the order in which they come */
+	uint64_t round, round_at;
+	uint64_t n_asked;  /* in this round */
+	uint64_t position; /* of what came */
+	uint64_t credit;   /* up to here it may come, as far as was told */
+	uint64_t held;     /* bytes in batches: not written yet */
+	uint64_t again_us; /* without a page, until a new round begins */
+	struct mono moved; /* the last page came */
+	int gap;           /* one came before another that was due */
+	uint8_t head[4];   /* of the chunk that comes */
+	uint32_t head_got;
+	uint64_t got, all; /* bytes of it that came; 0 of 0: not known yet */
+	struct fill_batch *coming, *writing; /* or NULL */
+	struct fill_batch *ready, **last_ready;
+	struct buf redo;    /* struct fill_want: all of it is asked for */
+	struct buf scratch; /* LANE_FLUSH: one chunk */
 
 	struct buf rows; /* the new manifest */
 	uint32_t crc, number;
@@ -84,17 +124,45 @@ void fill_drop(struct fill *f, const char *why);
 void fill_free(struct fill *f);
 /* Of a job that has come back; NULL: nobody wants it any more. */
 struct fill *fill_came_back(struct msg *m);
+/* As fill_say, to the leader; F is alive. */
+void fill_ask(struct fill *f, struct fill_message m);
+struct mono fill_now(const struct fill *f);
+
+/* --- fill_chunks.c -------------------------------------------------------- */
+
+/* The directory is there. */
+void fill_chunks_begin(struct fill *f);
+void fill_chunks_take(struct fill *f, const struct fill_message *m);
+/* What can be done now is: files are written, looked for, asked for. */
+void fill_chunks_go_on(struct fill *f);
+void fill_chunks_tick(struct fill *f);
 /* All chunks are written. */
 void fill_sync(struct fill *f);
-/* The stream of the chunk that comes now, or NULL: all are here. */
-struct stream *fill_stream_now(struct fill *f);
-/* f->chunk is C, to the last bit: as chunk_verify.  LANE_FLUSH. */
-int fill_verify(
-    struct fill *f, const struct stream *s, const struct chunk_info *c);
-/* Looks for the chunks that are wanted from now on, then fill_fetch. */
+/* The next chunk there is at f->at_stream, f->at_chunk; 0: none is left. */
+int fill_next_chunk(const struct fill *f, uint32_t *stream, uint32_t *chunk);
+
+/* --- fill_write.c --------------------------------------------------------- */
+
+/* The batch for what comes; NULL: no memory. */
+struct fill_batch *fill_batch_coming(struct fill *f);
+/* WANT has come, whole. */
+int fill_batch_add(struct fill_batch *b, const struct fill_want *want);
+/* The batch that comes is written next, after those before it. */
+void fill_batch_close(struct fill *f);
+/* If there is one, and the lane is free. */
+void fill_write_next(struct fill *f);
+void fill_chunks_free(struct fill *f);
+/* BYTES is chunk C of S, to the last bit: as chunk_verify.  LANE_FLUSH. */
+int fill_verify(const struct fill *f, const struct stream *s,
+    const struct chunk_info *c, struct slice bytes);
+
+/* --- fill_resume.c -------------------------------------------------------- */
+
+/* Looks for the next chunks, then fill_chunks_go_on. */
 void fill_look(struct fill *f);
-/* Asks for what is missing of the chunk that is wanted now. */
-void fill_fetch(struct fill *f);
+/* The file of an earlier try, behind what OUT has.  LANE_FLUSH. */
+int fill_read_staged(struct fill *f, const struct stream *s,
+    const struct chunk_info *c, struct buf *out);
 /* LANE_FLUSH. */
 int fill_remove_unwanted(struct fill *f);
 /* f->shadow is made: whether there are files for it. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * fill_receive - the receiver's side: asks page by page, verifies, writes.
+ * fill_receive - the receiver's side: takes an offer and the manifest.
  *
  * Files go to a directory of the next life of the replica, which counts once it
- * has a manifest (fill_adopt.c).  Every chunk is verified in memory before it is
- * written: header, CRC of each event, seqnums, footer, chain.
+ * has a manifest (fill_adopt.c).
  */
 #include "src/base/assert.h"
 #include "src/base/err.h"
@@ -14,79 +13,28 @@
 
 #define MANIFEST_MAX (1ull << 31)
 
-static struct mono
-now(const struct fill *f)
+struct mono
+fill_now(const struct fill *f)
 {
 	const struct env_clock *c = &f->store->env->clock;
 
 	return c->mono(c->ctx);
 }
 
-static void
-say(struct fill *f, struct fill_message m)
+void
+fill_ask(struct fill *f, struct fill_message m)
 {
 	m.transfer = f->transfer;
-	f->asked = now(f);
+	f->asked = fill_now(f);
 	fill_say(
 	    fill_worker(f), f->group, f->generation, f->leader, f->node, 0, &m);
 }
 
-/* --- what is wanted next -------------------------------------------------- */
-
-struct stream *
-fill_stream_now(struct fill *f)
-{
-	const struct vnode *v = f->shadow;
-
-	while (f->at_stream < v->n_by_id &&
-	       f->at_chunk >= v->by_id[f->at_stream]->n_chunks) {
-		f->at_stream++;
-		f->at_chunk = 0;
-	}
-	return f->at_stream < v->n_by_id ? v->by_id[f->at_stream] : NULL;
-}
-
 static void
-ask(struct fill *f)
+ask_manifest(struct fill *f)
 {
-	const struct stream *s;
-	const struct chunk_info *c;
-
-	if (f->stage == FILL_STAGE_MANIFEST) {
-		say(f, (struct fill_message){
-			   .op = FILL_GET_MANIFEST, .a = f->manifest.n});
-		return;
-	}
-	s = fill_stream_now(f);
-	c = &s->chunks[f->at_chunk];
-	say(f, (struct fill_message){.op = FILL_GET_CHUNK,
-		   .a = s->id,
-		   .b = c->first,
-		   .c = f->chunk.n,
-		   .d = c->sealed ? 0 : c->bytes});
-}
-
-void
-fill_fetch(struct fill *f)
-{
-	f->chunk_bytes = 0;
-	if (!fill_stream_now(f)) {
-		fill_sync(f);
-		return;
-	}
-	f->stage = FILL_STAGE_CHUNKS;
-	ask(f);
-}
-
-/* The next chunk there is, or the end. */
-static void
-next_chunk(struct fill *f)
-{
-	buf_reset(&f->chunk);
-	if (f->resumes)
-		fill_look(f);
-	else
-		fill_fetch(f);
+	fill_ask(f,
+	    (struct fill_message){.op = FILL_GET_MANIFEST, .a = f->manifest.n});
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -96,7 +44,7 @@ fill_free(struct fill *f)
 {
 	fill_give_place(f->store, f->group, &f->store->fills.n_in);
 	buf_deinit(&f->manifest);
-	buf_deinit(&f->chunk);
+	fill_chunks_free(f);
 	buf_deinit(&f->rows);
 	if (f->shadow) {
 		recovered_free(f->shadow);
@@ -112,8 +60,8 @@ abort_fill(struct fill *f, const char *why, int keep)
 	struct store_worker *w = fill_worker(f);
 
 	store_report(f->store, 1, "group %u: filling ended: %s", f->group, why);
-	say(f, (struct fill_message){.op = FILL_FAILED,
-		   .a = f->r ? (uint64_t)-f->r : ERR_CANCELED});
+	fill_ask(f, (struct fill_message){.op = FILL_FAILED,
+			.a = f->r ? (uint64_t)-f->r : ERR_CANCELED});
 	fill_vnode(f)->group.fill = NULL;
 	if (f->shadow && keep)
 		fill_staged_set(
@@ -159,7 +107,7 @@ fill_came_back(struct msg *m)
 
 	fill_worker(f)->n_reading--;
 	f->busy = 0;
-	f->heard = now(f);
+	f->heard = fill_now(f);
 	if (f->canceled) {
 		fill_free(f);
 		return NULL;
@@ -224,17 +172,7 @@ made_dir(struct msg *m)
 	struct fill *f = fill_came_back(m);
 
 	if (f)
-		next_chunk(f);
-}
-
-/* A page M came, and it is not the last. */
-static void
-go_on(struct fill *f, const struct fill_message *m)
-{
-	if (m->bytes.n)
-		ask(f);
-	else
-		fill_abort(f, "an empty page");
+		fill_chunks_begin(f);
 }
 
 static void
@@ -253,112 +191,19 @@ take_manifest(struct fill *f, const struct fill_message *m)
 		return;
 	}
 	if (f->manifest.n < f->manifest_bytes) {
-		go_on(f, m);
+		if (m->bytes.n)
+			ask_manifest(f);
+		else
+			fill_abort(f, "an empty page");
 		return;
 	}
-	f->stage = FILL_STAGE_WRITING;
+	f->stage = FILL_STAGE_OPENING;
 	r = make_shadow(f);
 	if (r)
 		fill_abort(f, r == -ERR_NOMEM ? "out of memory"
 					      : "the manifest is damaged");
 	else
 		fill_job(f, make_dir, made_dir);
-}
-
-/* --- chunks --------------------------------------------------------------- */
-
-/* LANE_FLUSH. */
-static int
-write_chunk(struct fill *f, const struct stream *s, const struct chunk_info *c)
-{
-	const struct env_disk *d = &f->store->env->disk;
-	char name[CHUNK_NAME_BYTES], path[FILES_PATH_BYTES];
-	struct iovec iov = {f->chunk.p, f->chunk.n};
-	struct disk_file *file;
-	int r;
-
-	chunk_file_name(name, s->id, c->first);
-	snprintf(path, sizeof(path), "%s/%s", f->shadow->dir, name);
-	r = d->open(d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
-	if (r)
-		return r;
-	r = d->pwritev(d->ctx, file, &iov, 1, 0);
-	d->close(d->ctx, file);
-	return r;
-}
-
-int
-fill_verify(struct fill *f, const struct stream *s, const struct chunk_info *c)
-{
-	struct chunk_id id = {
-	    .group = f->group,
-	    .stream_id = s->id,
-	    .first = c->first,
-	    .bucket = SLICE(s->bucket->name, s->bucket->name_n),
-	    .stream = stream_name(s),
-	};
-
-	memcpy(id.cluster_id, f->store->config.cluster_id, 16);
-	id.previous = stream_chain_before(s, c);
-	return chunk_verify(buf_slice(&f->chunk), &id, c, f->store->chain);
-}
-
-static void
-run_chunk(struct env_job *job)
-{
-	struct fill *f = CONTAINER_OF(job, struct fill, job);
-	const struct stream *s = fill_stream_now(f);
-	const struct chunk_info *c = &s->chunks[f->at_chunk];
-
-	f->r = fill_verify(f, s, c);
-	f->again = f->r && f->prefixed;
-	if (f->again)
-		f->r = 0;
-	else if (f->r == 0)
-		f->r = write_chunk(f, s, c);
-	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
-}
-
-static void
-chunk_written(struct msg *m)
-{
-	struct fill *f = fill_came_back(m);
-
-	if (!f)
-		return;
-	f->prefixed = 0;
-	if (f->again) { /* what was found here was no beginning of it */
-		f->again = 0;
-		buf_reset(&f->chunk);
-		fill_fetch(f);
-		return;
-	}
-	f->at_chunk++;
-	next_chunk(f);
-}
-
-static void
-take_chunk(struct fill *f, const struct fill_message *m)
-{
-	const struct stream *s;
-
-	if (f->stage != FILL_STAGE_CHUNKS)
-		return;
-	s = fill_stream_now(f);
-	if (m->a != s->id || m->b != s->chunks[f->at_chunk].first ||
-	    m->c != f->chunk.n || m->d > FILL_CHUNK_MAX ||
-	    m->d < f->chunk.n + m->bytes.n)
-		return; /* of an answer that came twice */
-	f->chunk_bytes = m->d;
-	buf_add_slice(&f->chunk, m->bytes);
-	if (buf_error(&f->chunk)) {
-		fill_abort(f, "out of memory");
-	} else if (f->chunk.n < f->chunk_bytes) {
-		go_on(f, m);
-	} else {
-		f->stage = FILL_STAGE_WRITING;
-		fill_job(f, run_chunk, chunk_written);
-	}
 }
 
 /* --- messages and time ---------------------------------------------------- */
@@ -432,12 +277,11 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	f->leader = m->from;
 	f->leader_term = m->term;
 	memcpy(f->node, node, 16);
-	f->heard = now(f);
+	f->begun = f->heard = fill_now(f);
 	buf_init(&f->manifest, MANIFEST_MAX);
-	buf_init(&f->chunk, FILL_CHUNK_MAX);
 	buf_init(&f->rows, MANIFEST_MAX);
 	v->group.fill = f;
-	ask(f);
+	ask_manifest(f);
 }
 
 /* The leader offers it again when it has a place for it: ours is another's. */
@@ -460,13 +304,13 @@ fill_receive_message(struct store_worker *w, struct vnode *v,
 		offered(w, v, node, m, fm);
 		return;
 	}
-	if (!f || f->transfer != fm->transfer || f->busy)
+	if (!f || f->transfer != fm->transfer)
 		return;
-	f->heard = now(f);
+	f->heard = fill_now(f);
 	if (fm->op == FILL_MANIFEST)
 		take_manifest(f, fm);
-	else if (fm->op == FILL_CHUNK)
-		take_chunk(f, fm);
+	else if (fm->op == FILL_CHUNKS && f->stage == FILL_STAGE_CHUNKS)
+		fill_chunks_take(f, fm);
 	else if (fm->op == FILL_WAIT && f->stage == FILL_STAGE_MANIFEST)
 		wait_for_offer(w, v, f);
 	else if (fm->op == FILL_FAILED && f->stage < FILL_STAGE_SYNCING)
@@ -505,14 +349,18 @@ fill_receive_tick(struct store_worker *w, struct vnode *v)
 	struct fill *f = v->group.fill;
 
 	(void)w;
-	if (!f || f->busy)
+	if (!f)
 		return;
-	if (f->stage == FILL_STAGE_WAITING)
+	if (f->stage == FILL_STAGE_CHUNKS)
+		fill_chunks_tick(f);
+	else if (f->busy)
+		return;
+	else if (f->stage == FILL_STAGE_WAITING)
 		fill_try_adopt(f);
-	else if (mono_diff_us(f->heard, now(f)) > FILL_SILENCE_US)
+	else if (mono_diff_us(f->heard, fill_now(f)) > FILL_SILENCE_US)
 		fill_abort(f, "the leader is silent");
-	else if (mono_diff_us(f->asked, now(f)) > FILL_AGAIN_US)
-		ask(f);
+	else if (mono_diff_us(f->asked, fill_now(f)) > FILL_AGAIN_US)
+		ask_manifest(f);
 }
 
 void

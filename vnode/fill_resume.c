@@ -7,7 +7,8 @@
  * remembered of them: each file is read and verified against the new manifest
  * like one that came over the net, so what a crash has torn or a failed sync has
  * lost is fetched again.  A file that is shorter than wanted, of a chunk that has
- * grown since, is a beginning: the rest is asked for, and the whole verified.
+ * grown since, is taken for a beginning: the rest is asked for, and the whole
+ * verified; if it was none, all of it is asked for.
  * Before the sync what the new manifest does not name is removed: nothing may
  * lie in the way of a chunk that is made here later.
  */
@@ -18,6 +19,7 @@
 
 #define FILL_STAGED_US 600000000
 #define LOOK_BYTES     (8u << 20) /* in one job: others wait for the lane */
+#define LOOK_CHUNKS    4096
 
 /* --- what is kept --------------------------------------------------------- */
 
@@ -74,8 +76,9 @@ fill_staged_take(struct fill *f)
 
 /* --- what is there: LANE_FLUSH -------------------------------------------- */
 
-static int
-read_staged(struct fill *f, const struct stream *s, const struct chunk_info *c)
+int
+fill_read_staged(struct fill *f, const struct stream *s,
+    const struct chunk_info *c, struct buf *out)
 {
 	char name[CHUNK_NAME_BYTES], path[FILES_PATH_BYTES];
 	uint8_t *p;
@@ -87,26 +90,24 @@ read_staged(struct fill *f, const struct stream *s, const struct chunk_info *c)
 	r = store_read_file(&f->store->env->disk, path, FILL_CHUNK_MAX, &p, &n);
 	if (r)
 		return r;
-	buf_add(&f->chunk, p, n);
+	buf_add(out, p, n);
 	mem_free(p);
-	return buf_error(&f->chunk) ? -ERR_NOMEM : 0;
+	return buf_error(out);
 }
 
-/* 1: the chunk that is wanted now is here, whole.  Else f->chunk is a beginning
- * of it, or empty. */
+/* 1: chunk C of S is here, whole.  Else *HAVE is what may be its beginning. */
 static int
-is_here(struct fill *f, const struct stream *s, const struct chunk_info *c)
+is_here(struct fill *f, const struct stream *s, const struct chunk_info *c,
+    uint32_t *have)
 {
-	buf_reset(&f->chunk);
-	if (read_staged(f, s, c)) {
-		buf_reset(&f->chunk);
+	buf_reset(&f->scratch);
+	*have = 0;
+	if (fill_read_staged(f, s, c, &f->scratch))
 		return 0;
-	}
-	if (fill_verify(f, s, c) == 0)
+	if (fill_verify(f, s, c, buf_slice(&f->scratch)) == 0)
 		return 1;
-	f->prefixed = f->chunk.n > 0 && f->chunk.n < c->bytes;
-	if (!f->prefixed)
-		buf_reset(&f->chunk);
+	if (f->scratch.n < c->bytes)
+		*have = (uint32_t)f->scratch.n;
 	return 0;
 }
 
@@ -114,24 +115,31 @@ static void
 run_look(struct env_job *job)
 {
 	struct fill *f = CONTAINER_OF(job, struct fill, job);
-	const struct stream *s;
 	uint64_t n = 0;
 
-	f->looks_on = 0;
-	f->prefixed = 0;
-	while ((s = fill_stream_now(f))) {
-		if (n >= LOOK_BYTES) {
-			f->looks_on = 1;
+	buf_reset(&f->found);
+	f->found_at = 0;
+	for (uint32_t looked = 0; n < LOOK_BYTES && looked < LOOK_CHUNKS;
+	     looked++) {
+		struct fill_want want = {.have = 0};
+		const struct stream *s;
+		const struct chunk_info *c;
+
+		if (!fill_next_chunk(f, &want.stream, &want.chunk))
 			break;
+		f->at_stream = want.stream;
+		f->at_chunk = want.chunk + 1;
+		s = f->shadow->by_id[want.stream];
+		c = &s->chunks[want.chunk];
+		if (!is_here(f, s, c, &want.have)) {
+			buf_add(&f->found, &want, sizeof(want));
+			continue;
 		}
-		if (!is_here(f, s, &s->chunks[f->at_chunk]))
-			break;
-		n += f->chunk.n + 4096;
-		f->kept_bytes += f->chunk.n;
+		n += f->scratch.n + 4096;
+		f->kept_bytes += f->scratch.n;
 		f->n_kept++;
-		f->at_chunk++;
 	}
-	f->r = 0;
+	f->r = buf_error(&f->found);
 	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
 }
 
@@ -140,18 +148,13 @@ looked(struct msg *m)
 {
 	struct fill *f = fill_came_back(m);
 
-	if (!f)
-		return;
-	if (f->looks_on)
-		fill_look(f);
-	else
-		fill_fetch(f);
+	if (f)
+		fill_chunks_go_on(f);
 }
 
 void
 fill_look(struct fill *f)
 {
-	f->stage = FILL_STAGE_WRITING;
 	fill_job(f, run_look, looked);
 }
 

@@ -535,7 +535,8 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 	}
 	if (m->type == WIRE_FILL && fill_decode(m->rest, &fm) == 0) {
 		int of_receiver = fm.op == FILL_GET_MANIFEST ||
-				  fm.op == FILL_GET_CHUNK || fm.op == FILL_DONE;
+				  fm.op == FILL_GET_CHUNKS ||
+				  fm.op == FILL_DONE;
 
 		if (of_receiver || fm.op == FILL_FAILED)
 			asked_to_fill(w, v, m, &fm, here);

@@ -117,6 +117,9 @@ struct env_disk {
 	    uint64_t offset, size_t *got);
 	int (*size)(void *ctx, struct disk_file *f, uint64_t *out);
 	int (*truncate)(void *ctx, struct disk_file *f, uint64_t size);
+	/* What F holds begins to go to the disk: a hint, it promises nothing.
+	 */
+	void (*write_behind)(void *ctx, struct disk_file *f);
 	/* fdatasync.  After a failure, of whatever kind, the content is
 	 * unknown: -ERR_IO, and never retried.  So for the next two. */
 	int (*sync)(void *ctx, struct disk_file *f);

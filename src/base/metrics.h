@@ -47,6 +47,13 @@
 	    "Chunks without visible events that this node gave up.")           \
 	X(RETENTION_EVENTS, "iorio_retention_events", "Events in them.")       \
 	X(RETENTION_BYTES, "iorio_retention_bytes", "Bytes of their files.")   \
+	X(FILL_SENT_BYTES, "iorio_fill_sent_bytes",                            \
+	    "Bytes of files sent to replicas elsewhere.")                      \
+	X(FILL_RECEIVED_BYTES, "iorio_fill_received_bytes",                    \
+	    "Bytes of files received for replicas of this node.")              \
+	X(FILL_KEPT_BYTES, "iorio_fill_kept_bytes",                            \
+	    "Bytes of interrupted fills that were here, whole, and were not "  \
+	    "sent again.")                                                     \
 	X(RECEIVED_BYTES, "iorio_http_received_bytes",                         \
 	    "Bytes of request bodies.")                                        \
 	X(SENT_BYTES, "iorio_http_sent_bytes", "Bytes of response bodies.")

@@ -162,6 +162,13 @@ disk_truncate(void *ctx, struct disk_file *f, uint64_t size)
 	return ftruncate(f->fd, (off_t)size) ? failed() : 0;
 }
 
+static void
+disk_write_behind(void *ctx, struct disk_file *f)
+{
+	(void)ctx;
+	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 /* Also for want of room: what was written before is as lost as after EIO. */
 static int
 sync_result(int r)
@@ -306,6 +313,7 @@ disk_fill(struct os *os)
 	    .truncate = disk_truncate,
 	    .sync = disk_sync,
 	    .sync_all = disk_sync_all,
+	    .write_behind = disk_write_behind,
 	    .sync_dir = disk_sync_dir,
 	    .rename = disk_rename,
 	    .unlink = disk_unlink,

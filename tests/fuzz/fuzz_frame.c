@@ -50,8 +50,9 @@ reseal_fill(uint8_t *p, size_t n)
 		return;
 	if (le_get32(p) == FILL_MANIFEST)
 		reseal_manifest(p + FILL_HEADER_BYTES, n - FILL_HEADER_BYTES);
-	if (le_get32(p) == FILL_CHUNK)
-		reseal_chunk(p + FILL_HEADER_BYTES, n - FILL_HEADER_BYTES);
+	if (le_get32(p) == FILL_CHUNKS && n > FILL_HEADER_BYTES + 4)
+		reseal_chunk(
+		    p + FILL_HEADER_BYTES + 4, n - FILL_HEADER_BYTES - 4);
 }
 
 static void

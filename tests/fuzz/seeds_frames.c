@@ -137,9 +137,11 @@ seed_fill(struct buf *b)
 	    .type = WIRE_FILL, .group = 2, .from = 1, .to = 9, .term = 1};
 	struct memdisk *donor = frame_rig_found(3);
 	struct fill_message fm = {.op = FILL_OFFER, .transfer = 77};
-	struct buf file;
+	uint8_t head[4];
+	struct buf file, stream;
 
 	buf_init(&file, 1 << 20);
+	buf_init(&stream, 1 << 20);
 	add_fill(b, &m, &fm);
 	ASSERT(memdisk_read_all(
 		   donor, "c/vnodes/2-1.0/manifest.00000001", &file) == 0);
@@ -153,12 +155,11 @@ seed_fill(struct buf *b)
 		   "c/vnodes/2-1.0/"
 		   "0000000000000001.0000000000000001.chunk",
 		   &file) == 0);
-	fm = (struct fill_message){.op = FILL_CHUNK,
-	    .transfer = 77,
-	    .a = 1,
-	    .b = 1,
-	    .d = file.n,
-	    .bytes = buf_slice(&file)};
+	le_put32(head, (uint32_t)file.n);
+	buf_add(&stream, head, sizeof(head));
+	buf_add_slice(&stream, buf_slice(&file));
+	fm = (struct fill_message){
+	    .op = FILL_CHUNKS, .transfer = 77, .bytes = buf_slice(&stream)};
 	add_fill(b, &m, &fm);
 	seed("fill", b);
 	fm = (struct fill_message){.op = FILL_OFFER, .transfer = 77};
@@ -174,6 +175,7 @@ seed_fill(struct buf *b)
 			.op = (enum fill_op)op, .transfer = 78, .d = 4096});
 	seed("fill-ops", b);
 	buf_deinit(&file);
+	buf_deinit(&stream);
 	memdisk_free(donor);
 }
 

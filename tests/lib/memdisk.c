@@ -352,6 +352,12 @@ md_sync(void *ctx, struct disk_file *f)
 	return leave_sync(md, fault);
 }
 
+static void
+md_write_behind(void *ctx, struct disk_file *f)
+{
+	(void)ctx, (void)f;
+}
+
 static int
 md_sync_all(void *ctx)
 {
@@ -520,6 +526,7 @@ memdisk_new(const struct memdisk_config *config)
 		    .truncate = md_truncate,
 		    .sync = md_sync,
 		    .sync_all = md_sync_all,
+		    .write_behind = md_write_behind,
 		    .sync_dir = md_sync_dir,
 		    .rename = md_rename,
 		    .unlink = md_unlink,

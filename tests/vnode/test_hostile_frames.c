@@ -226,10 +226,20 @@ Test(hostile_frames, of_a_fill_do_not_bring_back_a_removed_replica)
 
 struct pages {
 	uint32_t asked[N_GROUPS];  /* by group: for manifests */
-	uint32_t n_chunks;         /* pages of chunks */
+	uint32_t n_chunks;         /* pages of chunks, */
+	uint64_t bytes;            /* with so much in them; */
+	uint64_t first;            /* the first chunk, and its head */
 	struct wire_message offer; /* the last, kept from its receiver */
 	uint64_t transfer;
 };
+
+static void
+count_page(struct pages *pages, const uint8_t *fill)
+{
+	if (pages->n_chunks++ == 0)
+		pages->first = 4 + le_get32(fill + FILL_HEADER_BYTES);
+	pages->bytes += le_get32(fill + 4);
+}
 
 static int
 look_at_fills(void *arg, struct node *from, struct node *to,
@@ -254,8 +264,9 @@ look_at_fills(void *arg, struct node *from, struct node *to,
 		n += k;
 	}
 	if (bytes[WIRE_FRAME_BYTES + 4] == WIRE_FILL &&
-	    bytes[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES] == FILL_CHUNK)
-		pages->n_chunks++;
+	    bytes[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES] == FILL_CHUNKS)
+		count_page(
+		    pages, bytes + WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES);
 	if (wire_open(&r, SLICE(bytes, n)))
 		return 0;
 	while (wire_next(&r, &m) == 0) {
@@ -276,15 +287,15 @@ static void
 send_fill(struct node *to, const uint8_t from[16], const struct wire_message *m,
     const struct fill_message *fm)
 {
-	uint8_t
-	    bytes[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES + FILL_HEADER_BYTES];
-	struct iovec iov = {bytes, sizeof(bytes)};
+	uint8_t head[WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES + FILL_HEADER_BYTES];
+	struct iovec iov[2] = {{head, sizeof(head)},
+	    {(void *)(uintptr_t)fm->bytes.p, fm->bytes.n}};
 
-	wire_put_frame(bytes);
-	wire_put_message(bytes + WIRE_FRAME_BYTES, m,
-	    WIRE_MESSAGE_BYTES + FILL_HEADER_BYTES);
-	fill_encode(bytes + WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES, fm);
-	nodes_frame(to, from, &iov, 1);
+	wire_put_frame(head);
+	wire_put_message(head + WIRE_FRAME_BYTES, m,
+	    WIRE_MESSAGE_BYTES + FILL_HEADER_BYTES + (uint32_t)fm->bytes.n);
+	fill_encode(head + WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES, fm);
+	nodes_frame(to, from, iov, fm->bytes.n ? 2 : 1);
 }
 
 Test(hostile_frames, that_offer_fills_get_a_few_at_a_time)
@@ -350,11 +361,41 @@ Test(hostile_frames, that_offer_fills_to_a_stopped_node_begin_nothing)
 		cr_assert_eq(pages.asked[g], 0);
 }
 
-Test(hostile_frames, that_ask_for_many_pages_get_one_at_a_time)
+/* Chunk 1 of stream 1, 1000 times in each of 1000 messages, and no end of
+ * credit. */
+static void
+ask_for_too_much(struct nodes *rig, struct pages *pages)
+{
+	static uint8_t wants[1000 * FILL_CHUNK_BYTES];
+	struct wire_message m = pages->offer;
+
+	m.from = pages->offer.to;
+	m.to = pages->offer.from;
+	m.rest = SLICE(NULL, 0);
+	for (int i = 0; i < 1000; i++)
+		fill_encode_chunk(wants + i * FILL_CHUNK_BYTES,
+		    &(struct fill_chunk){.stream = 1, .first = 1});
+	send_fill(&rig->nodes[0], rig->nodes[1].id, &m,
+	    &(struct fill_message){
+		.op = FILL_GET_MANIFEST, .transfer = pages->transfer});
+	nodes_run_for(rig, SECOND / 10);
+	simenv_hold_lane(rig->nodes[0].sim, LANE_READ, 1);
+	for (uint64_t i = 0; i < 1000; i++)
+		send_fill(&rig->nodes[0], rig->nodes[1].id, &m,
+		    &(struct fill_message){.op = FILL_GET_CHUNKS,
+			.transfer = pages->transfer,
+			.b = UINT64_MAX,
+			.c = i * 1000,
+			.bytes = SLICE(wants, sizeof(wants))});
+	nodes_run_for(rig, SECOND / 2);
+	simenv_hold_lane(rig->nodes[0].sim, LANE_READ, 0);
+	nodes_run_for(rig, SECOND / 2);
+}
+
+Test(hostile_frames, that_ask_for_many_chunks_get_as_many_as_there_is_room_for)
 {
 	struct nodes *rig = nodes_new();
 	struct pages pages = {0};
-	struct wire_message m;
 
 	nodes_put_many(rig, 1, 300);
 	nodes_run_for(rig, 100 * SECOND); /* in files */
@@ -363,21 +404,9 @@ Test(hostile_frames, that_ask_for_many_pages_get_one_at_a_time)
 	nodes_change_soon(rig, VNODE_ADD, &rig->nodes[1]);
 	nodes_run_for(rig, SECOND);
 	cr_assert_neq(pages.transfer, 0);
-	m = pages.offer;
-	m.from = pages.offer.to;
-	m.to = pages.offer.from;
-	m.rest = SLICE(NULL, 0);
-	simenv_hold_lane(rig->nodes[0].sim, LANE_READ, 1);
-	for (int i = 0; i < 1000; i++)
-		send_fill(&rig->nodes[0], rig->nodes[1].id, &m,
-		    &(struct fill_message){.op = FILL_GET_CHUNK,
-			.transfer = pages.transfer,
-			.a = 1,
-			.b = 1});
-	nodes_run_for(rig, SECOND / 2);
-	simenv_hold_lane(rig->nodes[0].sim, LANE_READ, 0);
-	nodes_run_for(rig, SECOND / 2);
-	cr_assert_eq(pages.n_chunks, 1);
+	ask_for_too_much(rig, &pages);
+	cr_assert_gt(pages.first, 4);
+	cr_assert_eq(pages.bytes, 1000 * pages.first);
 	rig->hook = NULL;
 	nodes_run_for(rig, 20 * SECOND);
 	nodes_change_soon(rig, VNODE_PROMOTE, &rig->nodes[1]);

@@ -59,7 +59,7 @@ make_frame(struct buf *b)
 	    .uncounted = 0x8877665544332211};
 	struct wire_message page = {
 	    .type = WIRE_FILL, .group = 3, .from = 1, .to = 12};
-	struct fill_message fm = {.op = FILL_CHUNK,
+	struct fill_message fm = {.op = FILL_CHUNKS,
 	    .transfer = 0x1122334455667788,
 	    .a = 5,
 	    .b = 1,
@@ -154,7 +154,7 @@ Test(wire, what_was_put_is_read)
 	cr_assert_eq(wire_next(&r, &m), 0);
 	cr_assert_eq(m.type, WIRE_FILL);
 	cr_assert_eq(fill_decode(m.rest, &fm), 0);
-	cr_assert(fm.op == FILL_CHUNK && fm.transfer == 0x1122334455667788 &&
+	cr_assert(fm.op == FILL_CHUNKS && fm.transfer == 0x1122334455667788 &&
 		  fm.a == 5 && fm.b == 1 && fm.c == 65536 && fm.d == 65541 &&
 		  slice_equal(fm.bytes, SLICE_LIT("bytes")));
 	cr_assert_eq(wire_next(&r, &m), WIRE_E_END);
