@@ -5,15 +5,19 @@
 usage: test_handoff.py IORIOD [TEST...]; HANDOFF_MB: how much (24)"""
 import glob
 import hashlib
+import http.client
+import json
 import os
 import re
 import sys
+import threading
 import time
 
 import tap
 from cluster import NDJSON, Cluster, Load, admin, eventually, group_of
 from disk import Disk, sh
 from history import History
+from listeners import Refused, Sse
 
 IORIOD = sys.argv[1]
 MB = int(os.environ.get("HANDOFF_MB", 24))
@@ -74,6 +78,60 @@ def log_of(node):
     return out
 
 
+class Ear:
+    """Listens to one stream at some member until `stop`, and goes on at another
+    where it was when that one is gone."""
+
+    def __init__(self, stream, up):
+        self.stream, self.up = stream, up
+        self.got, self.n_connections = [], 0
+        self.stopping, self.error = threading.Event(), None
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def listen(self, node):
+        bucket, name = self.stream.split("/")
+        query = f"s={bucket}:{name}:{len(self.got) + 1}"
+        try:
+            token = node.login(seconds=5)
+        except AssertionError:  # it knows no users yet, or no more
+            raise Refused(503)
+        with Sse(node, query, timeout=10, token=token) as sse:
+            self.n_connections += 1
+            while not self.stopping.is_set():
+                try:
+                    items = sse.take(1, 0.5) + sse.items
+                    sse.items = []
+                except TimeoutError:
+                    continue
+                for item in items:
+                    seq = item["meta"]["id"]
+                    assert seq == len(self.got) + 1, (self.stream, seq,
+                                                      len(self.got))
+                    self.got.append(item["data"])
+
+    def run(self):
+        k = hash(self.stream)
+        while not self.stopping.is_set() and not self.error:
+            try:
+                nodes = self.up()
+                k += 1
+                self.listen(nodes[k % len(nodes)])
+            except (OSError, EOFError, Refused, http.client.HTTPException):
+                time.sleep(0.1)
+            except BaseException as e:
+                self.error = e
+
+    def check(self, events):
+        """All EVENTS came, once, in their order."""
+        want = [json.loads(body) for _, _, body in events]
+        eventually(lambda: self.error or len(self.got) >= len(want), 30)
+        self.stopping.set()
+        self.thread.join(15)
+        assert not self.error, self.error
+        assert self.got == want, (self.stream, len(self.got), len(want))
+
+
 class Moving:
     """A cluster with much in it, under load, that is looked at after each
     change."""
@@ -81,6 +139,7 @@ class Moving:
     def __init__(self, cluster):
         self.c = cluster
         self.first = cluster.nodes[0]
+        self.members = [self.first]
         self.poured = pour_all(self.first, MB)
         put_away(self.first)
         self.prints = {s: fingerprint(self.first, s) for s in self.poured}
@@ -88,6 +147,7 @@ class Moving:
         self.history = History()
         self.loads = []
         self.load(self.first)
+        self.ears = [Ear(s, self.running) for s in self.live[::4]]
 
     def load(self, node):
         self.loads.append(Load(self.history, [node], self.live, 1, 1, 0.01))
@@ -122,10 +182,15 @@ class Moving:
         return [n for n in self.c.nodes
                 if n.process.poll() is None and n.name in valid]
 
+    def running(self):
+        """Without asking any of them."""
+        return [n for n in self.c.nodes if n in self.members and
+                n.process.poll() is None]
+
     def check(self):
         for load in self.loads:
             load.check()
-        nodes = self.up()
+        nodes = self.members = self.up()
         for i, (stream, want) in enumerate(self.prints.items()):
             node = nodes[i % len(nodes)]
             assert fingerprint(node, stream) == want, (node.name, stream)
@@ -134,6 +199,12 @@ class Moving:
         for load in self.loads:
             load.stop()
         print(f"# {self.history.counts()}", flush=True)
+        for ear in self.ears:
+            ear.check(self.c.events(1, ear.stream))
+        print(f"# {len(self.ears)} listeners got "
+              f"{sum(len(ear.got) for ear in self.ears)} events over "
+              f"{sum(ear.n_connections for ear in self.ears)} connections",
+              flush=True)
         for node in self.up():
             k = self.c.nodes.index(node) + 1
             self.history.check({s: self.c.events(k, s) for s in self.live})
