@@ -43,6 +43,7 @@ synced(struct msg *m)
 
 	if (!f)
 		return;
+	store_step(f->store, STEP_FILL_SYNCED);
 	f->synced = fill_now(f);
 	f->stage = FILL_STAGE_WAITING;
 	fill_try_adopt(f);
@@ -136,6 +137,7 @@ run_adopt(struct env_job *job)
 
 	f->r = flush_write_snapshot(f->store, f->shadow,
 	    f->shadow->manifest.number, buf_slice(&f->rows));
+	store_step(f->store, STEP_FILL_NAMED);
 	store_call(f->store, fill_worker(f)->id, &f->msg, f->msg.fn);
 }
 
@@ -260,6 +262,7 @@ adopted(struct msg *m)
 	if (r)
 		store_fatal(w->store, "a replica that was filled", r);
 	store_changed(w->store, f->group);
+	store_step(w->store, STEP_FILL_ADOPTED);
 	fill_say(w, f->group, f->generation, f->leader, f->node, 0,
 	    &(struct fill_message){.op = FILL_DONE,
 		.transfer = f->transfer,

@@ -197,6 +197,7 @@ take_manifest(struct fill *f, const struct fill_message *m)
 			fill_abort(f, "an empty page");
 		return;
 	}
+	store_step(f->store, STEP_MANIFEST_TAKEN);
 	f->stage = FILL_STAGE_OPENING;
 	r = make_shadow(f);
 	if (r)
@@ -281,6 +282,7 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	buf_init(&f->manifest, MANIFEST_MAX);
 	buf_init(&f->rows, MANIFEST_MAX);
 	v->group.fill = f;
+	store_step(w->store, STEP_FILL_TAKEN);
 	ask_manifest(f);
 }
 

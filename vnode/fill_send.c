@@ -86,6 +86,7 @@ is_voter(const struct vnode *v, raft_id peer)
 static void
 offer(struct store_worker *w, const struct vnode *v, struct fill_out *f)
 {
+	store_step(w->store, STEP_FILL_OFFERED);
 	f->offered = fill_out_now(w);
 	fill_out_say(w, v, f,
 	    (struct fill_message){
@@ -246,6 +247,9 @@ hear_end(struct store_worker *w, struct vnode *v, struct fill_out *f,
     const struct fill_message *fm)
 {
 	int failed = fm->op == FILL_FAILED;
+
+	if (!failed)
+		store_step(w->store, STEP_FILL_ENDED);
 
 	v->group.fill_error = !failed             ? 0
 			      : fm->a < ERR_COUNT ? (int)fm->a

@@ -104,6 +104,7 @@ send_manifest(struct store_worker *w, struct vnode *v, struct fill_out *f)
 	size_t most = fill_rate_page(w->store);
 
 	n = n < most ? n : most;
+	store_step(w->store, STEP_MANIFEST_SENT);
 	f->manifest_asked = 0;
 	count_page(w, f, n);
 	fill_out_say(w, v, f,
@@ -201,6 +202,7 @@ send_pages(struct store_worker *w, struct vnode *v, struct fill_out *f)
 			    .bytes = SLICE(f->out.p + f->out_at, n)}) ==
 		    -ERR_BUSY)
 			return;
+		store_step(w->store, STEP_CHUNKS_SENT);
 		f->out_at += n;
 		f->seen.bytes += n;
 		count_page(w, f, n);

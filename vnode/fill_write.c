@@ -178,6 +178,7 @@ written(struct msg *m)
 
 	if (!f)
 		return;
+	store_step(f->store, STEP_CHUNKS_WRITTEN);
 	f->held -= f->writing->bytes.n;
 	f->r = do_again(f, f->writing);
 	free_batch(f->writing);

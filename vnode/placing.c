@@ -119,15 +119,19 @@ placing_tick(struct store_worker *w, struct vnode *v)
 	replica_propose(w, v); /* the index of a change is the next */
 	switch (step.move) {
 	case PLACEMENT_ADD:
+		store_step(w->store, STEP_LEARNER_ADDED);
 		raft_add_learner(g->raft, step.node, &id, &w->fx);
 		break;
 	case PLACEMENT_PROMOTE:
+		store_step(w->store, STEP_PROMOTED);
 		raft_promote(g->raft, step.id, &w->fx);
 		break;
 	case PLACEMENT_REMOVE:
+		store_step(w->store, STEP_REMOVED);
 		raft_remove(g->raft, step.id, &w->fx);
 		break;
 	default:
+		store_step(w->store, STEP_HANDED_OVER);
 		hand_over(w, v, step.id);
 	}
 	replica_effects(w, v);

@@ -61,8 +61,8 @@ void
 retire_recorded(
     struct store_worker *w, struct vnode *v, struct journal_append *a)
 {
-	(void)w;
 	if (v) {
+		store_step(w->store, STEP_RETIRED);
 		v->group.retiring = RETIRE_RECORDED;
 		v->group.dropped_at = a->lsn;
 	}

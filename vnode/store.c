@@ -53,6 +53,22 @@ store_call(
 	s->env->post.to_worker(s->env->post.ctx, worker, m);
 }
 
+uint64_t
+store_room(const struct store *s)
+{
+	uint64_t free_bytes = atomic_load(&s->free_bytes);
+	uint64_t kept = s->config.disk_reserve_bytes;
+
+	return free_bytes > kept ? free_bytes - kept : 0;
+}
+
+void
+store_step(const struct store *s, enum step step)
+{
+	if (s->config.step)
+		s->config.step(s->config.arg, step);
+}
+
 void
 store_report(struct store *s, int is_error, const char *fmt, ...)
 {

@@ -17,6 +17,7 @@
 #include "src/base/metrics.h"
 #include "src/base/msg.h"
 #include "vnode/entry.h"
+#include "src/base/steps.h"
 #include "vnode/placement.h"
 
 struct policies; /* policy.h */
@@ -62,6 +63,8 @@ struct store_config {
 	void (*told)(
 	    void *above_arg, const uint8_t from[16], struct slice bytes);
 	void *above_arg;
+	/* A step of a group's replica, any thread; NULL but in tests. */
+	void (*step)(void *arg, enum step step);
 	/* The node cannot go on.  Any worker; once. */
 	void (*fatal)(void *arg, const char *what);
 	void *arg;
@@ -77,6 +80,9 @@ int store_start(struct store *s);
 
 /* A message for the store: requests of vnode_msg.h, MSG_JOURNAL_DONE. */
 void store_handle(struct store *s, uint32_t worker, struct msg *m);
+
+/* For tests: config.step, if there is one. */
+void store_step(const struct store *s, enum step step);
 
 /* The end of a worker's turn: entries of this turn go to the journal. */
 void store_turn(struct store *s, uint32_t worker);
@@ -101,6 +107,9 @@ void store_stop(struct store *s, void (*done)(void *arg), void *arg);
 
 /* Frees it all; nothing is running any more.  Takes NULL and returns NULL. */
 struct store *store_close(struct store *s);
+
+/* Bytes that the disk has room for, beyond its reserve. */
+uint64_t store_room(const struct store *s);
 
 struct store_stats {
 	/* Without the group that is watched; n_streams also without those of

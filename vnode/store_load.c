@@ -509,6 +509,7 @@ store_remove_replica(struct store *s, const char *dir)
 	if (r)
 		return r;
 	taken = attic_take(s, dir, REMOVED);
+	store_step(s, STEP_FILES_LEFT);
 	r = remove_files(s, dir, REMOVED);
 	return taken == -ERR_IO ? taken : r;
 }

@@ -258,6 +258,8 @@ make_flip(struct cluster_edit *e, struct ring *now, struct ring **out)
 	for (uint16_t g = 0; g < now->q; g++)
 		if (now->owners[g] != now->next_owners[g] && has_arrived(c, g))
 			slots[n++] = g;
+	if (n)
+		store_step(*c->config.store, STEP_OWNERS_MADE);
 	return n ? ring_flip(now, slots, n, out) : RING_SAME;
 }
 

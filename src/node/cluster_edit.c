@@ -73,6 +73,7 @@ committed(struct cluster *c)
 {
 	struct editing *ed = &c->editing;
 
+	store_step(*c->config.store, STEP_RING_WRITTEN);
 	cluster_publish(c, ed->made);
 	if (c->stopping) { /* nobody is waited for */
 		end(c, 0, RING_OK);
@@ -131,6 +132,7 @@ write_made(struct cluster *c)
 	    .expect = ed->seq,
 	};
 	c->n_out++;
+	store_step(*c->config.store, STEP_RING_MADE);
 	router_send(c->config.router, call->put.group, &call->put.msg);
 }
 

@@ -11,6 +11,7 @@
 #include "ring/ring_file.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/node/step_stop.h"
 #include "src/os/net.h"
 #include "vnode/journal.h"
 
@@ -147,6 +148,7 @@ open_core(struct node *n, char *why)
 		    .retention_interval_us =
 			conf_num(c, CONF_retention_interval),
 		    .report = on_report,
+		    .step = step_stop_wanted(),
 		    .fatal = on_fatal,
 		    .arg = n,
 		},

@@ -6,6 +6,7 @@
 #include "tests/world/rings.h"
 #include "vnode/mutants.h"
 
+const int course_has_rings = 1;
 const char course_name[] = "cluster";
 
 const struct course_mutant course_mutants[] = {

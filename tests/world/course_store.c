@@ -4,6 +4,7 @@
 #include "tests/world/world.h"
 #include "vnode/mutants.h"
 
+const int course_has_rings = 0;
 const char course_name[] = "node";
 
 const struct course_mutant course_mutants[] = {

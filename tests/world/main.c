@@ -169,6 +169,51 @@ print_counts(const struct world_counts *c)
 	    (unsigned long long)c->followed, (unsigned long long)c->notices);
 }
 
+/* Without rings an operator places replicas, and nobody makes rings. */
+static int
+is_walked(int step)
+{
+	return course_has_rings ||
+	       (step < STEP_RING_MADE && step != STEP_LEARNER_ADDED &&
+		   step != STEP_PROMOTED && step != STEP_REMOVED);
+}
+
+/* So many seeds come to every step there is, and kill somebody at those that
+ * are come to often, or the steps are not what they were. */
+#define SEEDS_REACH 60
+#define SEEDS_KILL  500
+#define OFTEN       1000
+
+static int
+check_steps(const struct world_counts *c, uint64_t n_seeds)
+{
+	static const char *const names[] = {
+#define X(NAME, name, who) name,
+	    STEPS(X)
+#undef X
+	};
+	int bad = 0;
+
+	printf("killed at");
+	for (int i = 0; i < STEP_COUNT; i++) {
+		int reached = c->reached[i] || n_seeds < SEEDS_REACH;
+		int killed = c->killed_at[i] || n_seeds < SEEDS_KILL ||
+			     c->reached[i] < OFTEN;
+
+		if (!is_walked(i))
+			continue;
+		printf(" %s %llu/%llu", names[i],
+		    (unsigned long long)c->killed_at[i],
+		    (unsigned long long)c->reached[i]);
+		if (reached && killed)
+			continue;
+		printf(" (NEVER)");
+		bad = 1;
+	}
+	printf("\n");
+	return bad;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -192,6 +237,8 @@ main(int argc, char **argv)
 		bad = run_seed(w, &o, seed, &sum);
 	}
 	print_counts(&sum);
+	if (check_steps(&sum, seed - first) && !bad)
+		bad = 1;
 	printf("%llu seeds: %s\n", (unsigned long long)(seed - first),
 	    bad ? "VIOLATION" : "no violation");
 	mem_free(w);

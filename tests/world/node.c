@@ -246,6 +246,10 @@ after(struct node *n)
 		node_restart_in(n, world_below(w, 3000000));
 		return 1;
 	}
+	if (n->doomed && !w->settled) {
+		node_meet_fate(n);
+		return 1;
+	}
 	return 0;
 }
 
@@ -285,6 +289,7 @@ new_process(struct node *n)
 	simenv_set_turn(n->sim, turn, n);
 	net_attach(n);
 	n->disk_sick = 0;
+	n->doomed = 0;
 }
 
 void

@@ -84,6 +84,7 @@ open_core(struct node *n, struct ring *ring, char *why, size_t why_bytes)
 
 	c.store.seed = world_below(n->world, UINT64_MAX);
 	c.store.report = process_report;
+	c.store.step = node_steps;
 	c.store.fatal = process_fatal;
 	c.store.arg = n;
 	return core_open(&n->core, &c, ring, why, why_bytes);

@@ -12,6 +12,7 @@ process_open(struct node *n, char *why, size_t why_bytes)
 	c.found = n->slot == 0;
 	c.seed = world_below(n->world, UINT64_MAX);
 	c.report = process_report;
+	c.step = node_steps;
 	c.fatal = process_fatal;
 	c.arg = n;
 	return store_open(&n->store, &c, why, why_bytes);

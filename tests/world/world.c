@@ -333,6 +333,7 @@ world_run(struct world *w, const struct world_options *o)
 	if (setjmp(w->out))
 		return 1;
 	create(w);
+	node_draw_fate(w);
 	chaos_begin(w);
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_start(&w->nodes[i]);

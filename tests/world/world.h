@@ -95,6 +95,7 @@ struct node {
 	int fatal;   /* it said that it cannot go on */
 	int stopped; /* the end of an orderly stop was told */
 	int paused;
+	int doomed;        /* it has come to the step at which it is killed */
 	int disk_sick;     /* since its last start: calls failed, or no room */
 	int full;          /* the disk has little room, or had in this life */
 	uint32_t starving; /* one in so many allocations fails; 0: none */
@@ -130,6 +131,12 @@ void node_restart_in(struct node *n, uint64_t us);
 void node_pause(struct node *n, int pause);
 /* The disk has room for BYTES more; UINT64_MAX: it is large again. */
 void node_set_room(struct node *n, uint64_t bytes);
+/* The code of N has come to STEP: store_config.step. */
+void node_steps(void *arg, enum step step);
+/* At which step nodes of W are killed. */
+void node_draw_fate(struct world *w);
+/* N is doomed, and not in the middle of anything. */
+void node_meet_fate(struct node *n);
 /* Anything that goes wrong from now on is a bug. */
 void node_heal(struct node *n);
 void node_free(struct node *n);
@@ -354,6 +361,7 @@ void chaos_end(struct world *w);
 /* --- the course of a history: course_store.c, course_rings.c -----------------
  */
 
+extern const int course_has_rings;
 extern const char course_name[]; /* what scripts/sim-replay calls it */
 extern const struct course_mutant {
 	const char *name;
@@ -395,6 +403,8 @@ struct world_counts {
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
 	uint64_t frames, elections, changes, deleted, flips, damaged;
 	uint64_t followed, notices, followings;
+	/* Nodes that came to a step, and that were killed there. */
+	uint64_t reached[STEP_COUNT], killed_at[STEP_COUNT];
 	uint64_t steps, virtual_us;
 };
 
@@ -428,6 +438,12 @@ struct world {
 	int hasty; /* the operator does not wait for one group after another */
 	uint64_t step_max_us;
 	struct store_config store; /* but for what differs by node */
+	/* Who comes to step `fatal_step` is killed there, after so many that
+	 * are not, so many times.  A chance of its own: what else happens is
+	 * the same until then. */
+	struct chance fate;
+	enum step fatal_step;
+	uint32_t spared, deaths;
 	struct world_counts counts;
 	char failure[512];
 	jmp_buf out;
