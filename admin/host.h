@@ -42,6 +42,7 @@ enum admin_result {
 	ADMIN_ALREADY_REPLACEMENT,
 	ADMIN_NOTHING_STAGED,
 	ADMIN_RING_NOT_READY,
+	ADMIN_NO_ROOM, /* of a plan: cramped, needed, room */
 	ADMIN_NOTHING_PLANNED,
 	ADMIN_PLAN_CHANGED,
 	ADMIN_IS_UP,
@@ -85,6 +86,9 @@ struct admin_change {
 	int known_other_id;     /* JOIN: staged as force-replace N with N */
 	struct ring *before;    /* PLAN that is ok: with what is staged */
 	struct ring_plan *plan; /* PLAN that is ok */
+	/* ADMIN_NO_ROOM: who gets more than it has room for, bytes. */
+	const char *cramped;
+	uint64_t needed, room;
 	/* LIMIT of all members that is not ok: the ring, and by place in it
 	 * who does not have it.  Or NULL. */
 	struct ring *members;

@@ -3,7 +3,8 @@
  * texts - what is said of a change, word for word.
  *
  * In a text %N is the node, %W the one it is replaced with and %S this node,
- * each in single quotes; %n is the node without quotes; %c a count, %l a limit.
+ * each in single quotes; %n is the node without quotes; %c a count, %l a limit;
+ * %C who would get %R, and has room for %r.
  */
 #include "admin/texts.h"
 
@@ -78,7 +79,11 @@ static const struct text texts[] = {
     {ADMIN_PLAN, ADMIN_FAILED, 1, "Plan failed, see log for details\n"},
     {ADMIN_PLAN, ADMIN_RING_NOT_READY, 1,
 	"Cannot plan until cluster state has converged.\n" CHECK},
+    {ADMIN_PLAN, ADMIN_NO_ROOM, 1,
+	"Cannot plan: %C would get about %R and has room for %r.\n"},
 
+    {ADMIN_COMMIT, ADMIN_NO_ROOM, 1,
+	"Cannot commit: %C would get about %R and has room for %r.\n"},
     {ADMIN_COMMIT, ADMIN_OK, 0, "Cluster changes committed\n"},
     {ADMIN_COMMIT, ADMIN_NOTHING_STAGED, 2, "There are no staged changes\n"},
     {ADMIN_COMMIT, ADMIN_NOTHING_PLANNED, 1,
@@ -145,6 +150,15 @@ fill_in(
 		break;
 	case 'c':
 		buf_add_u64(out, c->n_streams);
+		break;
+	case 'C':
+		buf_printf(out, "'%s'", c->cramped);
+		break;
+	case 'R':
+		layout_bytes(out, c->needed);
+		break;
+	case 'r':
+		layout_bytes(out, c->room);
 		break;
 	case 'l':
 		buf_add_u64(out, c->limit);

@@ -11,6 +11,7 @@
 #include "src/base/expose.h"
 #include "src/base/mem.h"
 #include "ring/plan.h"
+#include "src/node/plan_room.h"
 #include "src/node/core.h"
 #include "src/node/reload.h"
 
@@ -33,6 +34,8 @@ struct asked {
 	int is_up;           /* DOWN: who is to be marked */
 	struct ring *before; /* PLAN */
 	struct ring_plan *plan;
+	int lacks; /* some member has no room for what PLAN gives it */
+	struct plan_lack lack;
 };
 
 /* --- changes of the ring -------------------------------------------------- */
@@ -79,6 +82,11 @@ make_plan(struct asked *a, struct ring *now, struct ring **out)
 	a->plan = ring_plan_free(a->plan);
 	a->before = ring_unref(a->before);
 	r = ring_plan_new(now, &a->plan);
+	a->lacks =
+	    r == RING_OK && plan_room_lacks(core_cluster(a->admin->config.core),
+				a->plan, &a->lack);
+	if (a->lacks)
+		return RING_SAME; /* and edited says so */
 	if (r == RING_OK)
 		r = ring_plan_store(now, a->plan, out);
 	if (r == RING_OK || r == RING_SAME)
@@ -104,7 +112,8 @@ make(struct cluster_edit *e, struct ring *now, struct ring **out)
 	case ADMIN_PLAN:
 		return make_plan(a, now, out);
 	case ADMIN_COMMIT:
-		return ring_commit(now, c->plan_id, out);
+		return plan_room_commit(core_cluster(a->admin->config.core),
+		    now, c->plan_id, out, &a->lacks, &a->lack);
 	case ADMIN_CLEAR:
 		return ring_clear(now, out);
 	case ADMIN_DOWN:
@@ -138,6 +147,13 @@ edited(struct cluster_edit *e, int r, enum ring_refusal refusal,
 
 	(void)after;
 	/* No majority of the root's voters, or damage: nothing has changed. */
+	if (r == 0 && a->lacks) {
+		a->change->cramped = a->lack.name;
+		a->change->needed = a->lack.needed;
+		a->change->room = a->lack.room;
+		end(a, ADMIN_NO_ROOM);
+		return;
+	}
 	end(a, r ? ADMIN_RING_NOT_READY : result_of(refusal));
 }
 

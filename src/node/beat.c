@@ -2,18 +2,20 @@
 /*
  * beat - what a member tells of itself.
  *
- * Behind the header of a gossip beat (ring/gossip.c), format 3, little endian:
+ * Behind the header of a gossip beat (ring/gossip.c), format 4, little endian:
  *
- *	 0  u8   format = 3
+ *	 0  u8   format = 4
  *	 1  u8   flags: 1 leads the root
  *	 2  u16  slots Q
  *	 4  u16  transfer_limit
  *	 6  u16  fills that follow, at most STORE_FILLS_MAX
  *	 8  u64  term of the root group there
  *	16  u32  fills that are sent, u32 that are queued, u32 that are received
- *	28  u32  0
- *XX: groups that the sender leads and that are where its
- *		 ring wants them; bits from Q on are 0
+ *	28  u32  replicas that are there
+ *	32  u64  event of the users in force there, u64 of the policies
+ *	48  u64  bytes that its replicas hold, u64 that it has room for: about
+ *	64       a bit a group: those that the sender leads and that are where
+ *		 its ring wants them; bits from Q on are 0
  *	 +       fills that are sent, 72 bytes each
  *
  *	fill	 0  u16  group, u16 flags: 1 repair
@@ -32,7 +34,7 @@
 #include "src/base/err.h"
 #include "src/base/le.h"
 
-#define FORMAT      3
+#define FORMAT      4
 #define FLAG_LEADS  1
 #define FLAG_REPAIR 1
 
@@ -73,10 +75,12 @@ beat_encode(const struct beat *b, struct buf *out)
 	p = le_put64(p, b->root_term);
 	p = le_put32(p, b->fills.sending);
 	p = le_put32(p, b->fills.queued);
-	le_put32(p, b->fills.receiving);
+	p = le_put32(p, b->fills.receiving);
+	le_put32(p, b->n_replicas);
 	p = head + 32;
 	for (int i = 0; i < BEAT_N_ROOTS; i++)
 		p = le_put64(p, b->in_force[i]);
+	le_put64(le_put64(p, b->held), b->room);
 	buf_add(out, head, sizeof(head));
 	buf_add(out, b->placed, bitmap_bytes(b->q));
 	for (uint32_t i = 0; i < b->fills.n; i++)
@@ -123,13 +127,16 @@ beat_decode(struct slice in, struct beat *out)
 	    .root_term = le_get64(p + 8),
 	    .in_force = {le_get64(p + 32), le_get64(p + 40)},
 	    .limit = le_get16(p + 4),
+	    .n_replicas = le_get32(p + 28),
+	    .held = le_get64(p + 48),
+	    .room = le_get64(p + 56),
 	    .fills = {.sending = le_get32(p + 16),
 		.queued = le_get32(p + 20),
 		.receiving = le_get32(p + 24),
 		.n = n},
 	};
 	bits = bitmap_bytes(out->q);
-	if (p[1] > FLAG_LEADS || le_get32(p + 28) || out->q == 0 ||
+	if (p[1] > FLAG_LEADS || out->q == 0 ||
 	    out->q > RING_SIZE_MAX || n > STORE_FILLS_MAX ||
 	    in.n != BEAT_HEADER_BYTES + bits + n * BEAT_FILL_BYTES)
 		return -ERR_CORRUPT;

@@ -12,7 +12,7 @@
 #include "src/base/buf.h"
 #include "vnode/store.h"
 
-#define BEAT_HEADER_BYTES 48
+#define BEAT_HEADER_BYTES 64
 #define BEAT_FILL_BYTES   72
 #define BEAT_MAX                                                               \
 	(BEAT_HEADER_BYTES + RING_SIZE_MAX / 8 +                               \
@@ -27,6 +27,10 @@ struct beat {
 	/* The event of each document that all there goes by. */
 	uint64_t in_force[BEAT_N_ROOTS];
 	uint32_t limit; /* transfer_limit there */
+	/* About: what its replicas hold, how many those are, and what more it
+	 * has room for. */
+	uint64_t held, room;
+	uint32_t n_replicas;
 	/* A bit a group: it is led there, and is where the sender's ring wants
 	 * it. */
 	uint8_t placed[RING_SIZE_MAX / 8];

@@ -57,6 +57,28 @@ say(struct cluster *c, const uint8_t node[16], const struct buf *b)
 		net->send(net->ctx, 0, node, NET_CONTROL, &iov, 1);
 }
 
+/* So that a beat is another only when much has changed. */
+static uint64_t
+about(uint64_t n)
+{
+	int bits = 0;
+
+	while (n >> bits > 31)
+		bits++;
+	return n >> bits << bits;
+}
+
+static void
+look_at_room(struct store *s, struct beat *b)
+{
+	struct store_stats stats;
+
+	store_stats(s, &stats);
+	b->held = about(stats.bytes);
+	b->n_replicas = stats.n_replicas;
+	b->room = about(store_room(s));
+}
+
 static void
 look_at_self(const struct cluster *c, struct beat *b)
 {
@@ -70,6 +92,7 @@ look_at_self(const struct cluster *c, struct beat *b)
 	    .limit = store_fill_limit(s),
 	};
 	memcpy(b->in_force, c->in_force, sizeof(b->in_force));
+	look_at_room(s, b);
 	store_fills(s, &b->fills);
 	for (uint32_t g = 0; g < q; g++)
 		if (store_placed(s, g) >= c->targets_since)

@@ -14,8 +14,8 @@ static const char *const results[] = {"ok", "not reachable",
     "different ring sizes", "no ring", "not single node", "holds streams",
     "self join", "already leaving", "not member", "only member",
     "invalid replacement", "already replacement", "nothing staged",
-    "ring not ready", "nothing planned", "plan changed", "is up", "removed",
-    "try again", "failed"};
+    "ring not ready", "no room", "nothing planned", "plan changed", "is up",
+    "removed", "try again", "failed"};
 
 Test(texts, of_every_answer_to_every_change)
 {
@@ -23,6 +23,9 @@ Test(texts, of_every_answer_to_every_change)
 	    .node = "x@h", .with = "y@h", .n_streams = 12, .limit = 4};
 	struct buf all;
 
+	c.cramped = "z@h";
+	c.needed = 7ull << 30;
+	c.room = 400ull << 20;
 	buf_init(&all, GOLDEN_MAX);
 	for (int op = ADMIN_JOIN; op <= ADMIN_LIMIT; op++) {
 		for (int r = ADMIN_OK; r <= ADMIN_FAILED; r++) {

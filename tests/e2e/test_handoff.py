@@ -98,7 +98,8 @@ class Ear:
             raise Refused(503)
         with Sse(node, query, timeout=10, token=token) as sse:
             self.n_connections += 1
-            while not self.stopping.is_set():
+            until = time.monotonic() + 5  # then at another
+            while not self.stopping.is_set() and time.monotonic() < until:
                 try:
                     items = sse.take(1, 0.5) + sse.items
                     sse.items = []
@@ -317,7 +318,7 @@ def test_a_flipped_bit_at_the_sender_is_loud_and_harms_nothing():
         assert fingerprint(second, "b/long") == want
 
 
-def test_a_full_disk_at_the_receiver_is_loud_and_harms_nothing():
+def test_too_small_a_disk_at_the_receiver_is_seen_in_the_plan_or_harms_nothing():
     options = {"journal.segment": "8MB", "http.max_body": "2MB",
                "disk.reserve": "4MB"}
     with Disk("tmpfs", 60) as disk, Cluster(IORIOD, 1, options) as c:
@@ -333,12 +334,24 @@ def test_a_full_disk_at_the_receiver_is_loud_and_harms_nothing():
             f.write(text)
         second.start()
         assert admin(second, "cluster", "join", first.name)[0] == 0
+
+        def refused():
+            code, text = c.admin(1, "cluster", "plan")
+            return code == 1 and re.fullmatch(
+                f"Cannot plan: '{second.name}' would get about [0-9.]+ MB and "
+                "has room for [0-9.]+ MB.\n", text)
+        eventually(refused)
+        code, text = c.admin(1, "cluster", "commit")
+        assert code == 1, text
+        # There is room when it is planned, and none when it comes.
+        assert sh("mount", "-o", "remount,size=160m", disk.path)[0] == 0
         eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+        disk.fill(24 << 20)
         assert c.admin(1, "cluster", "commit")[0] == 0
         group = group_of("b/long")
         eventually(lambda: f"group {group}: filling ended" in log_of(second))
         assert fingerprint(first, "b/long") == want
-        assert sh("mount", "-o", "remount,size=400m", disk.path)[0] == 0
+        disk.clear()
         c.settle(1, 90)
         assert fingerprint(second, "b/long") == want
         second.stop()

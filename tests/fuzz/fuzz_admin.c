@@ -58,6 +58,7 @@ change(void *ctx, struct admin_change *c)
 	struct world *w = ctx;
 
 	c->result = (enum admin_result)(w->answer % (ADMIN_FAILED + 1));
+	c->cramped = "cramped";
 	if (c->op == ADMIN_PLAN && c->result == ADMIN_OK)
 		c->result = ADMIN_NOTHING_STAGED;
 	post(w, &c->msg, answer_change);

@@ -14,6 +14,9 @@ example(void)
 	b.placed[0] = 0x81;
 	b.placed[1] = 0x0f;
 	b.limit = 7;
+	b.held = 0x1122334455667788ull;
+	b.room = 0x99aabbccddeeff00ull;
+	b.n_replicas = 41;
 	b.in_force[BEAT_USERS] = 0x1122334455ull;
 	b.in_force[BEAT_POLICIES] = 0x66778899ull;
 	b.fills = (struct store_fills){
@@ -41,6 +44,9 @@ Test(beat, is_the_same_for_good)
 	golden("beat.bin", buf_slice(&out));
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), 0);
 	cr_assert_eq(back.limit, 7);
+	cr_assert_eq(back.held, b.held);
+	cr_assert_eq(back.room, b.room);
+	cr_assert_eq(back.n_replicas, 41);
 	cr_assert_eq(back.in_force[BEAT_USERS], 0x1122334455ull);
 	cr_assert_eq(back.in_force[BEAT_POLICIES], 0x66778899ull);
 	cr_assert_eq(back.fills.at[0].total_bytes, 1ull << 40);
@@ -64,13 +70,13 @@ Test(beat, that_is_none_is_refused)
 		cr_assert_eq(beat_decode(SLICE(out.p, n), &back), -ERR_CORRUPT);
 	out.p[0] = 1;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_FORMAT);
-	out.p[0] = 3;
-	out.p[49] |= 0x10;
+	out.p[0] = 4;
+	out.p[65] |= 0x10;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_CORRUPT);
-	out.p[49] ^= 0x10;
-	out.p[50] = 12;
+	out.p[65] ^= 0x10;
+	out.p[66] = 12;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_CORRUPT);
-	out.p[50] = 11;
+	out.p[66] = 11;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), 0);
 	out.p[3] = 0x80;
 	cr_assert_eq(beat_decode(buf_slice(&out), &back), -ERR_CORRUPT);
