@@ -136,8 +136,8 @@ beat_decode(struct slice in, struct beat *out)
 		.n = n},
 	};
 	bits = bitmap_bytes(out->q);
-	if (p[1] > FLAG_LEADS || out->q == 0 ||
-	    out->q > RING_SIZE_MAX || n > STORE_FILLS_MAX ||
+	if (p[1] > FLAG_LEADS || out->q == 0 || out->q > RING_SIZE_MAX ||
+	    n > STORE_FILLS_MAX ||
 	    in.n != BEAT_HEADER_BYTES + bits + n * BEAT_FILL_BYTES)
 		return -ERR_CORRUPT;
 	memcpy(out->placed, p + BEAT_HEADER_BYTES, bits);
