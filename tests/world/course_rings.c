@@ -95,4 +95,5 @@ course_conclude(struct world *w)
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_stop(&w->nodes[i]);
 	world_must(w, world_all_stopped, "a node did not stop again");
+	followers_end(w);
 }

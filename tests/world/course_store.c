@@ -99,7 +99,7 @@ course_conclude(struct world *w)
 			node_stop(&w->nodes[i]);
 		world_must(w, world_all_stopped, "a node did not stop");
 		if (round == 1)
-			return;
+			break;
 		for (uint32_t i = 0; i < w->n_nodes; i++)
 			node_start(&w->nodes[i]);
 		world_must(
@@ -107,4 +107,5 @@ course_conclude(struct world *w)
 		world_must(w, settled_groups, "groups did not come back");
 		verify_all(w);
 	}
+	followers_end(w);
 }

@@ -31,7 +31,7 @@ struct follower {
 	struct conn conn;
 	int kicked, full, failed;
 	int was_damaged; /* some events could not be read for it */
-	int wide; /* it follows the bucket of its stream */
+	int wide;        /* it follows the bucket of its stream */
 	uint32_t stream;
 	struct follow_seen seen[MODEL_STREAMS];
 	/* Where it can go on. */
@@ -45,6 +45,7 @@ struct follow {
 	struct env env;
 	struct chance chance; /* the others' choices stay the same */
 	struct list errands;
+	uint32_t n_on_way; /* requests, answers and calls, until they arrive */
 	uint32_t leaders[WORLD_GROUPS]; /* by slot, as far as was told */
 	struct follower followers[FOLLOWERS];
 	uint32_t n_followers;

@@ -4,7 +4,8 @@
 #include "src/base/assert.h"
 #include "tests/world/follow.h"
 
-#define TICK_EVERY_US 250000
+#define TICK_EVERY_US   250000
+#define LAST_ANSWERS_US 5000000
 
 static void
 flush(struct world *w, struct happening *ev)
@@ -75,7 +76,7 @@ run_message(struct world *w, struct happening *ev)
 {
 	struct msg *m = ev->arg;
 
-	(void)w;
+	w->follow->n_on_way--;
 	m->fn(m);
 }
 
@@ -85,6 +86,7 @@ to_worker(void *ctx, uint32_t worker, struct msg *m)
 	struct follow *f = ctx;
 
 	(void)worker;
+	f->n_on_way++;
 	world_schedule(
 	    f->world, 0, (struct happening){.run = run_message, .arg = m});
 }
@@ -118,6 +120,21 @@ follow_server_init(struct follow *f)
 	ASSERT(f->server.hash && f->server.listen);
 	world_schedule(
 	    f->world, TICK_EVERY_US, (struct happening){.run = tick, .arg = f});
+}
+
+static int
+nothing_on_way(void *arg)
+{
+	const struct follow *f = arg;
+
+	return f->n_on_way == 0;
+}
+
+void
+followers_end(struct world *w)
+{
+	if (!world_run_until(w, nothing_on_way, w->follow, LAST_ANSWERS_US))
+		world_fail(w, "listeners that are gone still ask");
 }
 
 void

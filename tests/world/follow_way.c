@@ -113,6 +113,7 @@ deliver(struct world *w, struct happening *ev)
 	void (*fn)(struct msg * m) = e->fn;
 
 	(void)w;
+	e->follow->n_on_way--;
 	mem_free(e);
 	fn(m);
 }
@@ -222,6 +223,7 @@ follow_send(void *ctx, uint32_t group, struct msg *m)
 	e->m = m;
 	e->fn = m->fn;
 	list_add_tail(&f->errands, &e->link);
+	f->n_on_way++;
 	e->node = some_node(f, group);
 	if (!e->node) {
 		answer_for_it(e);

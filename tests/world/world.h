@@ -226,6 +226,8 @@ void followers_check(
     struct world *w, struct node *(*at)(struct world *w, uint32_t group));
 /* They go; what they asked comes back yet. */
 void followers_stop(struct world *w);
+/* All nodes are down: what was answered last arrives, and nobody asks again. */
+void followers_end(struct world *w);
 void followers_free(struct world *w);
 
 /* --- frames between nodes: net.c ---------------------------------------------
