@@ -366,7 +366,7 @@ request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 	else if (!g->raft || g->failed || retire_is_under_way(v) ||
 		 (raft_leader(g->raft) && raft_role(g->raft) != RAFT_LEADER))
 		request_refuse(w, v, m, -ERR_NOTLEADER);
-	else if (g->waiting || !replica_is_ready(v))
+	else if (g->waiting || !replica_is_ready(v) || retain_holds_up(w, v))
 		wait_for_leader(w, g, m);
 	else
 		serve_as_leader(w, v, m);
@@ -384,11 +384,12 @@ has_waited(const struct store_worker *w, const struct group *g, uint64_t us)
 }
 
 static int
-must_wait(struct store_worker *w, const struct vnode *v)
+must_wait(struct store_worker *w, struct vnode *v)
 {
 	const struct group *g = &v->group;
 
-	return g->raft && !g->failed && !replica_is_ready(v) &&
+	return g->raft && !g->failed &&
+	       (!replica_is_ready(v) || retain_holds_up(w, v)) &&
 	       (!raft_leader(g->raft) || raft_role(g->raft) == RAFT_LEADER) &&
 	       !has_waited(w, g, w->request_timeout_us) &&
 	       !has_waited(w, g, ELSEWHERE_US) && !atomic_load(&w->store->dead);

@@ -41,7 +41,8 @@ struct retain {
 	struct {               /* the leader's: retain_lead.c */
 		uint32_t seen; /* store_worker.policies_count, compared with */
 		uint64_t term; /* ... in this term */
-		uint64_t ordered; /* the last entry of its own */
+		uint64_t ordered;      /* the last entry of its own */
+		uint64_t ordered_term; /* ... of this term */
 	} lead;
 };
 
@@ -74,6 +75,10 @@ uint64_t retain_version(const struct retain *r);
 
 /* V's policies are others now, or time has passed. */
 void retain_lead(struct store_worker *w, struct vnode *v);
+/* V is led here, and policies that W has heard of are on their way through its
+ * log: what is asked waits until they are in force, so that who has heard of a
+ * change, too, never reads what it hides. */
+int retain_holds_up(struct store_worker *w, struct vnode *v);
 /* Groups of W lead, or go by other policies, than before. */
 void retain_look(struct store_worker *w);
 /* Chunks of W's streams without visible events are cut off, for the checkpoint

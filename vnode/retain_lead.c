@@ -111,6 +111,16 @@ store_set_policies(struct store *s, struct policies *t)
 
 /* --- proposing ------------------------------------------------------------ */
 
+/* An entry of this leader's own is not applied yet. */
+static int
+is_under_way(const struct vnode *v)
+{
+	const struct retain *r = &v->retain;
+
+	return r->lead.ordered > v->group.applied_index &&
+	       r->lead.ordered_term == raft_term(v->group.raft);
+}
+
 static int
 may_propose(const struct store_worker *w, const struct vnode *v)
 {
@@ -119,8 +129,7 @@ may_propose(const struct store_worker *w, const struct vnode *v)
 
 	if (!is_users(s, v))
 		return 0;
-	if (!replica_is_ready(v) || g->open || w->stop ||
-	    g->applied_index < v->retain.lead.ordered)
+	if (!replica_is_ready(v) || g->open || w->stop || is_under_way(v))
 		return 0;
 	return !atomic_load(&s->stopping) && !atomic_load(&s->dead) &&
 	       !atomic_load(&s->disk_full) && journal_has_room(s->journal);
@@ -135,6 +144,7 @@ propose(struct store_worker *w, struct vnode *v, struct slice policies)
 	if (group_propose_order(v, policies, c->wall(c->ctx)))
 		return; /* at the next tick */
 	v->retain.lead.ordered = raft_last(v->group.raft) + 1;
+	v->retain.lead.ordered_term = raft_term(v->group.raft);
 	list_add_tail(&w->open, &v->group.turn);
 	replica_propose(w, v);
 	if (raft_last(v->group.raft) < v->retain.lead.ordered)
@@ -209,4 +219,15 @@ retain_lead(struct store_worker *w, struct vnode *v)
 		propose_policies(w, v);
 	else if (is_tick_due(w, v))
 		propose(w, v, SLICE(NULL, 0));
+}
+
+int
+retain_holds_up(struct store_worker *w, struct vnode *v)
+{
+	if (!w->policies || !is_users(w->store, v) || !is_unseen(w, v))
+		return 0;
+	if (v->group.open)
+		replica_propose(w, v); /* what came before */
+	retain_lead(w, v);
+	return is_unseen(w, v) && is_under_way(v);
 }
