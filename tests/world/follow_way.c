@@ -193,12 +193,13 @@ follow_way_forget(struct follow *f, struct node *n)
 
 /* --- questions -------------------------------------------------------------- */
 
-/* Mostly the one that is said to lead GROUP. */
+/* Mostly the one that is said to lead GROUP; when all is well no other: a round
+ * of a merge may be dozens of reads, and one that goes wrong ends it. */
 static struct node *
 some_node(struct follow *f, uint32_t group)
 {
 	struct world *w = f->world;
-	uint32_t at = chance_one_in(&f->chance, 8)
+	uint32_t at = !w->settled && chance_one_in(&f->chance, 8)
 			  ? (uint32_t)chance_below(&f->chance, w->n_nodes)
 			  : f->leaders[group];
 
