@@ -49,27 +49,6 @@ def test_only_what_comes_after_now():
             assert sorted(str(e["data"]["n"]) for e in got) == ["10", "first"]
 
 
-def test_an_event_source_comes_again_while_users_are_not_known():
-    with Cluster(IORIOD, 2, {"request.timeout": "3s"}) as cluster:
-        cluster.form()
-        one, two = cluster.nodes
-        assert one.token and append(one, "b/s", 1) == 1
-        for node in cluster.nodes:
-            node.kill()
-        one.start(wait=False)
-        path, source = "/listen?s=b:s:1", {"Accept": "text/event-stream"}
-        status, head, body = eventually(
-            lambda: one.request("GET", path, headers=source), every=0.02)
-        assert (status, head["Content-Type"]) == (200, "text/event-stream")
-        assert body == b"retry: 2000\n\n", body
-        assert one.request("GET", path)[0] == 503
-        two.start(wait=False)
-        two.wait_ready()
-        one.wait_ready()
-        with Sse(one, "s=b:s:1") as sse:
-            assert [e["data"] for e in sse.take(1)] == [1]
-
-
 def test_long_poll():
     with Node(IORIOD) as node:
         status, head, body = poll(node, "s=b:s&wait=0")
@@ -507,7 +486,8 @@ def test_a_listener_waits_until_users_are_known():
         start_alone()
         assert one.request("GET", "/streams/b/s")[0] == 503
         begun = time.monotonic()
-        assert one.request("GET", "/listen?s=b:s&wait=0")[0] == 503
+        # By then it may go by the users that it knew before: nothing new yet.
+        assert one.request("GET", "/listen?s=b:s&wait=0")[0] in (503, 204)
         assert 0.9 < time.monotonic() - begun < 5
         one.kill()
         one.options["request.timeout"] = "60s"
