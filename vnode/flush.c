@@ -6,8 +6,8 @@
  * offset; which rows the manifests get), carried out on LANE_FLUSH, and booked
  * on the worker again.  It holds references to the blocks it writes; streams
  * are not freed while one is under way: those that are deleted meanwhile are
- * dead, and stay until a later checkpoint has dropped them.  All it writes comes from applied
- * entries.
+ * dead, and stay until a later checkpoint has dropped them.  All it writes
+ * comes from applied entries.
  *
  * Order within a checkpoint, which the crash arguments of manifest.c and
  * images.c rest on: images, sync, chunk data, sync, manifest rows and COMMIT,

@@ -2,10 +2,11 @@
 /*
  * retain_cut - chunks without visible events leave their streams.
  *
- * A chunk that is sealed and in its file goes when all of it is hidden; the last
- * one, open or not, written or not, when nothing of the stream is visible any
- * more, and no flush is under way that may have it.  From then on it is in vnode.dead, like the chunks of a stream that was deleted: the next
- * manifest has it no more, and behind that its file goes (dropped.h).
+ * A chunk that is sealed and in its file goes when all of it is hidden; the
+ * last one, open or not, written or not, when nothing of the stream is visible
+ * any more, and no flush is under way that may have it.  From then on it is in
+ * vnode.dead, like the chunks of a stream that was deleted: the next manifest
+ * has it no more, and behind that its file goes (dropped.h).
  *
  * Crash argument: that of DELETE in manifest.c, with KEPT for DROPPED.  A crash
  * before that manifest is durable finds the chunks in the one before, hidden as

@@ -7,11 +7,11 @@
  *	     -> the mark is durable -> the journal may forget the record
  *
  * Crash argument.  The record comes first: a start that finds the directory
- * still there drops it, and one that finds only marks of it in the journal knows
- * that nothing is missing (store_replay.c).  Before its files go a mark takes
- * their place (store_load.c), so that no fill that comes late makes it again,
- * when the journal has forgotten it too; which it may only then.  A replica of this group that is made
- * here later has a higher generation.
+ * still there drops it, and one that finds only marks of it in the journal
+ * knows that nothing is missing (store_replay.c).  Before its files go a mark
+ * takes their place (store_load.c), so that no fill that comes late makes it
+ * again, when the journal has forgotten it too; which it may only then.  A
+ * replica of this group that is made here later has a higher generation.
  *
  * One that was away when it was removed is not told by the leader, which knows it
  * no more.  A voter learns it when it wants to be elected; any, by asking those

@@ -106,7 +106,8 @@ struct slice stream_name(const struct stream *s);
 /*
  * Applies event SEQ == last + 1: HEAD (a whole record, or all of it but its
  * data) followed by DATA.  HEADER_BYTES is what the header of a new chunk
- * takes; it begins one that stands APART.  0, -ERR_NOMEM, or -ERR_CORRUPT when it is not the next one.
+ * takes; it begins one that stands APART.  0, -ERR_NOMEM, or -ERR_CORRUPT when
+ * it is not the next one.
  */
 int stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
     uint64_t t_ms, struct slice head, struct slice data, uint32_t data_bytes,
@@ -118,8 +119,9 @@ struct hash128 stream_chain_before(
 
 /*
  * The first N chunks are no more S's, but those of the stream that is returned:
- * dead, without a name, for those who remove files (dropped.h).  With all of them
- * goes what is in memory, and there is nothing left to be written.  NULL: no memory, and nothing happened.
+ * dead, without a name, for those who remove files (dropped.h).  With all of
+ * them goes what is in memory, and there is nothing left to be written.  NULL:
+ * no memory, and nothing happened.
  */
 struct stream *stream_cut(
     struct stream *s, struct tail_cache *cache, uint32_t n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* node_cluster - what the cluster means for the process: peers, and going on in another cluster. */
+/* node_cluster - what the cluster means for the process: peers, and going on in
+ * another cluster. */
 #include "src/node/node_impl.h"
 
 #include "src/base/assert.h"
