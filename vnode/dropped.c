@@ -266,9 +266,8 @@ has(const struct list *streams, const struct file *f)
 	LIST_FOREACH (l, streams) {
 		const struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
 
-		for (uint32_t i = 0; s->id == f->id && i < s->n_chunks; i++)
-			if (s->chunks[i].first == f->first)
-				return 1;
+		if (s->id == f->id && stream_find_chunk(s, f->first))
+			return 1;
 	}
 	return 0;
 }

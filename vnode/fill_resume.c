@@ -171,17 +171,7 @@ is_wanted(const struct vnode *v, const char *name)
 		return 0;
 	chunk_file_name(again, id, first);
 	s = strcmp(again, name) == 0 ? vnode_by_id(v, id) : NULL;
-	for (uint32_t lo = 0, hi = s ? s->n_chunks : 0; lo < hi;) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (s->chunks[mid].first == first)
-			return 1;
-		if (s->chunks[mid].first < first)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return 0;
+	return s && stream_find_chunk(s, first);
 }
 
 static void

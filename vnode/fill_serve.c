@@ -63,10 +63,11 @@ count_chunk(
     const struct vnode *v, struct fill_out *f, const struct fill_chunk *c)
 {
 	const struct stream *s = vnode_by_id(v, c->stream);
+	const struct chunk_info *sent =
+	    s ? stream_find_chunk(s, c->first) : NULL;
 
-	for (uint32_t k = 0; s && k < s->n_chunks; k++)
-		if (s->chunks[k].first == c->first)
-			f->seen.events += s->chunks[k].last - c->first + 1;
+	if (sent)
+		f->seen.events += sent->last - sent->first + 1;
 }
 
 /* --- reading -------------------------------------------------------------- */

@@ -63,8 +63,7 @@ load_chunk(void *arg, uint64_t stream_id, const struct chunk_info *c)
 	struct stream *s = vnode_by_id(l->vnode, stream_id);
 	int r;
 
-	if (!s || c->first == 0 || c->last < c->first || c->last > s->last ||
-	    (s->n_chunks && c->first < s->chunks[0].first))
+	if (!s || c->first == 0 || c->last < c->first || c->last > s->last)
 		return -ERR_CORRUPT;
 	r = stream_set_chunk(s, c);
 	s->saved_chunks = s->n_chunks - 1;

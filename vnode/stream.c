@@ -110,12 +110,12 @@ stream_apply(struct stream *s, struct tail_cache *cache, uint64_t seq,
 	return 0;
 }
 
-struct chunk_info *
-stream_chunk(const struct stream *s, uint64_t seq)
+/* The last chunk that does not begin behind SEQ, as the first one does not. */
+static struct chunk_info *
+last_up_to(const struct stream *s, uint64_t seq)
 {
 	uint32_t lo = 0, hi = s->n_chunks;
 
-	ASSERT(s->n_chunks && seq >= s->chunks[0].first && seq <= s->last);
 	while (hi - lo > 1) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
@@ -127,14 +127,32 @@ stream_chunk(const struct stream *s, uint64_t seq)
 	return &s->chunks[lo];
 }
 
+struct chunk_info *
+stream_chunk(const struct stream *s, uint64_t seq)
+{
+	ASSERT(s->n_chunks && seq >= s->chunks[0].first && seq <= s->last);
+	return last_up_to(s, seq);
+}
+
+struct chunk_info *
+stream_find_chunk(const struct stream *s, uint64_t first)
+{
+	struct chunk_info *c;
+
+	if (s->n_chunks == 0 || first < s->chunks[0].first)
+		return NULL;
+	c = last_up_to(s, first);
+	return c->first == first ? c : NULL;
+}
+
 int
 stream_set_chunk(struct stream *s, const struct chunk_info *c)
 {
 	struct chunk_info *p = s->n_chunks ? &s->chunks[s->n_chunks - 1] : NULL;
 
 	if (p && c->first < p->first) { /* a row further up, sealed since */
-		p = stream_chunk(s, c->first);
-		if (p->first != c->first)
+		p = stream_find_chunk(s, c->first);
+		if (!p)
 			return -ERR_CORRUPT;
 	} else if (!p || p->first != c->first) {
 		if (p && c->first != p->last + 1)

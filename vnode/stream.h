@@ -128,6 +128,8 @@ struct stream *stream_cut(
 
 /* The chunk that holds SEQ, first <= SEQ <= last. */
 struct chunk_info *stream_chunk(const struct stream *s, uint64_t seq);
+/* The chunk that begins with FIRST, any number; NULL: none does. */
+struct chunk_info *stream_find_chunk(const struct stream *s, uint64_t first);
 /*
  * The chunk that begins with FIRST is damaged: it ends with what was flushed,
  * its first BYTES, and what comes behind that goes to a chunk of its own, with
