@@ -24,11 +24,12 @@
 #include "vnode/store_impl.h"
 #include "vnode/wire.h"
 
-#define FILL_PAGE_BYTES (128u << 10)
-#define FILL_HEAD_BYTES 4    /* before each chunk in the stream */
-#define FILL_WANTS_MAX  1024 /* chunks that are asked for and have not come */
-#define FILL_AGAIN_US   1000000
-#define FILL_SILENCE_US 15000000
+#define FILL_PAGE_BYTES   (128u << 10)
+#define FILL_HEAD_BYTES   4    /* before each chunk in the stream */
+#define FILL_WANTS_MAX    1024 /* chunks that are asked for and have not come */
+#define FILL_MANIFEST_MAX (1ull << 31)
+#define FILL_AGAIN_US     1000000
+#define FILL_SILENCE_US   15000000
 
 enum fill_op {
 	FILL_OFFER = 1,    /* leader: there is data for you; a: who has applied
@@ -119,6 +120,14 @@ void fill_receive_tick(struct store_worker *w, struct vnode *v);
 void fill_offered_again(struct store_worker *w, struct vnode *v);
 /* A place has become free. */
 void fill_next_offer(struct store_worker *w);
+/* The node stops. */
+void fill_receive_end(struct store_worker *w, struct vnode *v);
+/* The replica waits to be replaced, or is being replaced, by what was filled in:
+ * no message reaches it. */
+int fill_replaces(const struct vnode *v);
+/* Its files are not flushed any more. */
+int fill_adopts(const struct vnode *v);
+
 /* --- files of a fill that was interrupted: fill_resume.c -------------------- */
 
 /* The directory of that life has some; at the start, too. */
@@ -127,13 +136,5 @@ void fill_staged_set(
 void fill_staged_drop(struct store_worker *w, uint32_t group);
 /* Drops what is too old. */
 void fill_staged_tick(struct store_worker *w, uint32_t group);
-
-/* The node stops. */
-void fill_receive_end(struct store_worker *w, struct vnode *v);
-/* The replica waits to be replaced, or is being replaced, by what was filled in:
- * no message reaches it. */
-int fill_replaces(const struct vnode *v);
-/* Its files are not flushed any more. */
-int fill_adopts(const struct vnode *v);
 
 #endif

@@ -15,14 +15,12 @@
 #include "src/base/mem.h"
 #include "vnode/fill_impl.h"
 
-#define WINDOW          (2u << 20)
-#define HELD_BYTES      (8u << 20)
-#define TELL_BYTES      (WINDOW / 4) /* credit is not told for less */
-#define BATCH_BYTES     (1u << 20)
-#define FILL_HEAD_BYTES 4
-#define AGAIN_MOST      (FILL_SILENCE_US / 2)
-#define GAP_US          200000  /* what overtakes on the way is not lost */
-#define KEEP_UP_US      5000000 /* the leader is told that we are here */
+#define WINDOW     (2u << 20)
+#define HELD_BYTES (8u << 20)
+#define TELL_BYTES (WINDOW / 4) /* credit is not told for less */
+#define AGAIN_MOST (FILL_SILENCE_US / 2)
+#define GAP_US     200000  /* what overtakes on the way is not lost */
+#define KEEP_UP_US 5000000 /* the leader is told that we are here */
 
 /* --- which is next -------------------------------------------------------- */
 

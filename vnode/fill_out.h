@@ -9,8 +9,6 @@
 #include "vnode/fill.h"
 #include "vnode/replica.h"
 
-#define FILL_MANIFEST_MAX (1ull << 31)
-
 /*
  *	QUEUED <-> OFFERED -> SENDING -> FAILED, or the end
  *

@@ -11,8 +11,6 @@
 #include "vnode/fill_impl.h"
 #include "vnode/removal.h"
 
-#define MANIFEST_MAX (1ull << 31)
-
 struct mono
 fill_now(const struct fill *f)
 {
@@ -181,7 +179,7 @@ take_manifest(struct fill *f, const struct fill_message *m)
 	int r;
 
 	if (f->stage != FILL_STAGE_MANIFEST || m->a != f->manifest.n ||
-	    m->b > MANIFEST_MAX || m->b < f->manifest.n + m->bytes.n)
+	    m->b > FILL_MANIFEST_MAX || m->b < f->manifest.n + m->bytes.n)
 		return;
 	f->manifest_bytes = m->b;
 	f->sender_number = (uint32_t)m->c;
@@ -279,8 +277,8 @@ offered(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	f->leader_term = m->term;
 	memcpy(f->node, node, 16);
 	f->begun = f->heard = fill_now(f);
-	buf_init(&f->manifest, MANIFEST_MAX);
-	buf_init(&f->rows, MANIFEST_MAX);
+	buf_init(&f->manifest, FILL_MANIFEST_MAX);
+	buf_init(&f->rows, FILL_MANIFEST_MAX);
 	v->group.fill = f;
 	store_step(w->store, STEP_FILL_TAKEN);
 	ask_manifest(f);
