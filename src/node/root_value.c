@@ -185,7 +185,9 @@ was_confirmed(struct root_edit *e, int r)
 {
 	struct root_value *v = CONTAINER_OF(e, struct root_value, confirm);
 
-	if (r && !v->now) {
+	if (r == 0 && !v->now)
+		make_value(v);
+	if (!v->now) {
 		v->confirming = 0; /* once more */
 		v->confirm_at_us = now_us(v) + CONFIRM_AGAIN_US;
 		return;
@@ -194,8 +196,6 @@ was_confirmed(struct root_edit *e, int r)
 		log_write(v->config.log, LOG_WARN,
 		    "no majority of the root group: going by %s as known here",
 		    v->kind->what);
-	if (!v->now)
-		make_value(v);
 	v->confirmed = 1;
 	publish(v);
 }
@@ -421,7 +421,7 @@ void
 root_value_tick(struct root_value *v)
 {
 	root_doc_tick(v->doc);
-	if (v->now && v->seq < doc_seq(root_doc_now(v->doc)))
+	if (v->seq < doc_seq(root_doc_now(v->doc)))
 		changed(v); /* there was no memory */
 	if (v->kind->from_nothing && root_doc_is_empty(v->doc) &&
 	    !v->stopping && now_us(v) >= v->confirm_at_us)

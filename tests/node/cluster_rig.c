@@ -172,6 +172,15 @@ on_left(void *arg, enum ring_state was)
 		move(m, NULL, was);
 }
 
+static int
+publish_policies(void *arg, uint32_t worker, struct policies *table)
+{
+	struct member *m = arg;
+
+	m->n_policies++;
+	return worker ? 0 : store_set_policies(core_store(m->core), table);
+}
+
 void
 rig_start(struct member *m)
 {
@@ -192,6 +201,7 @@ rig_start(struct member *m)
 		},
 	    .tell = tell,
 	    .tell_back = tell_back,
+	    .roots = {.policies_publish = publish_policies},
 	    .left = on_left,
 	    .arg = m,
 	};
@@ -199,6 +209,7 @@ rig_start(struct member *m)
 	struct ring *ring;
 
 	m->removed = 0;
+	m->n_policies = 0;
 
 	cr_assert_eq(
 	    identity_open(env, m->name, RIG_Q, &m->identity, why, sizeof(why)),

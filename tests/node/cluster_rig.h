@@ -32,10 +32,11 @@ struct member {
 	int cut;           /* no frame comes or goes */
 	uint32_t deaf_to;  /* no frame comes from these, by bit */
 	int fatal;
-	int moves;       /* to another cluster, once it has stopped */
-	int exited;      /* it left, and its process ended */
-	int removed;     /* by force, and it knows */
-	struct ring *to; /* ... that it joins; NULL: back, or out */
+	uint32_t n_policies; /* workers were told policies since its start */
+	int moves;           /* to another cluster, once it has stopped */
+	int exited;          /* it left, and its process ended */
+	int removed;         /* by force, and it knows */
+	struct ring *to;     /* ... that it joins; NULL: back, or out */
 	enum ring_state was;
 	uint64_t next_at; /* of its sim */
 };
