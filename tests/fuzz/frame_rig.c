@@ -6,6 +6,7 @@
 #include "src/base/err.h"
 #include "src/base/le.h"
 #include "src/base/mem.h"
+#include "tests/lib/simstore.h"
 #include "vnode/event.h"
 
 #define SEGMENT   (16u << 10)
@@ -13,26 +14,6 @@
 
 static const uint8_t self[16] = "this node";
 static const uint8_t others[2][16] = {"the other member", "a stranger"};
-
-static void
-dispatch(void *arg, uint32_t worker, struct msg *m)
-{
-	struct frame_rig *r = arg;
-
-	if (m->kind == MSG_CALL || m->answer)
-		m->fn(m);
-	else
-		store_handle(r->store, worker, m);
-}
-
-static void
-turn(void *arg, uint32_t worker)
-{
-	struct frame_rig *r = arg;
-
-	if (r->store)
-		store_turn(r->store, worker);
-}
 
 /* What it says to others gets lost. */
 static int
@@ -82,8 +63,7 @@ frame_rig_open(struct frame_rig *r, struct memdisk *md, uint32_t n_groups)
 	sc.disk = memdisk_disk(md);
 	r->sim = simenv_new(&sc);
 	ASSERT(r->sim);
-	simenv_set_dispatch(r->sim, dispatch, r);
-	simenv_set_turn(r->sim, turn, r);
+	simstore_serve(r->sim, &r->store);
 	simenv_set_net(r->sim, &net);
 	c.env = simenv_env(r->sim);
 	memcpy(c.node_id, self, 16);

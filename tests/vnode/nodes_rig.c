@@ -7,27 +7,8 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/lib/simstore.h"
 #include "vnode/event.h"
-
-static void
-dispatch(void *arg, uint32_t worker, struct msg *m)
-{
-	struct node *n = arg;
-
-	if (m->kind == MSG_CALL || m->answer)
-		m->fn(m);
-	else
-		store_handle(n->store, worker, m);
-}
-
-static void
-turn(void *arg, uint32_t worker)
-{
-	struct node *n = arg;
-
-	if (n->store)
-		store_turn(n->store, worker);
-}
 
 static void
 on_fatal(void *arg, const char *what)
@@ -147,8 +128,7 @@ node_init(struct nodes *rig, struct node *n, int i)
 	d->sync_all(d->ctx);
 	sc.disk = d;
 	n->sim = simenv_new(&sc);
-	simenv_set_dispatch(n->sim, dispatch, n);
-	simenv_set_turn(n->sim, turn, n);
+	simstore_serve(n->sim, &n->store);
 	simenv_set_net(n->sim, &net);
 }
 

@@ -7,24 +7,8 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/lib/simstore.h"
 #include "vnode/vnode_msg.h"
-
-static void
-dispatch(void *arg, uint32_t worker, struct msg *m)
-{
-	struct sr *rig = arg;
-
-	if (m->kind == MSG_CALL || m->answer)
-		m->fn(m);
-	else
-		store_handle(rig->store, worker, m);
-}
-
-static void
-turn(void *arg, uint32_t worker)
-{
-	store_turn(((struct sr *)arg)->store, worker);
-}
 
 static void
 on_fatal(void *arg, const char *what)
@@ -46,8 +30,7 @@ sr_init(struct sr *rig)
 	d->sync_all(d->ctx);
 	sc.disk = d;
 	rig->sim = simenv_new(&sc);
-	simenv_set_dispatch(rig->sim, dispatch, rig);
-	simenv_set_turn(rig->sim, turn, rig);
+	simstore_serve(rig->sim, &rig->store);
 	rig->config = (struct store_config){
 	    .env = simenv_env(rig->sim),
 	    .dir = "c",

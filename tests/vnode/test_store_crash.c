@@ -16,7 +16,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/lib/memdisk.h"
-#include "tests/lib/simenv.h"
+#include "tests/lib/simstore.h"
 #include "vnode/journal.h"
 #include "vnode/store.h"
 #include "vnode/vnode_msg.h"
@@ -64,26 +64,6 @@ struct world {
 	uint32_t n_recycled; /* segments */
 	uint32_t n_unlinked; /* chunk files */
 };
-
-static void
-dispatch(void *arg, uint32_t worker, struct msg *m)
-{
-	struct world *w = arg;
-
-	if (m->kind == MSG_CALL || m->answer)
-		m->fn(m);
-	else
-		store_handle(w->store, worker, m);
-}
-
-static void
-turn(void *arg, uint32_t worker)
-{
-	struct world *w = arg;
-
-	if (w->store)
-		store_turn(w->store, worker);
-}
 
 static void
 on_fatal(void *arg, const char *what)
@@ -137,8 +117,7 @@ world_new(struct memdisk *md, uint64_t seed, uint64_t segment)
 	w->md = md;
 	w->segment = segment;
 	w->sim = simenv_new(&sc);
-	simenv_set_dispatch(w->sim, dispatch, w);
-	simenv_set_turn(w->sim, turn, w);
+	simstore_serve(w->sim, &w->store);
 	return w;
 }
 

@@ -18,7 +18,7 @@
 #include "src/base/mem.h"
 #include "src/consensus/raft.h"
 #include "tests/lib/memdisk.h"
-#include "tests/lib/simenv.h"
+#include "tests/lib/simstore.h"
 #include "tests/world/arena.h"
 #include "vnode/placement.h"
 #include "vnode/store.h"
@@ -170,23 +170,6 @@ struct machine {
 
 static struct machine machines[NODES];
 
-static void
-dispatch(void *arg, uint32_t worker, struct msg *m)
-{
-	struct machine *n = arg;
-
-	if (m->kind == MSG_CALL || m->answer)
-		m->fn(m);
-	else
-		store_handle(n->store, worker, m);
-}
-
-static void
-turn(void *arg, uint32_t worker)
-{
-	store_turn(((struct machine *)arg)->store, worker);
-}
-
 static int
 send_frame(void *ctx, uint32_t worker, const uint8_t to[16],
     enum env_channel channel, const struct iovec *iov, int count)
@@ -241,8 +224,7 @@ start(struct machine *n, uint32_t n_groups)
 	d->mkdir(d->ctx, "c");
 	sc.disk = d;
 	n->sim = simenv_new(&sc);
-	simenv_set_dispatch(n->sim, dispatch, n);
-	simenv_set_turn(n->sim, turn, n);
+	simstore_serve(n->sim, &n->store);
 	simenv_set_net(n->sim, &net);
 	c.env = simenv_env(n->sim);
 	memcpy(c.node_id, n->id, 16);
