@@ -510,6 +510,13 @@ cluster_ring(const struct cluster *c)
 }
 
 int
+cluster_is_self(const struct cluster *c, uint16_t i)
+{
+	return memcmp(c->gossip.ring->members[i].id,
+		   c->config.identity->node_id, 16) == 0;
+}
+
+int
 cluster_is_up(const struct cluster *c, uint16_t i)
 {
 	return peers_is_up(c->config.peers, c->gossip.ring->members[i].id);

@@ -112,7 +112,8 @@ int cluster_has_arrived(const struct cluster *c, uint16_t g);
 #define CLUSTER_DEPARTED_MAX 16
 uint32_t cluster_departed(const struct cluster *c,
     const struct ring_member *out[CLUSTER_DEPARTED_MAX]);
-/* Member I is heard of; has the same ring. */
+/* Member I is this node; is heard of; has the same ring. */
+int cluster_is_self(const struct cluster *c, uint16_t i);
 int cluster_is_up(const struct cluster *c, uint16_t i);
 int cluster_agrees(const struct cluster *c, uint16_t i);
 /* All of this node goes by event SEQ of document WHICH; told with the beats. */

@@ -65,13 +65,6 @@ struct cluster {
 	uint32_t n_out; /* messages of ours that will come back */
 };
 
-static inline int
-cluster_is_self(const struct cluster *c, uint16_t i)
-{
-	return memcmp(c->gossip.ring->members[i].id,
-		   c->config.identity->node_id, 16) == 0;
-}
-
 /* --- cluster.c ------------------------------------------------------------ */
 
 uint64_t cluster_now(const struct cluster *c);

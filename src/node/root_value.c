@@ -8,8 +8,6 @@
  */
 #include "src/node/root_value.h"
 
-#include <string.h>
-
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -237,22 +235,16 @@ answer(struct root_value *v, struct root_request *q, int r)
 	post->to_worker(post->ctx, q->msg.from, &q->msg);
 }
 
-static int
-is_self(const struct root_value *v, uint16_t i)
-{
-	return memcmp(cluster_ring(v->config.cluster)->members[i].id,
-		   v->config.identity->node_id, 16) == 0;
-}
-
 /* Whether event SEQ is in force on member I. */
 static int
 has_it(const struct root_value *v, uint16_t i, uint64_t seq)
 {
+	const struct cluster *c = v->config.cluster;
 	struct beat told;
 
-	if (is_self(v, i))
+	if (cluster_is_self(c, i))
 		return v->in_force >= seq;
-	cluster_told(v->config.cluster, i, &told);
+	cluster_told(c, i, &told);
 	return told.in_force[v->kind->beat] >= seq;
 }
 
@@ -267,7 +259,7 @@ is_over(const struct root_value *v, const struct asked *a)
 		return 1;
 	for (uint16_t i = 0; i < n; i++)
 		if (!has_it(v, i, a->edit.seq) &&
-		    (is_self(v, i) || cluster_is_up(c, i)))
+		    (cluster_is_self(c, i) || cluster_is_up(c, i)))
 			return 0;
 	return 1;
 }
