@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * auth - users, groups and grants in the document, and what changes it.
+ * auth - users, groups and grants in the document: format, and reading.
  *
  * Keys and values of the document (ring/doc.c), values in MessagePack:
  *

@@ -14,7 +14,6 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "vnode/call.h"
 #include "vnode/entry.h"
 #include "vnode/group_impl.h"
 #include "vnode/mutants.h"

@@ -11,7 +11,6 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "vnode/call.h"
 #include "vnode/edge.h"
 #include "vnode/mutants.h"
 #include "vnode/replica.h"

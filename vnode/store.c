@@ -15,7 +15,6 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "vnode/call.h"
 #include "vnode/replica.h"
 
 #define REPORT_BYTES 512

@@ -12,7 +12,6 @@
 #include "src/base/err.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
-#include "vnode/call.h"
 #include "vnode/mutants.h"
 #include "vnode/replica.h"
 

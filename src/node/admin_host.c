@@ -2,17 +2,16 @@
 /* admin_host - what iorio-admin can see and ask of this node. */
 #include "src/node/admin_host.h"
 
-#include "src/node/admin_users.h"
-
 #include "admin/render.h"
 #include "http/server.h"
+#include "ring/plan.h"
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/expose.h"
 #include "src/base/mem.h"
-#include "ring/plan.h"
-#include "src/node/plan_room.h"
+#include "src/node/admin_users.h"
 #include "src/node/core.h"
+#include "src/node/plan_room.h"
 #include "src/node/reload.h"
 
 struct node_admin {
