@@ -140,18 +140,40 @@ failed(const struct client *c, const char *why)
 	return 1;
 }
 
+/* The terminal as it was, while a password is typed. */
+static struct termios shown;
+
+/* Whoever comes next should see what is typed again. */
+static void
+interrupted(int signo)
+{
+	tcsetattr(STDIN_FILENO, TCSANOW, &shown);
+	raise(signo); /* as if there was no handler */
+}
+
+static void
+hide_typing(void)
+{
+	static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction sa = {
+	    .sa_handler = interrupted, .sa_flags = (int)SA_RESETHAND};
+	struct termios hidden = shown;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		sigaction(ends[i], &sa, NULL);
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+}
+
 /* One line, typed at a terminal without being shown, or else of standard input;
  * 0: there is none. */
 static int
 read_secret(char *out, size_t n)
 {
-	struct termios shown, hidden;
 	int typed = tcgetattr(STDIN_FILENO, &shown) == 0, got;
 
 	if (typed) {
-		hidden = shown;
-		hidden.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+		hide_typing();
 		fputs("Password: ", stderr);
 	}
 	got = fgets(out, (int)n, stdin) != NULL;

@@ -10,8 +10,10 @@ import itertools
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import termios
 import time
 
 import tap
@@ -470,6 +472,25 @@ def admin_typing(node, text, *words):
     os.close(ours)
     os.close(theirs)
     return p.returncode, out, shown
+
+
+def test_the_terminal_after_ctrl_c():
+    ours, theirs = pty.openpty()
+
+    def echoes():
+        return bool(termios.tcgetattr(theirs)[3] & termios.ECHO)
+    with Node(IORIOD) as n:
+        p = subprocess.Popen(
+            [f"{n.root}/bin/iorio-admin", "user", "add", "ann", "-"],
+            stdin=theirs, stderr=subprocess.PIPE)
+        assert p.stderr.read(10) == b"Password: "
+        assert not echoes()
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=60)
+        assert p.returncode == -signal.SIGINT
+        assert echoes()
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_iorio_admin():
