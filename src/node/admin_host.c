@@ -145,7 +145,6 @@ edited(struct cluster_edit *e, int r, enum ring_refusal refusal,
 	struct asked *a = CONTAINER_OF(e, struct asked, edit);
 
 	(void)after;
-	/* No majority of the root's voters, or damage: nothing has changed. */
 	if (r == 0 && a->lacks) {
 		a->change->cramped = a->lack.name;
 		a->change->needed = a->lack.needed;
@@ -153,6 +152,7 @@ edited(struct cluster_edit *e, int r, enum ring_refusal refusal,
 		end(a, ADMIN_NO_ROOM);
 		return;
 	}
+	/* No majority of the root's voters, or damage: nothing has changed. */
 	end(a, r ? ADMIN_RING_NOT_READY : result_of(refusal));
 }
 
