@@ -193,7 +193,7 @@ api_change(struct request *rq, struct api_auth *a,
 	a->next = next;
 	a->login.msg.via = rq;
 	a->ask.root.make = auth_request_make;
-	request_ask_root(rq, HTTP_ROOT_USERS, &a->ask.root, changed);
+	request_ask_root(rq, ROOT_USERS, &a->ask.root, changed);
 }
 
 /* --- answers -------------------------------------------------------------- */

@@ -221,7 +221,7 @@ set(struct request *rq, const struct policy *p, int and_show)
 	a->ask.stream = rq->stream;
 	a->ask.policy = *p;
 	a->ask.root.make = policy_request_make;
-	request_ask_root(rq, HTTP_ROOT_POLICIES, &a->ask.root, changed);
+	request_ask_root(rq, ROOT_POLICIES, &a->ask.root, changed);
 }
 
 void

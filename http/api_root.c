@@ -74,7 +74,7 @@ api_bad_value(struct request *rq, const char *name, const char *member)
 /* --- asking --------------------------------------------------------------- */
 
 void
-request_ask_root(struct request *rq, enum http_root which,
+request_ask_root(struct request *rq, enum root_which which,
     struct root_request *q, void (*fn)(struct msg *m))
 {
 	const struct http_config *c = &rq->server->config;

@@ -17,7 +17,7 @@ void api_bad_field(struct request *rq, const char *name);
 void api_bad_value(struct request *rq, const char *name, const char *member);
 
 /* Asks for Q, whose MAKE is set; FN once it is in force or was refused. */
-void request_ask_root(struct request *rq, enum http_root which,
+void request_ask_root(struct request *rq, enum root_which which,
     struct root_request *q, void (*fn)(struct msg *m));
 /* R < 0 as the answer; WHAT: there is no room for more of it. */
 void respond_root_error(struct request *rq, int r, const char *what);

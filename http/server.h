@@ -52,9 +52,6 @@ struct http_view {
 	struct buf out;
 };
 
-/* Documents of the root that can be asked to change. */
-enum http_root { HTTP_ROOT_USERS, HTTP_ROOT_POLICIES };
-
 struct http_config {
 	const struct env *env;
 	struct os *os;
@@ -65,7 +62,7 @@ struct http_config {
 	uint16_t tls_port;
 	struct tls_context *tls; /* of HTTPS; borrowed by http_server_new */
 	/* Takes Q until it is posted back. */
-	void (*ask)(void *arg, enum http_root which, struct root_request *q);
+	void (*ask)(void *arg, enum root_which which, struct root_request *q);
 	struct logins *logins; /* of all workers */
 	enum jwt_algorithm algorithm;
 	uint64_t session_us; /* a token lives */

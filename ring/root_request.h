@@ -12,6 +12,9 @@
 #include "ring/doc.h"
 #include "src/base/msg.h"
 
+/* The documents; beats tell of them in this order (src/node/beat.c). */
+enum root_which { ROOT_USERS, ROOT_POLICIES, ROOT_COUNT };
+
 struct root_request {
 	struct msg msg;
 	/*

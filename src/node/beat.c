@@ -78,7 +78,7 @@ beat_encode(const struct beat *b, struct buf *out)
 	p = le_put32(p, b->fills.receiving);
 	le_put32(p, b->n_replicas);
 	p = head + 32;
-	for (int i = 0; i < BEAT_N_ROOTS; i++)
+	for (int i = 0; i < ROOT_COUNT; i++)
 		p = le_put64(p, b->in_force[i]);
 	le_put64(le_put64(p, b->held), b->room);
 	buf_add(out, head, sizeof(head));

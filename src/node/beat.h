@@ -9,6 +9,7 @@
 #define SRC_NODE_BEAT_H
 
 #include "ring/ring.h"
+#include "ring/root_request.h"
 #include "src/base/buf.h"
 #include "vnode/store.h"
 
@@ -18,14 +19,12 @@
 	(BEAT_HEADER_BYTES + RING_SIZE_MAX / 8 +                               \
 	    STORE_FILLS_MAX * BEAT_FILL_BYTES)
 
-enum beat_root { BEAT_USERS, BEAT_POLICIES, BEAT_N_ROOTS };
-
 struct beat {
 	uint16_t q;         /* slots */
 	int leads;          /* the root group */
 	uint64_t root_term; /* there */
 	/* The event of each document that all there goes by. */
-	uint64_t in_force[BEAT_N_ROOTS];
+	uint64_t in_force[ROOT_COUNT];
 	uint32_t limit; /* transfer_limit there */
 	/* About: what its replicas hold, how many those are, and what more it
 	 * has room for. */

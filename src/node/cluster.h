@@ -118,7 +118,7 @@ int cluster_is_up(const struct cluster *c, uint16_t i);
 int cluster_agrees(const struct cluster *c, uint16_t i);
 /* All of this node goes by event SEQ of document WHICH; told with the beats. */
 void cluster_set_in_force(
-    struct cluster *c, enum beat_root which, uint64_t seq);
+    struct cluster *c, enum root_which which, uint64_t seq);
 /* What member I told of itself last; zeros: nothing yet. */
 void cluster_told(const struct cluster *c, uint16_t i, struct beat *out);
 

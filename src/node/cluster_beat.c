@@ -226,7 +226,7 @@ heard(struct cluster *c, uint16_t i, struct slice in)
 }
 
 void
-cluster_set_in_force(struct cluster *c, enum beat_root which, uint64_t seq)
+cluster_set_in_force(struct cluster *c, enum root_which which, uint64_t seq)
 {
 	c->in_force[which] = seq;
 	if (!c->stopping)

@@ -60,7 +60,7 @@ struct cluster {
 	struct ring *unsaved;  /* the next to save */
 	atomic_int looking;    /* a look at the root's newest is on its way */
 	/* Of each document, in force here. */
-	uint64_t in_force[BEAT_N_ROOTS];
+	uint64_t in_force[ROOT_COUNT];
 	int stopping, gone;
 	uint32_t n_out; /* messages of ours that will come back */
 };

@@ -131,7 +131,7 @@ struct policy node_policy_defaults(const struct conf *c);
 /* roots.h */
 int node_policies_publish(void *arg, uint32_t worker, struct policies *table);
 /* http/server.h: of users and policies. */
-void node_ask_root(void *arg, enum http_root which, struct root_request *q);
+void node_ask_root(void *arg, enum root_which which, struct root_request *q);
 
 /* --- node_cluster.c: what core.h calls ------------------------------------- */
 

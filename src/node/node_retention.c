@@ -24,7 +24,7 @@ node_policies_publish(void *arg, uint32_t worker, struct policies *table)
 }
 
 void
-node_ask_root(void *arg, enum http_root which, struct root_request *q)
+node_ask_root(void *arg, enum root_which which, struct root_request *q)
 {
 	struct node *n = arg;
 

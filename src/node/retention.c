@@ -60,7 +60,7 @@ reached(void *arg)
 static const struct root_kind retention_kind = {
     .stream = "policies",
     .what = "the retention policies of the cluster",
-    .beat = BEAT_POLICIES,
+    .which = ROOT_POLICIES,
     .from_nothing = 1,
     .make = make_table,
     .ref = ref_table,

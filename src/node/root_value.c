@@ -76,7 +76,7 @@ look_at_force(struct root_value *v)
 	if (seq <= v->in_force)
 		return;
 	v->in_force = seq;
-	cluster_set_in_force(v->config.cluster, v->kind->beat, seq);
+	cluster_set_in_force(v->config.cluster, v->kind->which, seq);
 }
 
 static void
@@ -245,7 +245,7 @@ has_it(const struct root_value *v, uint16_t i, uint64_t seq)
 	if (cluster_is_self(c, i))
 		return v->in_force >= seq;
 	cluster_told(c, i, &told);
-	return told.in_force[v->kind->beat] >= seq;
+	return told.in_force[v->kind->which] >= seq;
 }
 
 /* Nothing is left to wait for. */

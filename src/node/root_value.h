@@ -27,7 +27,7 @@ struct root_value; /* opaque */
 struct root_kind {
 	const char *stream;
 	const char *what; /* "the users of the cluster": for the log */
-	enum beat_root beat;
+	enum root_which which;
 	int from_nothing; /* no document at all makes a value, too */
 	int (*make)(void *arg, const struct doc *d, void **value);
 	void *(*ref)(void *value);

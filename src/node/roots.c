@@ -4,18 +4,16 @@
 
 #include "src/base/mem.h"
 
-#define N_ROOTS 2
-
 struct roots {
-	struct users *users;            /* NULL: nobody has to know */
-	struct retention *retention;    /* the same */
-	struct root_value *at[N_ROOTS]; /* of both, in the order of http_root */
+	struct users *users;               /* NULL: nobody has to know */
+	struct retention *retention;       /* the same */
+	struct root_value *at[ROOT_COUNT]; /* of both */
 };
 
 static void
 for_each(struct roots *r, void (*fn)(struct root_value *v))
 {
-	for (int i = 0; i < N_ROOTS; i++)
+	for (int i = 0; i < ROOT_COUNT; i++)
 		if (r->at[i])
 			fn(r->at[i]);
 }
@@ -49,13 +47,13 @@ roots_tick(struct roots *r)
 void
 roots_start(struct roots *r, struct cluster *cluster)
 {
-	for (int i = 0; i < N_ROOTS; i++)
+	for (int i = 0; i < ROOT_COUNT; i++)
 		if (r->at[i])
 			root_value_start(r->at[i], cluster);
 }
 
 void
-roots_ask(struct roots *r, enum http_root which, struct root_request *q)
+roots_ask(struct roots *r, enum root_which which, struct root_request *q)
 {
 	root_value_ask(r->at[which], q);
 }
@@ -94,9 +92,9 @@ roots_new(const struct roots_config *config,
 	if ((uc.publish && !r->users) || (rc.publish && !r->retention))
 		return roots_free(r);
 	if (r->users)
-		r->at[HTTP_ROOT_USERS] = users_value(r->users);
+		r->at[ROOT_USERS] = users_value(r->users);
 	if (r->retention)
-		r->at[HTTP_ROOT_POLICIES] = retention_value(r->retention);
+		r->at[ROOT_POLICIES] = retention_value(r->retention);
 	return r;
 }
 

@@ -35,7 +35,7 @@ void roots_looked(void *roots); /* cluster.h */
 void roots_heard(void *roots);
 
 /* Any worker; see root_value_ask. */
-void roots_ask(struct roots *r, enum http_root which, struct root_request *q);
+void roots_ask(struct roots *r, enum root_which which, struct root_request *q);
 struct users *roots_users(const struct roots *r); /* or NULL */
 
 #endif

@@ -57,7 +57,7 @@ publish_view(void *arg, uint32_t worker, void *view)
 static const struct root_kind users_kind = {
     .stream = "auth",
     .what = "the users of the cluster",
-    .beat = BEAT_USERS,
+    .which = ROOT_USERS,
     .make = make_view,
     .ref = ref_view,
     .unref = unref_view,

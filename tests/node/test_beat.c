@@ -17,8 +17,8 @@ example(void)
 	b.held = 0x1122334455667788ull;
 	b.room = 0x99aabbccddeeff00ull;
 	b.n_replicas = 41;
-	b.in_force[BEAT_USERS] = 0x1122334455ull;
-	b.in_force[BEAT_POLICIES] = 0x66778899ull;
+	b.in_force[ROOT_USERS] = 0x1122334455ull;
+	b.in_force[ROOT_POLICIES] = 0x66778899ull;
 	b.fills = (struct store_fills){
 	    .sending = 300, .queued = 1000, .receiving = 2, .n = 2};
 	b.fills.at[0] = (struct store_fill){.group = 11,
@@ -47,8 +47,8 @@ Test(beat, is_the_same_for_good)
 	cr_assert_eq(back.held, b.held);
 	cr_assert_eq(back.room, b.room);
 	cr_assert_eq(back.n_replicas, 41);
-	cr_assert_eq(back.in_force[BEAT_USERS], 0x1122334455ull);
-	cr_assert_eq(back.in_force[BEAT_POLICIES], 0x66778899ull);
+	cr_assert_eq(back.in_force[ROOT_USERS], 0x1122334455ull);
+	cr_assert_eq(back.in_force[ROOT_POLICIES], 0x66778899ull);
 	cr_assert_eq(back.fills.at[0].total_bytes, 1ull << 40);
 	cr_assert_eq(back.fills.at[1].error, ERR_TIMEOUT);
 	buf_init(&again, BEAT_MAX);
