@@ -19,7 +19,9 @@ import tap
 from cluster import (Client, Cluster, admin, eventually, group_of,
                      replicas)
 from history import OK, History
+from listeners import Sse, append
 from node import Node, free_port
+from test_steps import restart, stopped
 
 IORIOD = sys.argv[1]
 CLEARED = (0, "Cleared staged cluster changes\n")
@@ -115,6 +117,36 @@ def test_writes_while_a_node_joins_are_refused_or_kept():
             history.check({"b/s": cluster.events(2, "b/s")})
             if code == 0:
                 history.check({"b/s": cluster.events(1, "b/s")})
+
+
+def test_who_listens_before_users_are_there_is_told_to_come_again():
+    """The leader stands still before it has sent the new member anything."""
+    with Cluster(IORIOD, 2, {"request.timeout": "1s"}) as cluster:
+        one, two = cluster.nodes
+        for step in (None, "manifest-sent"):  # the log begins behind them
+            one.stop()
+            restart(one, step)
+        token = one.token
+        assert join(cluster, 2) == joined(2)
+        eventually(lambda: stopped(one), 20)
+        two.own_token = token
+
+        def listen(accept, path="/listen"):
+            return two.request("GET", path + "?s=b:s:1",
+                               headers={"Accept": accept})
+        status, head, data = listen("text/event-stream")
+        # An EventSource gives up for good on anything but 200.
+        assert (status, data) == (200, b"retry: 2000\n\n"), (status, data)
+        assert head["Content-Type"] == "text/event-stream"
+        assert head["Cache-Control"] == "no-cache, no-transform"
+        for accept, path in (("application/json", "/listen"),
+                             ("application/json", "/streams/b/s")):
+            status, head, _ = listen(accept, path)
+            assert (status, head["Retry-After"]) == (503, "1"), (path, status)
+        one.process.send_signal(signal.SIGCONT)
+        eventually(lambda: append(two, "b/s", 7) == 1, 20)
+        with Sse(two, "s=b:s:1") as sse:
+            assert sse.take(1)[0]["data"] == 7
 
 
 def test_joins_that_cannot_be():
