@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import fcntl
+import functools
 import http.client
 import json
 import os
@@ -252,6 +253,18 @@ class Node:
             except OSError:
                 pass
             return out
+
+
+def shared(ioriod, options=None, then=None):
+    """A function that gives the node that the tests of a file share: it starts,
+    and THEN(node) is done, when somebody asks first."""
+    @functools.cache
+    def fresh():
+        node = Node(ioriod, options).start()
+        if then:
+            then(node)
+        return node
+    return fresh
 
 
 def quote(name):

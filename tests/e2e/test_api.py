@@ -8,7 +8,7 @@ import re
 import sys
 
 import tap
-from node import Node, answers, parse
+from node import answers, parse, shared
 
 IORIOD = sys.argv[1]
 READ = "GET, HEAD, OPTIONS"
@@ -21,15 +21,13 @@ ROUTES = {
     "/streams/b/s": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
 }
 PROBLEM = "application/problem+json"
-node = None
 
 
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-        assert node.post("b/s", b"1")[0] == 201
-    return node
+def begin(n):
+    assert n.post("b/s", b"1")[0] == 201
+
+
+fresh = shared(IORIOD, then=begin)
 
 
 def one(line, *headers, body=b"", token=True, version="1.1"):

@@ -7,17 +7,10 @@ import sys
 import threading
 
 import tap
-from node import Node, answers, parse
+from node import Node, answers, parse, shared
 
 IORIOD = sys.argv[1]
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def append(stream, body, headers=None, method="POST",

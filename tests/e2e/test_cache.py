@@ -9,24 +9,22 @@ import re
 import sys
 
 import tap
-from node import Node, parse
+from node import parse, shared
 
 IORIOD = sys.argv[1]
 NDJSON = "application/x-ndjson"
 VARY = "Accept, Authorization, X-Session"
-node = None
 
 
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-        batch("cache/s", b"".join(b'{"i":%d}\n' % i for i in range(1, 31)))
-    return node
+def batch(stream, lines, n=None):
+    assert (n or fresh()).post(stream, lines, content_type=NDJSON)[0] == 201
 
 
-def batch(stream, lines):
-    assert node.post(stream, lines, content_type=NDJSON)[0] == 201
+def begin(n):
+    batch("cache/s", b"".join(b'{"i":%d}\n' % i for i in range(1, 31)), n)
+
+
+fresh = shared(IORIOD, then=begin)
 
 
 def get(path, tag=None, accept="*/*", method="GET"):

@@ -15,18 +15,11 @@ import time
 import tap
 from cluster import Cluster, eventually
 from listeners import Sse, append
-from node import Node, parse
+from node import Node, parse, shared
 
 IORIOD = sys.argv[1]
 NDJSON = "application/x-ndjson"
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD, {"workers": 2}).start()
-    return node
+fresh = shared(IORIOD, {"workers": 2})
 
 
 def delete(path, n=None, **kw):

@@ -10,17 +10,10 @@ import sys
 import time
 
 import tap
-from node import Node, answers, parse
+from node import answers, parse, shared
 
 IORIOD = sys.argv[1]
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def call(method, path, body=b"", headers=()):
@@ -175,5 +168,3 @@ def test_a_slow_reader_gets_all_and_holds_no_memory():
 
 if __name__ == "__main__":
     tap.run(sys.modules[__name__])
-    if node:
-        node.close()

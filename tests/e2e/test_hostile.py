@@ -8,17 +8,10 @@ import sys
 import tarfile
 
 import tap
-from node import Node, parse
+from node import parse, shared
 
 IORIOD = sys.argv[1]
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def test_json_suite_over_http():

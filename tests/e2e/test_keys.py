@@ -12,18 +12,11 @@ import time
 
 import tap
 from cluster import Cluster, eventually
-from node import Node, answers, parse
+from node import Node, answers, parse, shared
 
 IORIOD = sys.argv[1]
 NDJSON = "application/x-ndjson"
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def append(stream, key, body=b"1", method="POST",

@@ -10,19 +10,12 @@ import threading
 import time
 
 import tap
-from node import Node, answers, parse
+from node import Node, answers, parse, shared
 
 IORIOD = sys.argv[1]
 MIB = 1 << 20
 JSON = "Content-Type: application/json"
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def read_all(s):

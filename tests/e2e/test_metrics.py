@@ -12,7 +12,7 @@ import time
 import prometheus
 import tap
 from cluster import Cluster, eventually
-from node import Node
+from node import Node, shared
 
 IORIOD = sys.argv[1]
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,14 +21,7 @@ OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 SCRAPE = ("application/openmetrics-text;version=1.0.0,"
           "application/openmetrics-text;version=0.0.1;q=0.75,"
           "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def scrape(n, accept=None, token="own"):
@@ -277,5 +270,3 @@ def test_reports_do_not_keep_a_node_from_joining():
 
 if __name__ == "__main__":
     tap.run(sys.modules[__name__])
-    if node:
-        node.close()

@@ -9,23 +9,22 @@ import re
 import sys
 
 import tap
-from node import Node
+from node import shared
 from openapi import Document, Mismatch
 
 IORIOD = sys.argv[1]
-node = doc = None
+doc = None
 
 
-def fresh():
-    global node, doc
-    if not node:
-        node = Node(IORIOD).start()
-        status, headers, data = node.request("GET", "/openapi.json",
-                                             token=None)
-        assert status == 200
-        assert headers["Content-Type"] == "application/json"
-        doc = Document(data)
-    return node
+def learn(n):
+    global doc
+    status, headers, data = n.request("GET", "/openapi.json", token=None)
+    assert status == 200
+    assert headers["Content-Type"] == "application/json"
+    doc = Document(data)
+
+
+fresh = shared(IORIOD, then=learn)
 
 
 def table():
@@ -268,5 +267,3 @@ def test_the_reader_notices_what_does_not_fit():
 
 if __name__ == "__main__":
     tap.run(sys.modules[__name__])
-    if node:
-        node.close()

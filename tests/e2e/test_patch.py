@@ -9,19 +9,12 @@ import threading
 import time
 
 import tap
-from node import Node, parse, quote
+from node import parse, quote, shared
 
 IORIOD = sys.argv[1]
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD, {"workers": 2}).start()
-    return node
+fresh = shared(IORIOD, {"workers": 2})
 
 
 def patch(stream, body, content_type=JSON_PATCH, headers=None, to=None):
@@ -307,15 +300,14 @@ def test_large_documents():
 
 
 def test_patches_survive_a_restart():
-    global node
+    n = fresh()
     post("again/a", {"n": 0})
     for i in range(50):
         assert patch("again/a", {"n": i}, MERGE_PATCH)[0] == 200
-    before = fresh().events("again/a"), fresh().events("again/a-$patch")
-    node.kill()
-    node.start()
-    assert before == (fresh().events("again/a"),
-                      fresh().events("again/a-$patch"))
+    before = n.events("again/a"), n.events("again/a-$patch")
+    n.kill()
+    n.start()
+    assert before == (n.events("again/a"), n.events("again/a-$patch"))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,11 @@ import sys
 
 import tap
 from cluster import Cluster, eventually
-from node import Node
+from node import Node, shared
 
 IORIOD = sys.argv[1]
 WEEK = 7 * 86400 * 1000
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def ask(method, where, body=None, token="own", n=None):
@@ -148,5 +141,3 @@ def test_a_cluster_has_one_set_of_policies():
 
 if __name__ == "__main__":
     tap.run(sys.modules[__name__])
-    if node:
-        node.close()

@@ -10,19 +10,12 @@ import sys
 import time
 
 import tap
-from node import Node, answers, parse
+from node import Node, answers, parse, shared
 
 IORIOD = sys.argv[1]
 NDJSON = "application/x-ndjson"
 PAGE_EVENTS, PAGE_BYTES = 10000, 8 << 20
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD, {"workers": 2}).start()
-    return node
+fresh = shared(IORIOD, {"workers": 2})
 
 
 def fill(stream, bodies):

@@ -18,18 +18,11 @@ import time
 
 import tap
 from cluster import Cluster, admin as run_admin, eventually
-from node import Node, parse
+from node import Node, parse, shared
 
 IORIOD = sys.argv[1]
 JSON = {"Content-Type": "application/json"}
-node = None
-
-
-def fresh():
-    global node
-    if not node:
-        node = Node(IORIOD).start()
-    return node
+fresh = shared(IORIOD)
 
 
 def ask(method, path, body=None, token="own", n=None, **headers):
