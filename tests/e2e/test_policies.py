@@ -106,7 +106,7 @@ def test_policies_survive_a_start_and_many_changes():
 
 
 def test_a_cluster_has_one_set_of_policies():
-    with Cluster(IORIOD, 3) as c:
+    with Cluster(IORIOD, 3, {"request.timeout": "2s"}) as c:
         one, two, three = c.nodes
         c.form()
         for i, n in enumerate(c.nodes):
