@@ -245,40 +245,6 @@ def test_members_come_and_go_under_load_and_nothing_is_lost():
         m.end()
 
 
-def test_a_fill_goes_on_where_it_was_after_kill_9_of_the_receiver():
-    with Cluster(IORIOD, 1, {"handoff.rate": "4MB"}) as c:
-        first = c.nodes[0]
-        pour(first, "b/long", 20_000_000)
-        put_away(first)
-        want = fingerprint(first, "b/long")
-        second = c.add()
-        second.start()
-        assert admin(second, "cluster", "join", first.name)[0] == 0
-        eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
-        begun = time.monotonic()
-        assert c.admin(1, "cluster", "commit")[0] == 0
-
-        def half():
-            return [t for t in c.json(1, "transfers")["active"]
-                    if t["bytes"] > 12_000_000]
-        row = eventually(half, 30, 0.05)[0]
-        assert row["rate"] <= 5_500_000 and row["eta_s"] > 0, row
-        assert row["from"] == first.name and row["to"] == second.name, row
-        second.kill()
-        second.start()
-        c.settle(1, 120)
-        took = time.monotonic() - begun
-        assert took > 20 / 4.2, took  # handoff.rate
-        lines = [x for x in log_of(second).splitlines()
-                 if "of an interrupted fill were here and whole" in x]
-        kept = max([int(x.split(" chunks, ")[1].split()[0]) for x in lines]
-                   or [0])
-        assert kept > 8_000_000, lines
-        first.stop()  # it is there, and whole: a majority is both
-        first.start()
-        assert fingerprint(second, "b/long") == want
-
-
 def chunks_of(node, least):
     """Its chunk files of that many bytes at least; a stream's in order."""
     found = glob.glob(f"{node.root}/data/*/vnodes/*/*.chunk")

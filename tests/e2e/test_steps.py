@@ -14,7 +14,7 @@ import time
 import tap
 from cluster import Cluster, Load, admin, eventually
 from history import History
-from test_handoff import fingerprint, pour, put_away
+from test_handoff import fingerprint, log_of, pour, put_away
 
 IORIOD = sys.argv[1]
 # Who gets to the step: the leader that sends, the receiver, who leaves, or the
@@ -153,7 +153,8 @@ def test_a_node_dies_at_a_step():
 
 
 def test_what_was_verified_does_not_come_again():
-    """The receiver dies after some batches; then the sender."""
+    """The receiver dies after some batches; then the sender.  The operator sees
+    how far it is, and that it is no faster than it may be."""
     with Cluster(IORIOD, 1, {"handoff.rate": "8MB"}) as c:
         first = c.nodes[0]
         pour(first, "b/long", 20_000_000)
@@ -165,6 +166,10 @@ def test_what_was_verified_does_not_come_again():
         eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
         assert c.admin(1, "cluster", "commit")[0] == 0
         eventually(lambda: stopped(second), 40, 0.02)
+        row = eventually(lambda: [t for t in c.json(1, "transfers")["active"]
+                                  if t["bytes"] > 6_000_000], 10)[0]
+        assert row["from"] == first.name and row["to"] == second.name, row
+        assert row["rate"] <= 11_000_000 and row["eta_s"] > 0, row
         second.kill()
         restart(second)
         eventually(lambda: metric(second, "iorio_fill_received_bytes") >
@@ -176,9 +181,12 @@ def test_what_was_verified_does_not_come_again():
         kept = metric(second, "iorio_fill_kept_bytes")
         print(f"# {got} bytes came since the kill of the receiver, {kept} "
               "were there", flush=True)
+        assert "of an interrupted fill were here and whole" in log_of(second)
         # The batch of the root, two chunks, and then the third.
         assert kept > 12_500_000, kept
         assert got < 20_300_000 - 8_300_000 + 4_200_000, got
+        first.stop()  # it is there, and whole: a majority is both
+        first.start()
         assert fingerprint(second, "b/long") == want
 
 
