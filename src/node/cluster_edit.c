@@ -46,6 +46,14 @@ end(struct cluster *c, int r, enum ring_refusal refusal)
 
 /* --- known to all --------------------------------------------------------- */
 
+/* Member I is just being let in: it gets the ring with the answer. */
+static int
+is_at_the_door(const struct cluster *c, uint16_t i)
+{
+	return c->gossip.ring->members[i].state == RING_JOINING &&
+	       c->beats[i].epoch == 0;
+}
+
 static int
 is_known_to_all(const struct cluster *c, uint64_t epoch)
 {
@@ -53,7 +61,7 @@ is_known_to_all(const struct cluster *c, uint64_t epoch)
 		return 0;
 	for (uint16_t i = 0; i < c->gossip.ring->n_members; i++)
 		if (!cluster_is_self(c, i) && cluster_is_up(c, i) &&
-		    c->beats[i].epoch < epoch)
+		    !is_at_the_door(c, i) && c->beats[i].epoch < epoch)
 			return 0;
 	return 1;
 }
