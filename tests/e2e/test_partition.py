@@ -50,15 +50,19 @@ def check_side(cluster, history, side, label):
     assert not wrong, (label, wrong)
 
 
+def takes_all(load, nodes, label):
+    """NODES take writes to all streams, soon."""
+    took = load.probe(nodes)
+    print(f"# {label} all writes after {took:.1f} s", flush=True)
+    assert took < BACK_S
+
+
 def check_relay(hosts, history, load):
     """1 and 2 do not hear each other, all others do: each takes what the other
     leads, by way of a third."""
     hosts.mute(1, 2)
     hosts.mute(2, 1)
-    took = load.probe(hosts.nodes[:2])
-    print(f"# 1 and 2 apart: both take all writes after {took:.1f} s",
-          flush=True)
-    assert took < BACK_S
+    takes_all(load, hosts.nodes[:2], "1 and 2 apart: both take")
     time.sleep(2)
     for k, other in ((1, 2), (2, 1)):
         node, name = hosts.nodes[k - 1], hosts.nodes[other - 1].name
@@ -90,16 +94,10 @@ def test_a_network_that_fails_loses_nothing_and_heals():
         load.probe(hosts.nodes)
 
         def healed(label):
-            took = load.probe(hosts.nodes)
-            print(f"# {label} healed: all take all writes after {took:.1f} s",
-                  flush=True)
-            assert took < BACK_S
+            takes_all(load, hosts.nodes, f"{label} healed: all take")
         for n in range(ROUNDS):
             hosts.isolate(1)
-            rest = load.probe(hosts.nodes[1:])
-            print(f"# host 1 cut off: the others take all writes after"
-                  f" {rest:.1f} s", flush=True)
-            assert rest < BACK_S
+            takes_all(load, hosts.nodes[1:], "host 1 cut off: the others take")
             time.sleep(2)
             check_side(hosts, history, [1], f"alone {n}")
             hosts.isolate(1, False)
@@ -115,19 +113,15 @@ def test_a_network_that_fails_loses_nothing_and_heals():
             # Host 2 hears all, and nobody hears it.
             for to in (1, 3, 4):
                 hosts.mute(2, to)
-            rest = load.probe([hosts.nodes[k] for k in (0, 2, 3)])
-            print(f"# host 2 mute: the others take all writes after"
-                  f" {rest:.1f} s", flush=True)
+            takes_all(load, [hosts.nodes[k] for k in (0, 2, 3)],
+                      "host 2 mute: the others take")
             for to in (1, 3, 4):
                 hosts.mute(2, to, False)
             healed("mute")
 
             # One pair cannot talk, in one direction; all others can.
             hosts.mute(3, 4)
-            took = load.probe(hosts.nodes[:2])
-            print(f"# 3 to 4 mute: 1 and 2 take all writes after {took:.1f} s",
-                  flush=True)
-            assert took < BACK_S
+            takes_all(load, hosts.nodes[:2], "3 to 4 mute: 1 and 2 take")
             time.sleep(2)
             hosts.mute(3, 4, False)
             healed("pair")
