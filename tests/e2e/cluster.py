@@ -92,9 +92,9 @@ class Cluster:
             node.close()
         shutil.rmtree(self.run, ignore_errors=True)
 
-    def admin(self, k, *words):
+    def admin(self, k, *words, timeout=70):
         """(exit code, text) of iorio-admin of node K (1, 2, ...)."""
-        return admin(self.nodes[k - 1], *words)
+        return admin(self.nodes[k - 1], *words, timeout=timeout)
 
     def json(self, k, *words):
         code, text = self.admin(k, *words, "--format=json")
@@ -144,11 +144,11 @@ class Cluster:
         return eventually(read, seconds)[0]
 
 
-def admin(node, *words, stdin=None):
+def admin(node, *words, stdin=None, timeout=70):
     p = subprocess.run([f"{node.root}/bin/iorio-admin", *words], text=True,
                        input=stdin or "",
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       timeout=70)
+                       timeout=timeout)
     return p.returncode, p.stdout
 
 

@@ -90,14 +90,12 @@ class Steps:
             step, role, fourth)
         load = Load(self.history, self.c.nodes[:3], self.live, 1, 1, 0.02)
         begun = time.monotonic()
-        eventually(lambda: self.c.admin(2, "cluster", "plan")[0] == 0 or
-                   any(map(stopped, armed)))
-        if not any(map(stopped, armed)):
-            eventually(lambda: self.c.admin(2, "cluster", "commit")[0] == 0 or
-                       any(map(stopped, armed)), 20)
+        claimant = self.claimant()
+        for word in "plan", "commit":  # who is asked may stop meanwhile
+            eventually(lambda: any(map(stopped, armed)) or self.c.admin(
+                2, "cluster", word, timeout=3)[0] == 0)
         at = eventually(lambda: [n for n in armed if stopped(n)], 60, 0.02)[0]
-        dies = {"receiver": fourth, "claimant": self.c.nodes[0]}.get(
-            victim, at)
+        dies = {"receiver": fourth, "claimant": claimant}.get(victim, at)
         dies.kill()
         for node in armed:
             if node is not dies and stopped(node):
