@@ -86,6 +86,8 @@ class Steps:
         restart(fourth, step if role == "receiver" else None)
         code, text = admin(fourth, "cluster", "join", self.c.nodes[0].name)
         assert code == 0, text
+        if role != "receiver":  # or it would stop at the fill of the root
+            eventually(lambda: "group 64: filled" in log_of(fourth))
         armed = [fourth] if role == "receiver" else self.arm(
             step, role, fourth)
         load = Load(self.history, self.c.nodes[:3], self.live, 1, 1, 0.02)
