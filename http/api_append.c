@@ -64,8 +64,10 @@ stored(struct msg *m)
 	uri_escape(&extra, rq->stream);
 	buf_add_byte(&extra, '/');
 	buf_add_u64(&extra, put->first);
-	buf_printf(&extra, "\r\niorio-replicas: %u\r\n%s", put->n_replicas,
-	    key_replayed(rq));
+	buf_add_str(&extra, "\r\niorio-replicas: ");
+	buf_add_u64(&extra, put->n_replicas);
+	buf_add_str(&extra, "\r\n");
+	buf_add_str(&extra, key_replayed(rq));
 	buf_add(&extra, "", 1);
 	if (buf_error(&extra))
 		respond_store_error(rq, -ERR_UNKNOWN);

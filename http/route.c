@@ -96,6 +96,18 @@ request_param(struct request *rq, const char *name, struct slice *out)
 	return 1;
 }
 
+/* Whether WORD, up to its '/' or its end, is S: most are told apart by their
+ * first byte. */
+static int
+is_word(const char *word, struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.n && word[n] && word[n] != '/' && word[n] == (char)s.p[n])
+		n++;
+	return n == s.n && (word[n] == '/' || !word[n]);
+}
+
 static int
 matches(const struct route *r, const struct uri *u)
 {
@@ -103,15 +115,23 @@ matches(const struct route *r, const struct uri *u)
 	uint32_t i = 0;
 
 	for (; *p; i++) {
-		size_t n = strcspn(p, "/");
-
-		if (i == u->n_segments)
+		if (i == u->n_segments ||
+		    (*p != ':' && !is_word(p, u->segments[i])))
 			return 0;
-		if (*p != ':' && !slice_equal(SLICE(p, n), u->segments[i]))
-			return 0;
-		p += n + (p[n] == '/');
+		p += strcspn(p, "/");
+		p += *p == '/';
 	}
 	return i == u->n_segments;
+}
+
+static const struct route *
+find_route(const struct uri *u, struct slice method)
+{
+	for (size_t i = 0; i < N_ROUTES; i++)
+		if (slice_equal(method, SLICE_STR(routes[i].method)) &&
+		    matches(&routes[i], u))
+			return &routes[i];
+	return NULL;
 }
 
 static int
@@ -252,12 +272,36 @@ options(struct request *rq, const char *allow)
 	respond(rq, 200, NULL, extra, SLICE(NULL, 0));
 }
 
+/* What becomes of a request that no route takes. */
+static void
+without_route(struct request *rq, struct slice method)
+{
+	int everything = rq->target.p[0] == '*';
+	int asks_for_options = slice_equal(method, SLICE_LIT("OPTIONS"));
+	char allow[128];
+
+	if (!known_method(method)) {
+		respond_error(
+		    rq, 501, "bad-request", NULL, NULL, "unknown method");
+		return;
+	}
+	if (asks_for_options && cors_preflight(rq))
+		return;
+	allow_line(&rq->uri, allow);
+	if (!everything && (rq->uri.empty_segment || !allow[0]))
+		respond_error(rq, 404, "not-found", NULL, NULL,
+		    "there is nothing at this path");
+	else if (asks_for_options)
+		options(rq, allow);
+	else
+		respond_error(rq, 405, "method-not-allowed", allow, NULL,
+		    "this method is not for this path");
+}
+
 void
 request_route(struct request *rq)
 {
 	struct slice method = rq->method;
-	int everything = rq->target.p[0] == '*';
-	char allow[128];
 
 	rq->is_head = slice_equal(method, SLICE_LIT("HEAD"));
 	if (rq->is_head)
@@ -272,33 +316,12 @@ request_route(struct request *rq)
 		    rq, 400, "bad-request", NULL, NULL, "bad percent escape");
 		return;
 	}
-	if (!known_method(method)) {
-		respond_error(
-		    rq, 501, "bad-request", NULL, NULL, "unknown method");
-		return;
-	}
-	if (slice_equal(method, SLICE_LIT("OPTIONS")) && cors_preflight(rq))
-		return;
-	allow_line(&rq->uri, allow);
-	if (!everything && (rq->uri.empty_segment || !allow[0])) {
-		respond_error(rq, 404, "not-found", NULL, NULL,
-		    "there is nothing at this path");
-		return;
-	}
-	if (slice_equal(method, SLICE_LIT("OPTIONS"))) {
-		options(rq, allow);
-		return;
-	}
-	for (size_t i = 0; i < N_ROUTES; i++) {
-		if (matches(&routes[i], &rq->uri) &&
-		    slice_equal(method, SLICE_STR(routes[i].method))) {
-			rq->route = &routes[i];
-			check(rq);
-			return;
-		}
-	}
-	respond_error(rq, 405, "method-not-allowed", allow, NULL,
-	    "this method is not for this path");
+	if (!rq->uri.empty_segment)
+		rq->route = find_route(&rq->uri, method);
+	if (rq->route)
+		check(rq);
+	else
+		without_route(rq, method);
 }
 
 /* --- the store ------------------------------------------------------------ */
