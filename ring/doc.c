@@ -25,6 +25,8 @@
  * When the changes since the last whole event are as long as the whole (and a few
  * KiB), the next event is the whole, so that a reader never has to read more than
  * twice what there is, and what is written is at most twice what was changed.
+ * What is before the newest whole event need not be kept: who has an older
+ * document, however old, takes that one next.
  */
 #include "ring/doc.h"
 

@@ -61,7 +61,7 @@ take_put(struct call_cursor *c, struct msg **out)
 		e[i].data.n = (size_t)call_take_uint(c, 4);
 		if (e[i].type.n > EVENT_TYPE_MAX ||
 		    e[i].data.n > EVENT_DATA_MAX ||
-		    (e[i].flags & ~(EVENT_JSON | EVENT_NEWLINE)))
+		    (e[i].flags & ~(EVENT_JSON | EVENT_NEWLINE | EVENT_BASE)))
 			return -ERR_CORRUPT;
 	}
 	if (flags & PUT_PATCH)

@@ -10,7 +10,7 @@
  *	16  u64  t, milliseconds since 1970
  *	24  u64  log index of the entry
  *	32  u32  ordinal in the entry
- *	36  u16  flags
+ *	36  u16  flags: enum event_flag
  *	38  u8   bytes of type
  *	39  u8   bytes of ext
  *	40       type, ext, data
@@ -27,7 +27,7 @@
 #include "src/base/crc32c.h"
 #include "src/base/le.h"
 
-#define KNOWN_FLAGS (EVENT_JSON | EVENT_NEWLINE | EVENT_KEY)
+#define KNOWN_FLAGS (EVENT_JSON | EVENT_NEWLINE | EVENT_KEY | EVENT_BASE)
 
 uint32_t
 event_bytes(const struct event *e)

@@ -27,6 +27,7 @@ enum event_flag {
 	EVENT_JSON = 1,    /* data is one JSON value; type is empty */
 	EVENT_NEWLINE = 2, /* data holds CR or LF bytes (JSON only) */
 	EVENT_KEY = 4,     /* ext is an idempotency key record */
+	EVENT_BASE = 8,    /* hides what is before it in its stream: retain.h */
 };
 
 /* What an event with EVENT_KEY has in ext. */

@@ -75,11 +75,12 @@ header_bytes(const struct stream *s)
 
 static int
 apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
-    uint64_t seq, uint64_t t_ms, struct slice head, struct slice data,
-    uint32_t data_bytes)
+    uint64_t seq, uint64_t t_ms, uint16_t flags, struct slice head,
+    struct slice data, uint32_t data_bytes)
 {
+	int base = (flags & EVENT_BASE) != 0;
 	int r = stream_apply(s, cache, seq, t_ms, head, data, data_bytes,
-	    header_bytes(s), kept_is_over(s, t_ms));
+	    header_bytes(s), base || kept_is_over(s, t_ms));
 
 	if (r == 0)
 		r = vnode_made_visible(v, s);
@@ -87,7 +88,7 @@ apply_event(struct vnode *v, struct tail_cache *cache, struct stream *s,
 		return r;
 	v->n_events++;
 	v->bytes += data_bytes;
-	r = retain_applied(v, s, t_ms);
+	r = retain_applied(v, s, t_ms, base);
 	if (r)
 		return r;
 	if (list_empty(&s->unsaved))
@@ -186,8 +187,10 @@ apply_append(struct vnode *v, struct applying *a, const struct entry_command *c)
 		if (event_decode(in, 1, &e, &n) || !is_next(a, &e, seq) ||
 		    ((e.flags & EVENT_KEY) && i))
 			return -ERR_CORRUPT;
-		r = apply_event(v, a->cache, s, seq, e.t_ms, SLICE(in.p, n),
-		    SLICE(NULL, 0), (uint32_t)e.data.n);
+		if (VNODE_MUTANT(BASE_NOT_REPLAYED))
+			e.flags = (uint16_t)(e.flags & ~EVENT_BASE);
+		r = apply_event(v, a->cache, s, seq, e.t_ms, e.flags,
+		    SLICE(in.p, n), SLICE(NULL, 0), (uint32_t)e.data.n);
 		if (r == 0 && (e.flags & EVENT_KEY))
 			r = apply_key(v, s, &e, c->n_events);
 		if (r)
@@ -280,7 +283,7 @@ apply_proposal(struct vnode *v, struct applying *a, struct proposal *p)
 		}
 		a->ordinal++;
 		r = apply_event(v, a->cache, e->stream, e->seq, p->clock_ms,
-		    SLICE(p->head.p + e->head_at, e->head_n), e->data,
+		    e->flags, SLICE(p->head.p + e->head_at, e->head_n), e->data,
 		    e->data_bytes);
 		if (r)
 			return r;

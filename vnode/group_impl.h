@@ -19,6 +19,7 @@ struct planned {
 	uint32_t head_at, head_n;
 	struct slice data; /* unless it is in HEAD */
 	uint32_t data_bytes;
+	uint16_t flags;
 };
 
 enum fate {

@@ -165,6 +165,7 @@ add_event(
 	    .head_n = (uint32_t)p->head.n - at,
 	    .data = borrowed ? e->data : SLICE(NULL, 0),
 	    .data_bytes = (uint32_t)e->data.n,
+	    .flags = e->flags,
 	};
 	add_head_piece(p, at);
 	if (borrowed)

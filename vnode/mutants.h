@@ -44,7 +44,8 @@
 #define RETAIN_MUTANTS(X)                                                      \
 	X(LOOSENED_SHOWS_AGAIN)                                                \
 	X(CUT_NOT_SAVED)                                                       \
-	X(CUT_TOO_MUCH)
+	X(CUT_TOO_MUCH)                                                        \
+	X(BASE_NOT_REPLAYED)
 
 /* Those that take more than one cluster, or a ring that changes. */
 #define CLUSTER_MUTANTS(X)                                                     \

@@ -20,12 +20,22 @@
  * the leader sees whether a tick would hide anything: none is needed before the
  * first is due, and one a second while something is going.
  *
+ * Bases.  An event with EVENT_BASE raises the limit by number to its own, at the
+ * moment at which it is applied, and begins a chunk of its own, whose chain begins
+ * with it: so the chunks before it go as a whole, and replicas that have removed
+ * them go on with the same bytes as those that have not.  A reader that asks for
+ * events from before it gets the base first, which is all it needs: the limit and
+ * the newest event are of one moment, so a page that begins with any other event
+ * goes on exactly where the reader asked.  Conditions look at the newest event,
+ * which is never hidden by a base.
+ *
  * Crash argument.  Limits, table and clock are those of the applied index, and
  * replay goes on from there.  A manifest has the limits of each stream as they
  * were when its row was written, which is at each checkpoint that finds it
  * appended to or its limits changed (vnode.unsaved); the table as of its applied
- * index.  stream->first may be behind what another replica, or this one before
- * a crash, had found: it is only where to begin to look.
+ * index.  A base is in the record of its event, so a replay raises the limit and
+ * begins the chunk again.  stream->first may be behind what another replica, or
+ * this one before a crash, had found: it is only where to begin to look.
  */
 #include "vnode/retain.h"
 
@@ -286,16 +296,18 @@ retain_clock(struct vnode *v)
 /* --- what the log says ---------------------------------------------------- */
 
 int
-retain_applied(struct vnode *v, struct stream *s, uint64_t clock_ms)
+retain_applied(struct vnode *v, struct stream *s, uint64_t clock_ms, int base)
 {
 	const struct policy *p = kept_policy(s);
 	struct limits l;
 
-	if (policy_is_empty(p))
+	if (policy_is_empty(p) && !base)
 		return 0;
 	if (!kept_of(s))
 		return -ERR_NOMEM;
 	kept_raise(s);
+	if (base)
+		s->kept->hidden.seq = s->last;
 	if (p->max[POLICY_AGE] && !s->kept->heap_at)
 		return set_due(v, s, clock_ms);
 	if (list_empty(&s->kept->cut)) {
@@ -347,7 +359,7 @@ set_buckets(struct vnode *v, const struct policies *t)
 		set_bucket(t, b);
 }
 
-/* T, whose reference is V's from now on, is in force. */
+/* T, whose reference is V's from now on, is in force; NULL: there is none. */
 static int
 put_in_force(struct vnode *v, struct policies *t)
 {
@@ -394,5 +406,5 @@ retain_loaded(struct vnode *v, struct policies *table)
 		v->n_events += s->last - s->first + 1;
 		v->bytes += s->total - kept_before(s);
 	}
-	return table ? put_in_force(v, table) : 0;
+	return put_in_force(v, table);
 }

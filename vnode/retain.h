@@ -5,10 +5,16 @@
  *	policies of the cluster --leader--> POLICIES --apply--> in force here
  *	wall clock              --leader--> TICK     --apply--> group clock
  *	append, policies, clock --> limits of streams (kept.h) --> chunks that go
+ *	base (EVENT_BASE)       --> the same, whatever the policies
  *
  * What is hidden is a function of the log alone: the policies in force, the
  * events, and the group clock.  Replicas differ only in when they look, and when
  * files go.
+ *
+ * A base is an event from which on a reader can begin: who appends it says that
+ * nothing before it is needed any more.  So the streams of the root group, each
+ * event of which says what has changed and some say all of it (ring/doc.h), take
+ * room in proportion to what there is, not to how often it was changed.
  *
  * Owns:    the policies in force, and who is due when.
  * Bound:   16 bytes a stream with a max_age.
@@ -59,8 +65,10 @@ void retain_forget(struct retain *r, struct stream *s);
 
 /* --- what the log says: 0, -ERR_NOMEM, -ERR_CORRUPT ------------------------- */
 
-/* S has got an event at group clock CLOCK_MS. */
-int retain_applied(struct vnode *v, struct stream *s, uint64_t clock_ms);
+/* S has got an event at group clock CLOCK_MS; a base (EVENT_BASE) hides all that
+ * is before it. */
+int retain_applied(
+    struct vnode *v, struct stream *s, uint64_t clock_ms, int base);
 /* From here on ENCODED is in force: what was hidden before stays so. */
 int retain_take_policies(struct vnode *v, struct slice encoded);
 /* The group clock has gone on. */

@@ -29,7 +29,7 @@
 /* --- MSG_PUT: append one event, or a batch atomically --------------------- */
 
 struct vnode_put_event {
-	uint16_t flags; /* EVENT_JSON, EVENT_NEWLINE */
+	uint16_t flags; /* EVENT_JSON, EVENT_NEWLINE, EVENT_BASE */
 	struct slice type, data;
 };
 

@@ -8,6 +8,9 @@
  * Somebody faster: from the start, with what they made.  Outcome unknown: the
  * same; an edit that was committed after all is then seen in the newest ring,
  * which is equal to what was made.
+ *
+ * Nobody reads but the newest: each event is a base (vnode/retain.c), so those
+ * before it go.
  */
 #include "src/node/cluster_impl.h"
 
@@ -125,6 +128,7 @@ write_made(struct cluster *c)
 		return;
 	}
 	ed->event = (struct vnode_put_event){
+	    .flags = EVENT_BASE,
 	    .type = SLICE_LIT("application/x-iorio-ring"),
 	    .data = buf_slice(&ed->bytes),
 	};

@@ -4,6 +4,14 @@
  *
  * Following:	nothing yet -> its newest event, which names its base
  *		-> from there, page by page, to the newest
+ *
+ * What is before the newest whole event is let go (EVENT_BASE, vnode/retain.c), at
+ * any moment: while a reader is between two pages, after a fill, or because the
+ * node was away.  Then the next page begins with a whole event instead of the one
+ * that was asked for, and what is here is replaced; a page that begins with a
+ * change is the one that was asked for.  The event that an edit is conditional on
+ * is the newest, which stays.
+ *
  * An edit:	ask the root for the newest -> wait until it is here -> make
  *		-> append -> done; from the start when somebody was faster
  */
@@ -248,12 +256,15 @@ static void
 append(struct root_doc *d)
 {
 	struct root_call *call = mem_zalloc(sizeof(*call));
+	uint64_t seq = doc_seq(d->now) + 1, base;
 
-	if (!call) {
+	if (!call || doc_base(buf_slice(&d->bytes), seq, &base)) {
+		mem_free(call);
 		end(d, -ERR_UNAVAILABLE);
 		return;
 	}
 	d->event = (struct vnode_put_event){
+	    .flags = base == seq ? EVENT_BASE : 0,
 	    .type = SLICE_LIT("application/x-iorio-root"),
 	    .data = buf_slice(&d->bytes),
 	};

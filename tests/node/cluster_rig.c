@@ -192,8 +192,8 @@ rig_start(struct member *m)
 	    .store =
 		{
 		    .seed = 42,
-		    .segment_bytes = SEGMENT,
-		    .journal_max_bytes = 16 * SEGMENT,
+		    .segment_bytes = m->segment,
+		    .journal_max_bytes = 16 * m->segment,
 		    .request_timeout_us = 5 * SECOND,
 		    .report = on_report,
 		    .fatal = on_fatal,
@@ -263,7 +263,8 @@ member_init(struct rig *rig, uint32_t i)
 	struct member *m = &rig->at[i];
 	struct env_net net = {.send = send_frame, .ctx = m};
 
-	*m = (struct member){.rig = rig, .i = i, .md = memdisk_new(&mc)};
+	*m = (struct member){
+	    .rig = rig, .i = i, .segment = SEGMENT, .md = memdisk_new(&mc)};
 	snprintf(m->name, sizeof(m->name), "n%u@127.0.0.1", i + 1);
 	sc.disk = memdisk_disk(m->md);
 	m->sim = simenv_new(&sc);

@@ -29,6 +29,7 @@ struct member {
 	struct simenv *sim;
 	struct identity identity;
 	struct core *core; /* NULL: not running */
+	uint64_t segment;  /* of its journal; from its next start on */
 	int cut;           /* no frame comes or goes */
 	uint32_t deaf_to;  /* no frame comes from these, by bit */
 	int fatal;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
- * Retention against an oracle that knows the rule and counts: random appends,
- * policies, time, deletions, restarts and power cuts; what is read, listed or left on the
- * disk is what the oracle says.
+ * Retention against an oracle that knows the rule and counts: random appends, bases
+ * among them, policies, time, deletions, restarts and power cuts; what is read,
+ * listed or left on the disk is what the oracle says.
  */
 #include <criterion/criterion.h>
 
@@ -130,7 +130,7 @@ append(struct test *t, int b, int s)
 {
 	struct told *x = &t->told[b][s];
 	struct vnode_put_event events[BATCH_MAX];
-	uint32_t n = 1;
+	uint32_t n = 1, base = UINT32_MAX;
 	struct vnode_put req = {.msg = {.kind = MSG_PUT},
 	    .group = x->group,
 	    .bucket = text(buckets[b]),
@@ -144,17 +144,23 @@ append(struct test *t, int b, int s)
 		most = 300;
 	if (x->n + n > EVENTS_MAX)
 		return;
+	if (chance_one_in(&t->chance, 12))
+		base = (uint32_t)chance_below(&t->chance, n);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t bytes = (uint32_t)chance_below(&t->chance, most);
 
-		events[i] =
-		    (struct vnode_put_event){.data = SLICE(t->data, bytes)};
+		events[i] = (struct vnode_put_event){
+		    .flags = i == base ? EVENT_BASE : 0,
+		    .data = SLICE(t->data, bytes),
+		};
 		x->at[x->n + 1 + i].bytes = bytes;
 	}
 	req.n_events = n;
 	ask(t, &req.msg);
 	cr_assert_eq(req.r, 0, "%s", err_text(req.r));
 	cr_assert_eq(req.first, x->n + 1);
+	if (base != UINT32_MAX)
+		x->first = x->n + 1 + base;
 	for (uint32_t i = 0; i < n; i++)
 		x->at[++x->n].t = req.t_ms;
 	hide(t, b, s);
