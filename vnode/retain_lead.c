@@ -160,6 +160,27 @@ differs(const struct vnode *v, const struct policies *t)
 			   !policies_equal(t, now));
 }
 
+/* Nobody has changed a policy, and yet this leader proposes another table: its
+ * node, or that of the one before, is configured differently.  Said once for all
+ * groups of a table. */
+static void
+warn_of_defaults(
+    struct store_worker *w, const struct vnode *v, const struct policies *t)
+{
+	const struct policies *now = v->retain.policies;
+
+	if (!now || policies_version(t) != policies_version(now) ||
+	    policy_is_same(policies_defaults(t), policies_defaults(now)) ||
+	    w->defaults_said == w->policies_count)
+		return;
+	w->defaults_said = w->policies_count;
+	store_report(w->store, 1,
+	    "retention.* of this node is not what the node that led group %u "
+	    "before it went by, and counts there from now on: set it to the "
+	    "same on all nodes",
+	    v->group.id);
+}
+
 /* Slots of the ring: the groups but the one that is watched. */
 static uint32_t
 n_slots(const struct store *s)
@@ -183,6 +204,7 @@ propose_policies(struct store_worker *w, struct vnode *v)
 		retain_look(w);
 		return;
 	}
+	warn_of_defaults(w, v, t);
 	buf_init(&encoded, POLICIES_BYTES_MAX);
 	if (policies_encode(t, &encoded) == 0)
 		propose(w, v, buf_slice(&encoded));

@@ -57,6 +57,7 @@ struct store_worker {
 	atomic_ullong n_streams, n_events, bytes, dirty_bytes, clean_bytes;
 	struct policies *policies;      /* of the cluster, as told; or NULL */
 	uint32_t policies_count;        /* how often */
+	uint32_t defaults_said;         /* of which of them: retain_lead.c */
 	atomic_ullong policies_reached; /* their version, once in force */
 	struct mono cut_at;             /* retain_cut */
 	atomic_int cuts;                /* chunks wait for a checkpoint */

@@ -46,6 +46,8 @@ struct test {
 	uint8_t data[BIG];
 };
 
+static int n_warnings;
+
 static const char *const buckets[BUCKETS] = {"left", "right"};
 
 static struct slice
@@ -574,4 +576,42 @@ Test(retain, what_is_visible_is_what_the_rule_says)
 		history(seed, 500);
 	if (one)
 		history(strtoull(one, NULL, 10), 500);
+}
+
+/* --- nodes that are configured differently ----------------------------------- */
+
+static void
+count_warning(void *arg, int is_error, const char *what)
+{
+	(void)arg;
+	if (is_error && strstr(what, "retention.*"))
+		n_warnings++;
+}
+
+/* What a node says of itself, VERSION of the policies being in force. */
+static void
+say_defaults(struct test *t, uint64_t version, uint64_t max_events)
+{
+	t->version = version - 1;
+	t->rules.defaults.max[POLICY_EVENTS] = max_events;
+	say_policies(t);
+	sr_run_for(&t->rig, SR_SECOND);
+}
+
+Test(retain, a_leader_with_other_defaults_says_so_once)
+{
+	struct test *t = calloc(1, sizeof(*t));
+
+	begin(t, 1);
+	t->rig.store->config.report = count_warning;
+	say_defaults(t, t->version + 1, 10); /* somebody set a policy, too */
+	cr_assert_eq(n_warnings, 0);
+	say_defaults(t, t->version, 10);
+	cr_assert_eq(n_warnings, 0);
+	say_defaults(t, t->version, 20);
+	cr_assert_eq(n_warnings, 1);
+	say_defaults(t, t->version + 1, 30);
+	cr_assert_eq(n_warnings, 1);
+	sr_deinit(&t->rig);
+	free(t);
 }
