@@ -6,7 +6,6 @@
  * and one by one where there are several.  Jobs queued when the lanes stop are
  * still run.
  */
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -15,12 +14,16 @@
 
 #define READ_THREADS 2
 #define WORK_THREADS 2
-#define FLUSH_NICE   5
-#define WORK_NICE    5
 
-struct start {
-	struct os_lane *lane;
+/* The flusher has time, and so has work; the journal and readers have not. */
+static const struct {
+	const char *name;
 	int nice;
+} kinds[OS_LANES] = {
+    [LANE_JOURNAL] = {"journal", 0},
+    [LANE_FLUSH] = {"flush", 5},
+    [LANE_READ] = {"read", 0},
+    [OS_WORK] = {"work", 5},
 };
 
 static void
@@ -72,33 +75,14 @@ run(void *arg)
 {
 	struct os_lane *l = arg;
 	struct env_job *job;
-	sigset_t all;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	os_thread_begin(kinds[l->kind].name);
+	if (kinds[l->kind].nice)
+		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid),
+		    kinds[l->kind].nice);
 	while ((job = take(l)))
 		job->run(job);
 	return NULL;
-}
-
-static void *
-run_nice(void *arg, int nice)
-{
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
-	return run(arg);
-}
-
-/* The flusher has time; the journal and readers have not. */
-static void *
-run_flush(void *arg)
-{
-	return run_nice(arg, FLUSH_NICE);
-}
-
-static void *
-run_work(void *arg)
-{
-	return run_nice(arg, WORK_NICE);
 }
 
 int
@@ -107,6 +91,7 @@ lanes_init(struct os *os, uint32_t n_read_threads)
 	for (int i = 0; i < OS_LANES; i++) {
 		struct os_lane *l = &os->lanes[i];
 
+		l->kind = i;
 		l->last = &l->first;
 		l->n_threads = 1;
 		if (pthread_mutex_init(&l->lock, NULL) ||
@@ -129,11 +114,8 @@ lanes_start(struct os *os)
 		struct os_lane *l = &os->lanes[i];
 
 		for (; l->n_started < l->n_threads; l->n_started++)
-			if (pthread_create(&l->threads[l->n_started], NULL,
-				i == LANE_FLUSH ? run_flush
-				: i == OS_WORK  ? run_work
-						: run,
-				l))
+			if (pthread_create(
+				&l->threads[l->n_started], NULL, run, l))
 				return -ERR_SYSTEM;
 	}
 	return 0;

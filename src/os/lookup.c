@@ -3,13 +3,13 @@
 #include "src/os/lookup.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "src/base/mem.h"
 #include "src/os/address.h"
+#include "src/os/os_impl.h"
 
 struct lookup {
 	atomic_int refs; /* the caller's, and the thread's */
@@ -40,10 +40,8 @@ static void *
 run(void *arg)
 {
 	struct lookup *l = arg;
-	sigset_t all;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	os_thread_begin("lookup");
 	ask(l);
 	unref(l);
 	return NULL;

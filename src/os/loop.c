@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 
 #include "src/base/assert.h"
@@ -106,21 +107,14 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 		;
 }
 
-static void
-block_signals(void)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
-}
-
 static void *
 run(void *arg)
 {
 	struct os_worker *w = arg;
+	char name[16];
 
-	block_signals();
+	snprintf(name, sizeof(name), "worker-%u", w->id);
+	os_thread_begin(name);
 	while (!atomic_load(&w->os->stopping)) {
 		int flags = EVLOOP_ONCE;
 

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "src/base/assert.h"
@@ -202,12 +201,10 @@ run(void *arg)
 	struct net *net = arg;
 	struct pollfd *fds =
 	    mem_calloc(3 + NET_PEERS_MAX + NET_LINES_MAX, sizeof(*fds));
-	sigset_t all;
 	uint64_t ignored;
 
 	ASSERT(fds);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	os_thread_begin("transport");
 	while (!atomic_load(&net->stopping)) {
 		nfds_t n;
 		int ms = prepare(net, fds, &n);

@@ -93,6 +93,16 @@ os_env(struct os *os)
 	return &os->env;
 }
 
+void
+os_thread_begin(const char *name)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	pthread_setname_np(pthread_self(), name);
+}
+
 int
 os_start(struct os *os)
 {

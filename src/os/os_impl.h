@@ -29,6 +29,7 @@ struct os_worker {
 };
 
 struct os_lane {
+	int kind; /* of enum env_lane, or OS_WORK */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct env_job *first, **last;
@@ -49,6 +50,9 @@ struct os {
 	int root_fd, lock_fd;
 	struct net *net; /* NULL: no other nodes */
 };
+
+/* Of a new thread: signals go to others, and `top -H` shows it as NAME. */
+void os_thread_begin(const char *name);
 
 int lanes_init(struct os *os, uint32_t n_read_threads);
 int lanes_start(struct os *os);
