@@ -157,8 +157,9 @@ enum env_channel {
 struct env_net {
 	/*
 	 * Sends the N slices, at most NET_FRAME_MAX bytes in all, as one frame
-	 * to the node TO.  The thread of WORKER only; the slices are borrowed
-	 * until it returns.  0: perhaps it arrives.  -ERR_BUSY: dropped, too
+	 * to the node TO, at the end of the turn at the latest.  The thread of
+	 * WORKER only; the slices are borrowed until it returns.  0: perhaps
+	 * it arrives.  -ERR_BUSY: dropped, too
 	 * much waits for that node.  -ERR_NOTFOUND: no way to such a node.
 	 */
 	int (*send)(void *ctx, uint32_t worker, const uint8_t to[16],

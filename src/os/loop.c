@@ -19,7 +19,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/os/os_impl.h"
+#include "src/os/net_impl.h"
 
 /* Messages handled before sockets get their turn. */
 #define MESSAGES_PER_TURN 1024
@@ -93,6 +93,8 @@ drain(struct os_worker *w)
 	}
 	if (os->config.turn)
 		os->config.turn(os->config.arg, w->id);
+	if (os->net)
+		net_flush(os->net, w->id);
 	return n > 0;
 }
 
@@ -128,6 +130,8 @@ run(void *arg)
 		event_base_loop(w->base, flags);
 		atomic_store(&w->asleep, 0);
 	}
+	if (w->os->net)
+		net_flush(w->os->net, w->id);
 	return NULL;
 }
 

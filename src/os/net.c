@@ -263,12 +263,15 @@ net_close(struct net *net)
 	way_close(&net->in);
 	if (net->is_announced)
 		runtime_forget(net->config.runtime_dir, net->name);
+	for (uint32_t i = 0; net->bundles && i < net->os->config.n_workers; i++)
+		net_bundles_free(&net->bundles[i]);
 	for (int i = 0; net->keys && i <= net_own_key(net); i++)
 		seal_key_free(net->keys[i]);
 	if (net->wake_fd >= 0)
 		close(net->wake_fd);
 	pthread_mutex_destroy(&net->lock);
 	mem_free(net->mails);
+	mem_free(net->bundles);
 	mem_free(net->keys);
 	mem_free((void *)(uintptr_t)net->config.runtime_dir);
 	mem_free((void *)(uintptr_t)net->config.cookie);
@@ -370,8 +373,9 @@ new_net(struct os *os, const struct os_net_config *config)
 	atomic_init(&net->counter, 1);
 	pthread_mutex_init(&net->lock, NULL);
 	net->mails = mem_calloc(os->config.n_workers, sizeof(*net->mails));
+	net->bundles = mem_calloc(os->config.n_workers, sizeof(*net->bundles));
 	if (net->config.cookie && net->config.runtime_dir && net->mails &&
-	    net->wake_fd >= 0)
+	    net->bundles && net->wake_fd >= 0)
 		return net;
 	return net_close(net);
 }

@@ -162,6 +162,18 @@ struct net_line {
 	uint8_t out_head[4];
 };
 
+/* The short frames of one turn for one peer. */
+struct net_bundle {
+	uint8_t to[16];
+	struct buf bytes;
+};
+
+/* Of one worker, whose thread alone uses them. */
+struct net_bundles {
+	struct net_bundle *of; /* CAP of them, N in use in this turn */
+	uint32_t n, cap;
+};
+
 struct net {
 	struct os *os;
 	struct os_net_config config; /* its texts are ours */
@@ -192,6 +204,7 @@ struct net {
 	struct net_tell *asked, **last_asked;  /* (L) not with its peer yet */
 	uint32_t n_asked;
 
+	struct net_bundles *bundles;          /* by worker */
 	struct net_mail *mails;               /* by worker */
 	struct pieces_budget budget;          /* (T) */
 	struct mono reported[NET_STAT_COUNT]; /* (T) */
@@ -300,6 +313,22 @@ void net_tend_session(struct net *net, struct net_peer *p, struct mono now);
 uint64_t net_session_due_us(
     const struct net_peer *p, struct mono now, int *room_wanted);
 
+/* --- net_bundle.c: short frames, many in a message ------------------------ */
+
+#define NET_SHORT_MAX (16u << 10) /* inclusive; what is longer goes alone */
+
+/* All of these but the last two: the thread of WORKER.  -ERR_NOMEM: not
+ * added. */
+int net_bundle_add(struct net *net, uint32_t worker, const uint8_t to[16],
+    const struct iovec *iov, int n, size_t bytes);
+/* What waits for TO goes out now. */
+void net_bundle_send(struct net *net, uint32_t worker, const uint8_t to[16]);
+/* The end of the turn: all goes out. */
+void net_flush(struct net *net, uint32_t worker);
+/* The first frame of what is left of a body; -ERR_FORMAT: none. */
+int net_bundle_next(struct slice *rest, struct slice *out);
+void net_bundles_free(struct net_bundles *all);
+
 /* --- net_receive.c -------------------------------------------------------- */
 
 /* Handles one message. */
@@ -314,6 +343,11 @@ void net_free_keys(struct net *net, struct net_peer *p);
 
 int net_send(void *ctx, uint32_t worker, const uint8_t to[16],
     enum env_channel channel, const struct iovec *iov, int n);
+/* The same without waiting for the end of the turn: a message of KIND, or its
+ * pieces. */
+int net_send_now(struct net *net, uint32_t worker, const uint8_t to[16],
+    enum env_channel channel, enum seal_kind kind, const struct iovec *iov,
+    int n);
 /* A message of the thread's own; HEAD lacks sender and counter. NULL: no
  * memory. */
 void *net_seal(struct net *net, uint16_t number, struct seal_head *head,

@@ -95,30 +95,45 @@ has_room(struct net *net, uint32_t w, size_t n)
 	return 1;
 }
 
+/* FRAME lies in B. */
 static void
-deliver(struct net *net, const struct seal_head *h, struct block *b)
+deliver(struct net *net, const struct seal_head *h, struct block *b,
+    struct slice frame)
 {
 	const struct env_post *post = &net->os->env.post;
 	/* Node ids are random; the key's last bit is the channel. */
 	uint32_t w =
 	    (h->sender[0] + h->number % NET_CHANNEL_COUNT) % post->n_workers;
-	int room = has_room(net, w, b->n + FRAME_BYTES);
+	int room = has_room(net, w, frame.n + FRAME_BYTES);
 	struct net_frame *f = room ? mem_zalloc(sizeof(*f)) : NULL;
 
 	if (!f) {
-		block_unref(b);
 		net_count(net, room ? NET_dropped_memory : NET_dropped_busy, 1);
 		return;
 	}
 	f->msg.kind = MSG_FRAME;
 	memcpy(f->from, h->sender, 16);
 	f->stranger = memcmp(h->cluster, none, 16) == 0;
-	f->block = b;
-	f->bytes = SLICE(b->p, b->n);
+	f->block = block_ref(b);
+	f->bytes = frame;
 	post->to_worker(post->ctx, w, &f->msg);
 }
 
-/* B holds the body of a piece; takes it. */
+static void
+deliver_bundle(struct net *net, const struct seal_head *h, struct block *b)
+{
+	struct slice rest = SLICE(b->p, b->n), frame;
+
+	do {
+		if (net_bundle_next(&rest, &frame)) {
+			net_refuse(net, NET_refused_malformed, h);
+			return;
+		}
+		deliver(net, h, b, frame);
+	} while (rest.n);
+}
+
+/* B holds the body of a piece. */
 static void
 add_piece(struct net *net, struct net_key *k, const struct seal_head *h,
     struct block *b)
@@ -127,10 +142,10 @@ add_piece(struct net *net, struct net_key *k, const struct seal_head *h,
 	int r = pieces_add(&k->pieces, &net->budget, NET_FRAME_MAX,
 	    SLICE(b->p, b->n), net_now(net), &whole);
 
-	block_unref(b);
-	if (r == 0)
-		deliver(net, h, whole);
-	else if (r < 0)
+	if (r == 0) {
+		deliver(net, h, whole, SLICE(whole->p, whole->n));
+		block_unref(whole);
+	} else if (r < 0)
 		net_refuse(net, NET_refused_long, h);
 }
 
@@ -154,12 +169,13 @@ open_frame(struct net *net, struct net_key *k, const struct seal_head *h,
 	seal_window_add(&k->window, h->counter);
 	net_count(net, NET_frames_received, 1);
 	net_count(net, NET_bytes_received, frame.n);
-	if (h->kind == SEAL_GREETING)
-		block_unref(b);
-	else if (h->kind == SEAL_PIECE)
+	if (h->kind == SEAL_PIECE)
 		add_piece(net, k, h, b);
-	else
-		deliver(net, h, b);
+	else if (h->kind == SEAL_BUNDLE)
+		deliver_bundle(net, h, b);
+	else if (h->kind == SEAL_FRAME)
+		deliver(net, h, b, SLICE(b->p, b->n));
+	block_unref(b);
 	return 0;
 }
 

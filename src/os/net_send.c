@@ -132,43 +132,79 @@ send_pieces(struct net *net, uint16_t number, struct seal_head *h,
 	return r;
 }
 
+/* Whether, and to which boot, something may go to the peer ID now. */
+static int
+find_dest(struct net *net, const uint8_t id[16], struct dest *to)
+{
+	struct net_peer *p;
+	int r = 0;
+
+	pthread_mutex_lock(&net->lock);
+	p = net_find(net, id);
+	if (!p || !p->is_member || !p->is_known)
+		r = -ERR_NOTFOUND;
+	else if (net_is_full(p, to->channel))
+		r = -ERR_BUSY;
+	if (r == 0) {
+		to->serial = p->serial;
+		memcpy(to->boot, p->boot, 16);
+	}
+	pthread_mutex_unlock(&net->lock);
+	if (r)
+		net_count(net,
+		    r == -ERR_BUSY ? NET_dropped_busy : NET_dropped_unknown, 1);
+	return r;
+}
+
+static int
+send_to(struct net *net, uint32_t worker, const uint8_t id[16],
+    const struct dest *to, enum seal_kind kind, const struct iovec *iov, int n)
+{
+	uint16_t number = (uint16_t)(worker * NET_CHANNEL_COUNT + to->channel);
+	struct seal_head h = {.kind = (uint8_t)kind};
+	size_t bytes = total(iov, n);
+
+	memcpy(h.cluster, net->config.cluster_id, 16);
+	memcpy(h.receiver, id, 16);
+	memcpy(h.receiver_boot, to->boot, 16);
+	if (bytes > NET_BODY_MAX)
+		return send_pieces(net, number, &h, to, iov, n, bytes);
+	return send_one(net, number, &h, to, iov, n);
+}
+
+int
+net_send_now(struct net *net, uint32_t worker, const uint8_t id[16],
+    enum env_channel channel, enum seal_kind kind, const struct iovec *iov,
+    int n)
+{
+	struct dest to = {.channel = channel};
+	int r = find_dest(net, id, &to);
+
+	return r ? r : send_to(net, worker, id, &to, kind, iov, n);
+}
+
 int
 net_send(void *ctx, uint32_t worker, const uint8_t id[16],
     enum env_channel channel, const struct iovec *iov, int n)
 {
 	struct net *net = ((struct os *)ctx)->net;
-	uint16_t number = (uint16_t)(worker * NET_CHANNEL_COUNT + channel);
-	struct seal_head h = {.kind = SEAL_FRAME};
 	struct dest to = {.channel = channel};
 	size_t bytes = total(iov, n);
-	struct net_peer *p;
-	int r = 0;
+	int r;
 
 	if (!net)
 		return -ERR_NOTFOUND; /* a node that knows no other */
 	ASSERT(bytes <= NET_FRAME_MAX);
-	pthread_mutex_lock(&net->lock);
-	p = net_find(net, id);
-	if (!p || !p->is_member || !p->is_known)
-		r = -ERR_NOTFOUND;
-	else if (net_is_full(p, channel))
-		r = -ERR_BUSY;
-	if (r == 0) {
-		to.serial = p->serial;
-		memcpy(to.boot, p->boot, 16);
-	}
-	pthread_mutex_unlock(&net->lock);
-	if (r) {
-		net_count(net,
-		    r == -ERR_BUSY ? NET_dropped_busy : NET_dropped_unknown, 1);
+	r = find_dest(net, id, &to);
+	if (r)
 		return r;
+	if (channel == NET_CONTROL) {
+		if (bytes <= NET_SHORT_MAX &&
+		    net_bundle_add(net, worker, id, iov, n, bytes) == 0)
+			return 0;
+		net_bundle_send(net, worker, id); /* it was first */
 	}
-	memcpy(h.cluster, net->config.cluster_id, 16);
-	memcpy(h.receiver, id, 16);
-	memcpy(h.receiver_boot, to.boot, 16);
-	if (bytes > NET_BODY_MAX)
-		return send_pieces(net, number, &h, &to, iov, n, bytes);
-	return send_one(net, number, &h, &to, iov, n);
+	return send_to(net, worker, id, &to, SEAL_FRAME, iov, n);
 }
 
 /* --- what is told --------------------------------------------------------- */

@@ -7,7 +7,8 @@
  *
  *	  0  u32  magic "IONF"
  *	  4  u8   version = 1
- *	  5  u8   kind: 1 hello, 2 frame, 3 piece of a frame, 4 greeting
+ *	  5  u8   kind: 1 hello, 2 frame, 3 piece of a frame, 4 greeting,
+ *		5 bundle of frames
  *	  6  u16  number of the sender's key
  *	  8  [16] cluster id; zeros: the receiver need not be a member
  *	 24  [16] node id of the sender

@@ -24,6 +24,7 @@ enum seal_kind {
 	SEAL_FRAME,    /* the body is one frame */
 	SEAL_PIECE,    /* the body is a part of one: pieces.h */
 	SEAL_GREETING, /* the first on a line, without a body: net_line.c */
+	SEAL_BUNDLE,   /* several short frames: net_bundle.c */
 	SEAL_KIND_COUNT,
 };
 

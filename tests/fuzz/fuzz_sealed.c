@@ -6,8 +6,8 @@
  *
  * An input is messages, each behind a head of 8 bytes:
  *
- *	u8  0 the bytes as they are, 1 hello, 2 frame, 3 piece: sealed with the
- *	    cookie; + 16 from a stranger; + 32 with cluster id 0; + 64 for
+ *	u8  0 the bytes as they are, 1 hello, 2 frame, 3 piece, 5 bundle: sealed
+ *	    with the cookie; + 16 from a stranger; + 32 with cluster id 0; + 64 for
  *	    another boot of ours; + 128 sent a second time
  *	u8  number of the key; of a hello: of the stranger
  *	u16 0
@@ -43,6 +43,7 @@ struct world {
 	size_t last_n;
 	uint32_t n_posted;
 	struct slice expected;       /* p NULL: nothing may be posted */
+	struct slice bundle;         /* p NULL: none; what is left of it */
 	struct model models[2][256]; /* of the member, of strangers */
 	size_t input_n;
 };
@@ -64,6 +65,21 @@ bytes(void *ctx, void *out, size_t n)
 	memset(out, 0x5a, n);
 }
 
+/* The next frame of the bundle, told by its bytes alone. */
+static void
+expect_next(struct world *w)
+{
+	const uint8_t *p = w->bundle.p;
+	size_t n;
+
+	ASSERT(w->bundle.n >= 8 && le_get32(p + 4) == 0);
+	n = le_get32(p);
+	w->expected = SLICE(p + 8, n);
+	n = 8 + (n + 7) / 8 * 8;
+	ASSERT(n <= w->bundle.n);
+	w->bundle = SLICE(p + n, w->bundle.n - n);
+}
+
 static void
 to_worker(void *ctx, uint32_t worker, struct msg *m)
 {
@@ -76,6 +92,8 @@ to_worker(void *ctx, uint32_t worker, struct msg *m)
 		return;
 	}
 	ASSERT(m->kind == MSG_FRAME && f->bytes.n <= NET_FRAME_MAX);
+	if (w->bundle.p)
+		expect_next(w);
 	ASSERT(w->expected.p && slice_equal(f->bytes, w->expected));
 	w->n_posted++;
 	net_frame_free(f);
@@ -210,7 +228,7 @@ item(struct world *w, uint8_t op, uint8_t number, struct slice body)
 	int maybe = (op & (16 | 32 | 64)) == (16 | 32);
 	int taken = !(op & (16 | 64));
 
-	w->expected = (struct slice){NULL, 0};
+	w->expected = w->bundle = (struct slice){NULL, 0};
 	w->n_posted = 0;
 	if ((op & 15) == 0 || (op & 15) >= SEAL_KIND_COUNT ||
 	    body.n > NET_BODY_MAX) {
@@ -222,11 +240,13 @@ item(struct world *w, uint8_t op, uint8_t number, struct slice body)
 		w->expected = body.n ? body : SLICE("", 0);
 	if ((taken || maybe) && (op & 15) == SEAL_PIECE)
 		add_to_model(w, &w->models[maybe][number], body);
+	if ((taken || maybe) && (op & 15) == SEAL_BUNDLE)
+		w->bundle = SLICE(body.p, body.n);
 	come(w, SLICE(w->last, w->last_n));
 	/* A frame for which there is no room is dropped, not changed. */
-	ASSERT(w->n_posted <= 1);
+	ASSERT(w->n_posted <= 1 || (op & 15) == SEAL_BUNDLE);
 	ASSERT(w->n_posted == 1 || (op & 15) != SEAL_FRAME || !taken);
-	w->expected = (struct slice){NULL, 0};
+	w->expected = w->bundle = (struct slice){NULL, 0};
 	if (op & 128)
 		come(w, SLICE(w->last, w->last_n));
 }

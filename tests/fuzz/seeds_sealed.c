@@ -27,6 +27,23 @@ add_piece(
 	add_item(b, SEAL_PIECE, 0, SLICE(body, PIECE_HEAD_BYTES + n));
 }
 
+/* N frames, of which the last says that it has MORE bytes than there are. */
+static void
+add_bundle(struct buf *b, uint32_t n, uint32_t more)
+{
+	static const char text[] = "frame after frame";
+	uint8_t body[8 * 32] = {0}, *p = body;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t bytes = 5 * i % sizeof(text);
+
+		le_put32(p, bytes + (i + 1 == n ? more : 0));
+		memcpy(p + 8, text, bytes);
+		p += 8 + (bytes + 7) / 8 * 8;
+	}
+	add_item(b, SEAL_BUNDLE, 3, SLICE(body, (size_t)(p - body)));
+}
+
 /* The body of a hello, as net_hello.c describes it. */
 static void
 add_hello(struct buf *b, uint8_t op, uint8_t challenge, uint8_t echo)
@@ -62,6 +79,15 @@ seed_sealed(void)
 	add_piece(&b, 2, "that is left", 0, 5);
 	add_piece(&b, 3, "for another", 0, 11);
 	seed_write("sealed", "pieces", buf_slice(&b), NULL);
+	buf_reset(&b);
+
+	add_bundle(&b, 6, 0);
+	add_bundle(&b, 3, 8);
+	add_bundle(&b, 2, 0xfffffff0);
+	add_item(&b, SEAL_BUNDLE | 16 | 32, 7,
+	    SLICE_LIT("\4\0\0\0\0\0\0\0told\0\0\0\0"));
+	add_item(&b, SEAL_BUNDLE, 3, SLICE_LIT(""));
+	seed_write("sealed", "bundles", buf_slice(&b), NULL);
 	buf_reset(&b);
 
 	add_hello(&b, SEAL_HELLO, 1, 0);

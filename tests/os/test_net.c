@@ -67,6 +67,52 @@ frames_of_a_worker_and_channel_keep_their_order(void)
 	return NULL;
 }
 
+struct turn {
+	struct node *from;
+	uint8_t to[16];
+};
+
+/* Numbers, each in a frame of another length, one of them a long one. */
+static void
+say_numbers(void *arg)
+{
+	static const size_t lengths[] = {4, 5, 11, 16384, 9000, 16385, 8, 7};
+	struct turn *t = arg;
+	const struct env_net *net = &t->from->rig->env->net;
+
+	for (uint32_t i = 0; i < 80; i++) {
+		uint8_t text[20000] = {0};
+		struct iovec iov = {text, lengths[i % 8]};
+
+		memcpy(text, &i, sizeof(i));
+		CHECK_EQ(
+		    net->send(net->ctx, 0, t->to, NET_CONTROL, &iov, 1), 0);
+	}
+}
+
+static const char *
+frames_of_one_turn_share_messages_and_keep_their_order(void)
+{
+	struct node a = {.number = 1}, b = {.number = 2};
+	struct turn t = {.from = &a};
+	uint64_t before;
+
+	node_start(&a);
+	node_start(&b);
+	node_pair(&a, &b);
+	node_await_peers(&a, &b);
+	before = node_stats(&a).frames_sent;
+	node_id(&b, t.to);
+	rig_on(a.rig, 0, say_numbers, &t);
+	for (uint32_t i = 0; i < 80; i++)
+		CHECK(memcmp(node_frame(&b, i)->bytes.p, &i, 4) == 0);
+	/* The ten long ones, and what stands before each and at the end. */
+	CHECK(node_stats(&a).frames_sent - before <= 21);
+	node_stop(&a);
+	node_stop(&b);
+	return NULL;
+}
+
 static uint8_t *
 noise(size_t n, uint32_t seed)
 {
@@ -152,6 +198,7 @@ a_peer_that_starts_again_is_reached_again(void)
 const struct test net_tests[] = {
     TEST(a_frame_arrives_whole_and_says_who_sent_it),
     TEST(frames_of_a_worker_and_channel_keep_their_order),
+    TEST(frames_of_one_turn_share_messages_and_keep_their_order),
     TEST(frames_of_all_lengths_arrive_up_to_the_longest),
     TEST(a_peer_that_starts_again_is_reached_again),
     {NULL, NULL},

@@ -41,9 +41,10 @@ hold_three(struct node *a, struct node *b, struct relay *r, uint32_t *from)
 {
 	*from = r->n_kept;
 	atomic_store(&r->holds, 1);
-	for (int i = 0; i < 3; i++)
+	for (uint32_t i = 0; i < 3; i++) { /* in turns of their own */
 		CHECK_EQ(node_send(a, b, NET_CONTROL, "held", 4), 0);
-	AWAIT(r->n_kept >= *from + 3);
+		AWAIT(r->n_kept > *from + i);
+	}
 	atomic_store(&r->holds, 0);
 }
 
