@@ -295,10 +295,10 @@ chunk_verify(struct slice bytes, const struct chunk_id *id,
 	if (chunk_same(&found, id))
 		return -ERR_IDENTITY;
 	if (c->bytes < n || c->bytes > bytes.n ||
-	    (!c->sealed && c->bytes != bytes.n))
+	    (!chunk_has_footer(c) && c->bytes != bytes.n))
 		return -ERR_CORRUPT;
 	r = verify_records(SLICE(bytes.p + n, c->bytes - n), c);
-	if (r || !c->sealed)
+	if (r || !chunk_has_footer(c))
 		return r;
 	r = chunk_decode_footer(
 	    SLICE(bytes.p + c->bytes, bytes.n - c->bytes), &footer);

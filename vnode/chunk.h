@@ -44,8 +44,16 @@ struct chunk_info {
 	uint32_t apart : 1;  /* nothing before it was visible when it was begun:
 				 its chain begins with it */
 	uint32_t last_bytes : 30; /* payload of event `last`; 0: not known */
-	struct hash128 chain;     /* sealed: over this and all chunks before */
+	struct hash128 chain;     /* sealed: over this and all chunks before;
+				     zeros: it was given up, see stream.h */
 };
+
+/* Whether its file ends with a footer, and its chain is known. */
+static inline int
+chunk_has_footer(const struct chunk_info *c)
+{
+	return c->sealed && (c->chain.lo || c->chain.hi);
+}
 
 /* Whether the chunk must be sealed before a record of NEXT_BYTES. */
 int chunk_is_full(const struct chunk_info *c, uint32_t next_bytes);
@@ -80,7 +88,7 @@ struct chunk_footer {
 	const uint8_t *rows; /* borrowed; chunk_footer_row() */
 };
 
-/* BYTES, a whole file up to C's length (sealed: to its end), are the chunk ID and
+/* BYTES, a whole file up to C's length (with a footer: to its end), are the chunk ID and
  * what C says of it, to the last bit; STREAM is to compute in.  0,
  * -ERR_CORRUPT, -ERR_IDENTITY. */
 int chunk_verify(struct slice bytes, const struct chunk_id *id,

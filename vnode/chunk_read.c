@@ -22,6 +22,7 @@ struct job {
 	struct files_entry *file;
 	uint32_t header_bytes;
 	unsigned moves; /* when it began */
+	int no_footer;  /* it should have one */
 	char path[FILES_PATH_BYTES];
 };
 
@@ -106,9 +107,12 @@ open_chunk(struct job *j)
 		return r == -ERR_NOTFOUND ? -ERR_CORRUPT : r;
 	r = check_header(j);
 	if (r == 0 && !__atomic_load_n(&j->file->checked, __ATOMIC_ACQUIRE)) {
-		/* A damaged footer costs speed, not events. */
-		if (j->r.info.sealed && load_footer(j) == -ERR_NOMEM)
+		int footer = j->r.info.sealed ? load_footer(j) : 0;
+
+		/* A damaged one costs speed, not events. */
+		if (footer == -ERR_NOMEM)
 			r = -ERR_NOMEM;
+		j->no_footer = footer && chunk_has_footer(&j->r.info);
 		__atomic_store_n(&j->file->checked, 1, __ATOMIC_RELEASE);
 	}
 	return r;
@@ -356,10 +360,26 @@ answer_page(struct job *j, struct scan *s)
 	s->block = NULL;
 }
 
+/* 1: somebody has taken the request over. */
+static int
+tell_damaged(const struct job *j)
+{
+	struct vnode_read *req = j->req;
+
+	if (!j->r.damaged)
+		return 0;
+	if (req->r == -ERR_CORRUPT)
+		return j->r.damaged(j->r.owner, &j->r, j->r.edge ? NULL : req);
+	if (req->r == 0 && j->no_footer)
+		j->r.damaged(j->r.owner, &j->r, NULL);
+	return 0;
+}
+
 static void
 run(struct env_job *job)
 {
 	struct job *j = CONTAINER_OF(job, struct job, job);
+	const struct env_post *post = &j->r.env->post;
 	struct vnode_read *req = j->req;
 	struct scan s = {0};
 
@@ -391,7 +411,8 @@ run(struct env_job *job)
 		files_put(j->r.files, j->file);
 	if (j->r.reads)
 		atomic_fetch_sub(j->r.reads, 1);
-	j->r.env->post.to_worker(j->r.env->post.ctx, req->msg.from, &req->msg);
+	if (!tell_damaged(j))
+		post->to_worker(post->ctx, req->msg.from, &req->msg);
 	mem_free(j);
 }
 

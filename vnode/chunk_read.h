@@ -44,6 +44,11 @@ struct chunk_read {
 	const atomic_uint *moves;
 	atomic_uint
 	    *reads; /* goes up until it has ended; NULL: nobody counts */
+	/* Told on the lane that the file is damaged; REQ: the read whose answer
+	 * says so, or NULL.  1: it has taken REQ over.  NULL: nobody is. */
+	int (*damaged)(
+	    void *owner, const struct chunk_read *r, struct vnode_read *req);
+	void *owner;
 };
 
 /*

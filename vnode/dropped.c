@@ -25,6 +25,7 @@
 #include "vnode/fill.h"
 #include "vnode/flush_impl.h"
 #include "vnode/mutants.h"
+#include "vnode/repair.h"
 
 #define BATCH 256
 /* Of the lane, at a time: where each file takes ms (ext4 that discards what it
@@ -334,6 +335,7 @@ run_list(struct env_job *job)
 	int r;
 
 	d->r = 0;
+	repair_remove_rest(disk, d->dir);
 	r = disk->list(disk->ctx, d->dir, note_file, d);
 	if (d->r == 0)
 		d->r = r;

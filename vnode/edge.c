@@ -19,6 +19,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/chunk_read.h"
+#include "vnode/repair.h"
 #include "vnode/replica.h"
 
 #define LOOK_BYTES  (128u << 10)
@@ -155,6 +156,8 @@ start(struct look *l, const struct vnode *v, const struct stream *s)
 	    .edge = &l->edge,
 	    .moves = &store->moves[v->group.id],
 	    .reads = &w->reads[w->read_turn],
+	    .damaged = repair_read_failed,
+	    .owner = store,
 	};
 	int r;
 

@@ -83,7 +83,8 @@ static int
 goes_bulk(const struct fill_message *m)
 {
 	return m->op == FILL_GET_MANIFEST || m->op == FILL_MANIFEST ||
-	       m->op == FILL_GET_CHUNKS || m->op == FILL_CHUNKS;
+	       m->op == FILL_GET_CHUNKS || m->op == FILL_CHUNKS ||
+	       m->op == FILL_GET_PART || m->op == FILL_PART;
 }
 
 static int

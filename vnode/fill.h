@@ -41,8 +41,15 @@ enum fill_op {
 			      the stream was when it began; bytes: fill_chunk */
 	FILL_CHUNKS,       /* a: round, b: where the stream is; bytes of it */
 	FILL_DONE,         /* a: applied index that was adopted */
-	FILL_FAILED,       /* either: it ends here; a: ERR_* */
+	FILL_FAILED,       /* either: it ends here; a: ERR_*; of what was
+			      sent and could not be verified: b: the stream, c:
+			      the first seqnum of the chunk, or 0 */
 	FILL_WAIT,         /* leader: too many under way; it is offered again */
+	/* repair.h */
+	FILL_GET_PART, /* who is damaged, of any replica; a: stream, b: an
+			  event: the bytes of it and those behind it, but c:
+			  so many of them, d: at most so many */
+	FILL_PART,     /* a, b, c: the same; bytes: as many as one chunk has */
 };
 
 struct fill_message {

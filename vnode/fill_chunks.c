@@ -94,7 +94,7 @@ encode_want(uint8_t *out, const struct fill *f, const struct fill_want *want,
 	struct fill_chunk chunk = {.stream = s->id,
 	    .first = c->first,
 	    .offset = want->have + skip,
-	    .bytes = c->sealed ? 0 : c->bytes};
+	    .bytes = chunk_has_footer(c) ? 0 : c->bytes};
 
 	fill_encode_chunk(out, &chunk);
 }

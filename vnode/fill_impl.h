@@ -95,8 +95,10 @@ struct fill {
 	uint64_t got, all; /* bytes of it that came; 0 of 0: not known yet */
 	struct fill_batch *coming, *writing; /* or NULL */
 	struct fill_batch *ready, **last_ready;
-	struct buf redo;    /* struct fill_want: all of it is asked for */
-	struct buf scratch; /* LANE_FLUSH: one chunk */
+	struct buf redo; /* struct fill_want: all of it is asked for */
+	uint64_t bad_stream, bad_first; /* of a chunk that is not what it
+					   should be; or 0 */
+	struct buf scratch;             /* LANE_FLUSH: one chunk */
 
 	struct buf rows; /* the new manifest */
 	uint32_t crc, number;

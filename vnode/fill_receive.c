@@ -59,7 +59,9 @@ abort_fill(struct fill *f, const char *why, int keep)
 
 	store_report(f->store, 1, "group %u: filling ended: %s", f->group, why);
 	fill_ask(f, (struct fill_message){.op = FILL_FAILED,
-			.a = f->r ? (uint64_t)-f->r : ERR_CANCELED});
+			.a = f->r ? (uint64_t)-f->r : ERR_CANCELED,
+			.b = f->bad_stream,
+			.c = f->bad_first});
 	fill_vnode(f)->group.fill = NULL;
 	if (f->shadow && keep)
 		fill_staged_set(

@@ -16,6 +16,7 @@
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "vnode/fill_out.h"
+#include "vnode/repair.h"
 #include "vnode/store_open.h"
 
 void
@@ -91,6 +92,9 @@ came_back(struct fill_reading *rd)
 		return f;
 	store_report(s, 1, "group %u: cannot fill a replica: %s: %s", rd->group,
 	    rd->dir, err_text(rd->r));
+	if (!rd->whole && rd->n_done < rd->n_wants)
+		repair_note(w, v, rd->wants[rd->n_done].stream,
+		    rd->wants[rd->n_done].first);
 	fill_out_failed(w, v, f, rd->r);
 	return NULL;
 }

@@ -163,9 +163,11 @@ fill_row_give(struct fill_row *row)
 void
 store_fills(struct store *s, struct store_fills *out)
 {
-	out->sending = atomic_load(&s->fills.n_out);
+	out->sending =
+	    atomic_load(&s->fills.n_out) + atomic_load(&s->fills.n_parts_out);
 	out->queued = atomic_load(&s->fills.n_queued);
-	out->receiving = atomic_load(&s->fills.n_in);
+	out->receiving =
+	    atomic_load(&s->fills.n_in) + atomic_load(&s->fills.n_parts_in);
 	out->n = 0;
 	for (int i = 0; i < STORE_FILLS_MAX; i++) {
 		struct fill_row *row = &s->fills.rows[i];

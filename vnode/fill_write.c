@@ -72,6 +72,10 @@ finish_chunk(struct fill *f, struct fill_want *want, struct slice bytes)
 	want->again = r && want->have;
 	if (want->again)
 		return 0;
+	if (r) {
+		f->bad_stream = s->id;
+		f->bad_first = c->first;
+	}
 	return r ? r : write_chunk(f, s, c, bytes);
 }
 

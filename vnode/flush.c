@@ -21,6 +21,7 @@
 #include "vnode/flush_impl.h"
 #include "vnode/images.h"
 #include "vnode/mutants.h"
+#include "vnode/repair.h"
 #include "vnode/store_open.h"
 
 #define IOV_BATCH  256
@@ -210,7 +211,9 @@ static void
 lose_chunk(struct flush *f, struct flush_chunk *c, const char *path)
 {
 	c->lost = 1;
-	f->postponed |= c->n_parts > 0;
+	f->postponed |= c->n_parts > 0 || c->waits;
+	if (c->waits)
+		return;
 	store_report(f->store, 1,
 	    "%s is damaged and gets no more events; those that can be read "
 	    "are served",
@@ -387,7 +390,8 @@ write_chunks(struct flush *f)
 			previous = c->previous;
 		if (follows &&
 		    (f->chunks[i - 1].later ||
-			(f->chunks[i - 1].lost && f->chunks[i - 1].n_parts)))
+			(f->chunks[i - 1].lost && (f->chunks[i - 1].n_parts ||
+						      f->chunks[i - 1].waits))))
 			c->later = 1;
 		if (c->later)
 			continue;
@@ -423,7 +427,8 @@ carry_out(struct flush *f)
 
 /* --- booking: the worker -------------------------------------------------- */
 
-/* The rest of a damaged chunk goes to another one with the next flush. */
+/* A damaged chunk is repaired before anything else goes to it, or behind it; or
+ * the rest of it goes to another one with the next flush. */
 static void
 book_lost(
     struct store_worker *w, const struct flush *f, const struct flush_chunk *c)
@@ -431,6 +436,12 @@ book_lost(
 	struct stream *s = c->stream;
 	struct chunk_id id;
 
+	if (c->waits) {
+		repair_note(w, c->vnode, s->id, c->info.first);
+		s->cut = 1;
+		dirty_add(&w->dirty, s);
+		return;
+	}
 	fill_id(f->store, c, c->previous, &id);
 	if (stream_give_up_chunk(
 		s, c->info.first, c->offset, chunk_header_bytes(&id)) == 0 &&
@@ -522,6 +533,7 @@ book(struct flush *f)
 	tail_cache_trim(&w->cache);
 	w->flush = NULL;
 	flush_free(f);
+	repair_after_flush(w);
 	return r;
 }
 

@@ -13,6 +13,7 @@
 #include "vnode/fill.h"
 #include "vnode/flush_impl.h"
 #include "vnode/mutants.h"
+#include "vnode/repair.h"
 
 #define MANIFEST_ROWS_MAX (1u << 30)
 #define SNAPSHOT_SLACK    (1u << 20)
@@ -78,6 +79,7 @@ capture_chunk(struct flush *f, struct vnode *v, struct stream *s,
 	fc->offset = c->bytes;
 	fc->cut = s->cut;
 	fc->seal = c != &s->chunks[s->n_chunks - 1];
+	fc->waits = repair_may_help(f->worker, v, s->id, c->first) != 0;
 	fc->previous = stream_chain_before(s, c);
 	for (uint64_t seq = from; seq <= c->last;) {
 		struct tail_block *tb = tail_find(&s->tail, seq);

@@ -23,6 +23,7 @@ struct flush_chunk {
 	uint32_t offset;         /* where the parts begin */
 	uint32_t first_part, n_parts;
 	uint8_t create, cut, seal;
+	uint8_t waits; /* if it is damaged: for its repair */
 	uint8_t lost;  /* found damaged, so nothing more goes to it */
 	uint8_t later; /* behind parts of a lost one: with the next flush */
 };

@@ -32,6 +32,7 @@ group_init(struct group *g, uint16_t id, uint64_t generation)
 	list_init(&g->touched);
 	list_init(&g->in_flight);
 	g->last_waiting = &g->waiting;
+	g->last_unread = &g->unread;
 	g->last_asked = &g->asked;
 	g->last_reads = &g->reads;
 	g->last_held = &g->held;

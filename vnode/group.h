@@ -29,6 +29,7 @@ struct vnode;
 struct fill;
 struct fill_out;
 struct held;
+struct repair_out;
 
 /* Payload of a record of term and vote: u64 vote, u64 flags. */
 #define GROUP_HARDSTATE_BYTES 16
@@ -89,9 +90,11 @@ struct group {
 	uint32_t n_reads, cap_reads;
 	struct mono moved_at; /* the last hand-over, to who should lead */
 	struct fill_offer offer;
-	struct fill *fill;      /* one that comes in, or NULL */
-	struct fill_out *fills; /* those that this leader gives */
-	int fill_error;         /* why the last one of them failed, or 0 */
+	struct fill *fill;          /* one that comes in, or NULL */
+	struct fill_out *fills;     /* those that this leader gives */
+	int fill_error;             /* why the last one of them failed, or 0 */
+	struct repair_out *mending; /* what another replica is sent */
+	struct msg *unread, **last_unread; /* until a chunk is whole */
 };
 
 void group_init(struct group *g, uint16_t id, uint64_t generation);

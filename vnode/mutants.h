@@ -38,7 +38,9 @@
 	X(ENDED_NOT_FILLED)                                                    \
 	X(WATCH_WAKES_ONCE)                                                    \
 	X(NEWS_BEGIN_TOO_LATE)                                                 \
-	X(FILES_GO_BEFORE_CHECKPOINT)
+	X(FILES_GO_BEFORE_CHECKPOINT)                                          \
+	X(REPAIR_NOT_VERIFIED)                                                 \
+	X(REPAIR_NOT_SYNCED)
 
 /* Those of retention: tests/vnode/test_retain.c finds them. */
 #define RETAIN_MUTANTS(X)                                                      \

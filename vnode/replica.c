@@ -24,6 +24,7 @@
 #include "vnode/entry.h"
 #include "vnode/fill.h"
 #include "vnode/mutants.h"
+#include "vnode/repair.h"
 
 #define HEARTBEAT_US   100000
 #define ELECTION_US    1000000
@@ -422,6 +423,7 @@ role_changed(struct store_worker *w, struct vnode *v)
 	}
 	settle_all(w, v);
 	request_deposed(w, v);
+	repair_retry(w, v);
 	request_retry(w, v);
 }
 
@@ -624,6 +626,7 @@ replica_close(struct store_worker *w, struct vnode *v)
 	replica_abandon(w, v);
 	replica_let_go(w, v);
 	fill_send_end_all(w, v);
+	repair_serve_end(w->store, v);
 	if (g->raft) {
 		list_del(&g->touched);
 		g->raft = raft_free(g->raft);

@@ -11,6 +11,7 @@
 #include "src/base/mem.h"
 #include "vnode/entry.h"
 #include "vnode/fill.h"
+#include "vnode/repair.h"
 #include "vnode/replica.h"
 
 #define HELD_MAX 256
@@ -542,6 +543,8 @@ on_message(struct store_worker *w, struct net_frame *f, struct wire_message *m)
 			asked_to_fill(w, v, m, &fm, here);
 		if (!of_receiver)
 			fill_receive_message(w, v, f->from, m, &fm);
+		if (here && !v->group.failed)
+			repair_message(w, v, f->from, m, &fm);
 	}
 }
 

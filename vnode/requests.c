@@ -13,6 +13,7 @@
 #include "src/base/mem.h"
 #include "vnode/edge.h"
 #include "vnode/mutants.h"
+#include "vnode/repair.h"
 #include "vnode/replica.h"
 
 static const uint8_t *
@@ -454,6 +455,7 @@ request_fail_all(struct store_worker *w, struct vnode *v, int r)
 		request_refuse(w, v, m, r);
 	}
 	watch_refuse_all(w, v, r);
+	repair_refuse_all(w, v, r);
 	g->asked = g->reads = NULL;
 	g->last_asked = &g->asked;
 	g->last_reads = &g->reads;

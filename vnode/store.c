@@ -518,6 +518,7 @@ store_stats(const struct store *s, struct store_stats *out)
 		out->bytes += atomic_load(&w->bytes);
 		out->dirty_bytes += atomic_load(&w->dirty_bytes);
 		out->clean_bytes += atomic_load(&w->clean_bytes);
+		out->n_damaged += atomic_load(&w->n_damaged);
 		add_groups(out, w);
 	}
 	out->n_checkpoints = atomic_load(&s->n_checkpoints);

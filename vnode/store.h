@@ -120,6 +120,7 @@ struct store_stats {
 	uint64_t free_bytes;
 	int writable; /* 0: writes are refused because of the disk */
 	uint32_t n_files;
+	uint32_t n_damaged; /* chunks that are to be repaired */
 	/* Groups that have a replica here; led from here; without a leader. */
 	uint32_t n_replicas, n_leads, n_leaderless;
 	uint32_t n_parked;    /* appends that wait for memory or disk */

@@ -18,6 +18,7 @@
 struct dropped;
 struct flush;
 struct order;
+struct repairs;
 struct stop;
 
 /* What one worker has of the store. */
@@ -39,6 +40,8 @@ struct store_worker {
 	struct list touched;       /* groups to tell what became durable */
 	struct list removals;      /* of files: removal.c */
 	struct dropped *dropped;   /* files of deleted streams; or NULL */
+	struct repairs *repairs;   /* damaged chunks; or NULL */
+	atomic_uint n_damaged;     /* of those */
 	atomic_uint reads[2];      /* of chunk files, under way: dropped.c */
 	unsigned read_turn;        /* which of them counts those that begin */
 	struct outbox outbox;      /* frames of this turn */
@@ -124,6 +127,7 @@ struct fill_table {
 	atomic_ullong rate;    /* bytes/s that go out; 0: no limit */
 	atomic_ullong paid_us; /* until when what went out is paid for */
 	atomic_uint n_in, n_out, n_queued;
+	atomic_uint n_parts_in, n_parts_out; /* repairs, beside these */
 	struct fill_row rows[STORE_FILLS_MAX];
 };
 

@@ -17,6 +17,7 @@
 #include "vnode/images.h"
 #include "vnode/policy.h"
 #include "vnode/removal.h"
+#include "vnode/repair.h"
 #include "vnode/replica.h"
 #include "vnode/store_open.h"
 #include "vnode/fill.h"
@@ -342,6 +343,7 @@ store_close(struct store *s)
 	for (uint32_t i = 0; s->workers && i < s->n_workers; i++) {
 		removal_forget_all(&s->workers[i]);
 		dropped_forget_all(&s->workers[i]);
+		repair_forget_all(&s->workers[i]);
 		outbox_deinit(&s->workers[i].outbox);
 		policies_unref(s->workers[i].policies);
 		raft_effects_deinit(&s->workers[i].fx);

@@ -11,6 +11,7 @@
 #include "src/base/err.h"
 #include "vnode/chunk_read.h"
 #include "vnode/edge.h"
+#include "vnode/repair.h"
 #include "vnode/store_impl.h"
 
 static void
@@ -53,6 +54,8 @@ read_chunk(struct store *s, const struct stream *st, struct vnode_read *req,
 	    .stop_t = req->op == VNODE_READ_SEEK ? req->seek_ms : 0,
 	    .moves = &s->moves[req->group],
 	    .reads = &w->reads[w->read_turn],
+	    .damaged = repair_read_failed,
+	    .owner = s,
 	};
 	int r;
 

@@ -8,6 +8,7 @@
 #include "vnode/dropped.h"
 #include "vnode/fill.h"
 #include "vnode/removal.h"
+#include "vnode/repair.h"
 #include "vnode/replica.h"
 
 #define BEAT_US        100000 /* the core's heartbeat */
@@ -137,6 +138,7 @@ on_beat(void *arg)
 		journal_beat(s->journal);
 	outbox_beat(&w->outbox);
 	watch_tick(w);
+	repair_tick(w);
 	if (++w->n_beats % BEATS_PER_TICK == 0)
 		tick(w);
 	if (atomic_load(&s->dead))
@@ -228,6 +230,7 @@ end_worker(struct store_worker *w)
 
 		fill_receive_end(w, v);
 		fill_send_end_all(w, v);
+		repair_serve_end(s, v);
 		v->group.failed = 1; /* says nothing any more */
 		replica_abandon(w, v);
 		replica_let_go(w, v);

@@ -54,6 +54,11 @@
 	X(FILL_KEPT_BYTES, "iorio_fill_kept_bytes",                            \
 	    "Bytes of interrupted fills that were here, whole, and were not "  \
 	    "sent again.")                                                     \
+	X(CHUNKS_DAMAGED, "iorio_chunks_damaged",                              \
+	    "Damaged chunk files of groups with other replicas that this "     \
+	    "node has found.")                                                 \
+	X(CHUNKS_REPAIRED, "iorio_chunks_repaired",                            \
+	    "Chunk files that were made whole from other replicas.")           \
 	X(RECEIVED_BYTES, "iorio_http_received_bytes",                         \
 	    "Bytes of request bodies.")                                        \
 	X(SENT_BYTES, "iorio_http_sent_bytes", "Bytes of response bodies.")

@@ -94,6 +94,10 @@ write_store(const struct node *n, struct expose *e)
 	    st.n_checkpoints);
 	expose_gauge(
 	    e, "iorio_chunk_open_files", "Chunk files kept open.", st.n_files);
+	expose_gauge(e, "iorio_chunks_to_repair",
+	    "Chunk files that are damaged, as far as is known, and to be "
+	    "repaired.",
+	    st.n_damaged);
 	expose_gauge(e, "iorio_disk_free_bytes",
 	    "Free bytes of the data directory's file system.", st.free_bytes);
 	expose_gauge(e, "iorio_disk_writable",

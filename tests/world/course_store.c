@@ -54,23 +54,37 @@ leads(void *arg)
 	return 0;
 }
 
+/* Who finds a chunk damaged lets another lead, until it is mended. */
+#define SHOWS 20
+
+static void
+show(struct world *w, uint32_t group, uint32_t slot)
+{
+	int r = 0;
+
+	for (int i = 0; i < SHOWS; i++) {
+		struct wish wish = {w, group, slot, 0};
+
+		if (!world_run_until(w, leads, &wish, CALM_US)) {
+			groups_describe(w);
+			world_fail(w, "node %u does not get to lead group %u",
+			    slot, group);
+		}
+		r = world_read_group(w, group, &w->nodes[slot]);
+		if (r == 0)
+			return;
+	}
+	world_fail(
+	    w, "node %u cannot read group %u: %s", slot, group, err_text(r));
+}
+
 /* Each node leads each group once and shows what it has. */
 static void
 verify_all(struct world *w)
 {
-	for (uint32_t i = 0; i < w->n_nodes; i++) {
-		for (uint32_t g = 0; g < w->n_groups; g++) {
-			struct wish wish = {w, g, i, 0};
-
-			if (world_run_until(w, leads, &wish, CALM_US)) {
-				world_verify_group(w, g, &w->nodes[i]);
-				continue;
-			}
-			groups_describe(w);
-			world_fail(
-			    w, "node %u does not get to lead group %u", i, g);
-		}
-	}
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		for (uint32_t g = 0; g < w->n_groups; g++)
+			show(w, g, i);
 	world_check_patches(w);
 }
 
@@ -87,6 +101,8 @@ course_conclude(struct world *w)
 	world_must(w, world_none_waiting, "a request was not answered");
 	world_must(w, settled_groups, "not all groups are on all nodes");
 	verify_all(w);
+	world_must(w, flips_are_mended, "a damaged chunk was not repaired");
+	flips_end(w);
 	world_write_all(w, groups_leader);
 	world_must(w, settled_groups, "replicas differ");
 	verify_all(w);

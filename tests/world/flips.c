@@ -146,11 +146,29 @@ flips_explain(const struct node *n, uint32_t group, uint64_t stream_id)
 {
 	const struct flips *f = &n->world->flips;
 
-	for (uint32_t i = 0; i < f->n; i++)
+	for (uint32_t i = 0; i < f->n && !f->mended; i++)
 		if (n->slot == f->slot && f->chunks[i].group == group &&
 		    f->chunks[i].stream_id == stream_id)
 			return 1;
 	return 0;
+}
+
+int
+flips_are_mended(void *arg)
+{
+	struct world *w = arg;
+	struct store_stats st;
+
+	if (!w->flips.on)
+		return 1;
+	store_stats(w->nodes[w->flips.slot].store, &st);
+	return st.n_damaged == 0;
+}
+
+void
+flips_end(struct world *w)
+{
+	w->flips.mended = 1;
 }
 
 /* --- the journal -------------------------------------------------------------

@@ -153,7 +153,8 @@ print_counts(const struct world_counts *c)
 	    "%llu appends: %llu acknowledged (%llu again), %llu refused, %llu "
 	    "unknown, %llu mismatches; %llu patches, %llu too late; %llu "
 	    "reads, %llu events, "
-	    "%llu deletions; %llu bits turned, %llu reads found damage; "
+	    "%llu deletions; %llu bits turned, %llu reads found damage, %llu "
+	    "chunks mended; "
 	    "%llu listeners got %llu events and %llu notices\n",
 	    (double)c->virtual_us / 1e6, (unsigned long long)c->steps,
 	    (unsigned long long)c->starts, (unsigned long long)c->kills,
@@ -165,8 +166,9 @@ print_counts(const struct world_counts *c)
 	    (unsigned long long)c->patched, (unsigned long long)c->conflicts,
 	    (unsigned long long)c->reads, (unsigned long long)c->events_read,
 	    (unsigned long long)c->deleted, (unsigned long long)c->flips,
-	    (unsigned long long)c->damaged, (unsigned long long)c->followings,
-	    (unsigned long long)c->followed, (unsigned long long)c->notices);
+	    (unsigned long long)c->damaged, (unsigned long long)c->mended,
+	    (unsigned long long)c->followings, (unsigned long long)c->followed,
+	    (unsigned long long)c->notices);
 }
 
 /* Without rings an operator places replicas, and nobody makes rings. */
@@ -214,6 +216,16 @@ check_steps(const struct world_counts *c, uint64_t n_seeds)
 	return bad;
 }
 
+/* Bits turn in so many seeds, and not in vain. */
+static int
+check_mended(const struct world_counts *c, uint64_t n_seeds)
+{
+	if (course_has_rings || n_seeds < SEEDS_REACH || c->mended)
+		return 0;
+	printf("no chunk was mended\n");
+	return 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -237,7 +249,7 @@ main(int argc, char **argv)
 		bad = run_seed(w, &o, seed, &sum);
 	}
 	print_counts(&sum);
-	if (check_steps(&sum, seed - first) && !bad)
+	if (check_steps(&sum, seed - first) || check_mended(&sum, seed - first))
 		bad = 1;
 	printf("%llu seeds: %s\n", (unsigned long long)(seed - first),
 	    bad ? "VIOLATION" : "no violation");

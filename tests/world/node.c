@@ -50,6 +50,8 @@ process_report(void *arg, int is_error, const char *what)
 {
 	struct node *n = arg;
 
+	n->world->counts.mended +=
+	    strstr(what, ".chunk is whole again") != NULL;
 	world_trace(n->world, "node %u %s: %s", n->slot,
 	    is_error ? "complains" : "reports", what);
 }

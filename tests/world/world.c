@@ -274,8 +274,8 @@ try_again(int r)
 	return r == -ERR_NOTLEADER || r == -ERR_UNAVAILABLE || r == -ERR_BUSY;
 }
 
-void
-world_verify_group(struct world *w, uint32_t group, struct node *n)
+int
+world_read_group(struct world *w, uint32_t group, struct node *n)
 {
 	for (uint32_t s = 0; s < w->model.n_streams; s++) {
 		int r = 0;
@@ -288,10 +288,23 @@ world_verify_group(struct world *w, uint32_t group, struct node *n)
 				break;
 			world_run_until(w, world_never, w, TICK_US);
 		}
-		if (r)
-			world_fail(w, "node %u cannot read %s: %s", n->slot,
+		if (r) {
+			world_trace(w, "node %u cannot read %s: %s", n->slot,
 			    w->model.streams[s].name, err_text(r));
+			return r;
+		}
 	}
+	return 0;
+}
+
+void
+world_verify_group(struct world *w, uint32_t group, struct node *n)
+{
+	int r = world_read_group(w, group, n);
+
+	if (r)
+		world_fail(w, "node %u cannot read group %u: %s", n->slot,
+		    group, err_text(r));
 }
 
 void

@@ -311,6 +311,7 @@ void rings_free(struct world *w);
 
 struct flips {
 	int on;
+	int mended;
 	uint32_t slot; /* on the disk of this node, and no other */
 	uint32_t safe; /* groups that had three voters, by bit */
 	uint32_t n;
@@ -323,6 +324,11 @@ struct flips {
 /* Whether this seed has them; after the rest of it was drawn. */
 void flips_begin(struct world *w);
 void flips_strike(struct world *w);
+/* All bits that turned in chunks have been found; 1: no chunk is damaged any
+ * more, as far as the node knows.  ARG: the world. */
+int flips_are_mended(void *arg);
+/* From now on nothing is explained. */
+void flips_end(struct world *w);
 /* Whether N may find the events of that stream damaged. */
 int flips_explain(const struct node *n, uint32_t group, uint64_t stream_id);
 
@@ -381,7 +387,9 @@ int world_all_up(void *arg);
 int world_all_stopped(void *arg);
 int world_none_waiting(void *arg);
 int world_never(void *arg);
-/* N shows all streams of GROUP; takes one more event in each. */
+/* N shows all streams of GROUP; or what it said. */
+int world_read_group(struct world *w, uint32_t group, struct node *n);
+/* The same, and it must. */
 void world_verify_group(struct world *w, uint32_t group, struct node *n);
 /* After all groups have been verified. */
 void world_check_patches(struct world *w);
@@ -403,7 +411,7 @@ struct world_counts {
 	uint64_t appended, acked, unknown, refused, reads, events_read;
 	uint64_t replayed, mismatches, patched, conflicts;
 	uint64_t starts, kills, power_cuts, stops, disk_errors, checkpoints;
-	uint64_t frames, elections, changes, deleted, flips, damaged;
+	uint64_t frames, elections, changes, deleted, flips, damaged, mended;
 	uint64_t followed, notices, followings;
 	/* Nodes that came to a step, and that were killed there. */
 	uint64_t reached[STEP_COUNT], killed_at[STEP_COUNT];
