@@ -38,9 +38,7 @@
 	X(ENDED_NOT_FILLED)                                                    \
 	X(WATCH_WAKES_ONCE)                                                    \
 	X(NEWS_BEGIN_TOO_LATE)                                                 \
-	X(FILES_GO_BEFORE_CHECKPOINT)                                          \
-	X(REPAIR_NOT_VERIFIED)                                                 \
-	X(REPAIR_NOT_SYNCED)
+	X(FILES_GO_BEFORE_CHECKPOINT)
 
 /* Those of retention: tests/vnode/test_retain.c finds them. */
 #define RETAIN_MUTANTS(X)                                                      \
@@ -48,6 +46,13 @@
 	X(CUT_NOT_SAVED)                                                       \
 	X(CUT_TOO_MUCH)                                                        \
 	X(BASE_NOT_REPLAYED)
+
+/* Those of repairs: tests/vnode/test_repair.c finds them. */
+#define REPAIR_MUTANTS(X)                                                      \
+	X(REPAIR_NOT_VERIFIED)                                                 \
+	X(REPAIR_NOT_SYNCED)                                                   \
+	X(REPAIR_TRUSTS_OTHERS)                                                \
+	X(REPAIR_WITHOUT_END)
 
 /* Those that take more than one cluster, or a ring that changes. */
 #define CLUSTER_MUTANTS(X)                                                     \
@@ -65,7 +70,7 @@ enum vnode_mutant {
 	VNODE_NO_MUTANT,
 #define VNODE_MUTANT_ENUM(name) VNODE_##name,
 	VNODE_MUTANTS(VNODE_MUTANT_ENUM) CLUSTER_MUTANTS(VNODE_MUTANT_ENUM)
-	    RETAIN_MUTANTS(VNODE_MUTANT_ENUM)
+	    RETAIN_MUTANTS(VNODE_MUTANT_ENUM) REPAIR_MUTANTS(VNODE_MUTANT_ENUM)
 #undef VNODE_MUTANT_ENUM
 		VNODE_N_MUTANTS
 };

@@ -142,7 +142,8 @@ static uint32_t
 mend_record(struct repair *p, uint64_t seq, uint32_t at)
 {
 	struct slice own = SLICE(p->own.p + at, p->info.bytes - at);
-	uint32_t n = p->distrust ? 0 : record_bytes(own, seq);
+	int trust = !p->distrust && !VNODE_MUTANT(REPAIR_TRUSTS_OTHERS);
+	uint32_t n = trust ? record_bytes(own, seq) : 0;
 
 	if (n)
 		return n;

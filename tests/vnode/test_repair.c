@@ -6,12 +6,13 @@
 #include "src/base/err.h"
 #include "src/base/le.h"
 #include "src/base/mem.h"
+#include "tests/vnode/mutant.h"
 #include "tests/vnode/nodes_rig.h"
 #include "vnode/chunk.h"
 #include "vnode/event.h"
 #include "vnode/fill.h"
 
-TestSuite(repair, .timeout = 120);
+TestSuite(repair, .timeout = 120, .init = mutant_take);
 
 #define NTH_MANY 4500 /* events: the first chunk is sealed with 4096 */
 
@@ -403,21 +404,45 @@ Test(repair, what_is_lost_everywhere_is_told_and_not_asked_for_all_the_time)
 
 /* --- who lies ------------------------------------------------------------- */
 
-/* A record of what comes has other data and a right CRC. */
-static int
-forge(struct asked *a, struct node *to, uint8_t *p, size_t n)
+/* The record at P has other data and a right CRC. */
+static void
+forge_record(uint8_t *p, size_t n)
 {
 	struct event e;
 	uint8_t head[1024];
 	uint32_t len, k;
 
-	if (to != a->victim || event_decode(SLICE(p, n), 1, &e, &len) ||
-	    e.data.n == 0)
-		return 0;
+	cr_assert_eq(event_decode(SLICE(p, n), 1, &e, &len), 0);
 	p[len - 1] ^= 1;
 	k = event_encode_head(&e, head);
 	memcpy(p, head, k);
 	cr_assert_eq(event_decode(SLICE(p, n), 1, &e, &len), 0);
+}
+
+/* So the first of what comes, */
+static int
+forge(struct asked *a, struct node *to, uint8_t *p, size_t n)
+{
+	struct event e;
+	uint32_t len;
+
+	if (to != a->victim || event_decode(SLICE(p, n), 1, &e, &len))
+		return 0; /* the middle of one */
+	forge_record(p, n);
+	return 1;
+}
+
+/* or the second. */
+static int
+forge_next(struct asked *a, struct node *to, uint8_t *p, size_t n)
+{
+	struct event e;
+	uint32_t len;
+
+	if (to != a->victim)
+		return 0;
+	cr_assert_eq(event_decode(SLICE(p, n), 1, &e, &len), 0);
+	forge_record(p + len, n - len);
 	return 1;
 }
 
@@ -446,6 +471,22 @@ Test(repair, nobody_can_give_a_sealed_chunk_another_event)
 	read_all_here(rig, n, NTH_MANY);
 	check_mended(rig, n, &whole);
 	buf_deinit(&now);
+}
+
+/* There is no chain yet that would say so: what is here counts. */
+Test(repair, nobody_can_change_an_event_that_is_intact)
+{
+	struct nodes *rig = written(300);
+	struct node *n = follower(rig);
+	struct asked a = {.then = forge_next, .victim = n};
+	struct buf whole = content(n);
+
+	flip_event(n, 100);
+	rig->hook = see;
+	rig->arg = &a;
+	read_all_here(rig, n, 300);
+	cr_assert_gt(a.n, 0);
+	check_mended(rig, n, &whole);
 }
 
 /* --- alone ---------------------------------------------------------------- */

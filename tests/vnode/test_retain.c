@@ -9,8 +9,8 @@
 #include "ring/hash.h"
 #include "src/base/err.h"
 #include "tests/lib/chance.h"
+#include "tests/vnode/mutant.h"
 #include "tests/vnode/store_rig.h"
-#include "vnode/mutants.h"
 #include "vnode/policy.h"
 #include "vnode/store_impl.h"
 
@@ -542,36 +542,11 @@ history(uint64_t seed, int steps)
 	free(t);
 }
 
-#ifdef VNODE_WITH_MUTANTS
-int vnode_mutant;
-
-/* The bug that this program is to have and to find. */
-static void
-take_mutant(void)
-{
-	static const char *const names[] = {
-#define MUTANT_NAME(name) [VNODE_##name] = #name,
-	    RETAIN_MUTANTS(MUTANT_NAME)
-#undef MUTANT_NAME
-	};
-	const char *wanted = getenv("IORIO_MUTANT");
-
-	for (int i = 0; i < VNODE_N_MUTANTS && wanted; i++)
-		if (names[i] && strcmp(names[i], wanted) == 0)
-			vnode_mutant = i;
-}
-#else
-static void
-take_mutant(void)
-{
-}
-#endif
-
 Test(retain, what_is_visible_is_what_the_rule_says)
 {
 	const char *one = getenv("IORIO_SEED");
 
-	take_mutant();
+	mutant_take();
 	for (uint64_t seed = 1; seed <= 60 && !one; seed++)
 		history(seed, 500);
 	if (one)
