@@ -30,6 +30,7 @@
 #define FILL_MANIFEST_MAX (1ull << 31)
 #define FILL_AGAIN_US     1000000
 #define FILL_SILENCE_US   15000000
+#define FILL_LOST_US      3000000 /* the same, when an address is wrong */
 
 enum fill_op {
 	FILL_OFFER = 1,    /* leader: there is data for you; a: who has applied
@@ -80,7 +81,8 @@ void fill_decode_chunk(
     const uint8_t in[FILL_CHUNK_BYTES], struct fill_chunk *out);
 
 /* M to the replica TO on NODE, from V's (or, in a replica that is being made,
- * FROM).  -ERR_BUSY: it did not go, too much waits for that node. */
+ * FROM).  -ERR_BUSY: it did not go, too much waits for that node; else as
+ * env_net.send. */
 int fill_say(struct store_worker *w, uint16_t group, raft_id from, raft_id to,
     const uint8_t node[16], uint64_t term, const struct fill_message *m);
 
@@ -99,9 +101,10 @@ int fill_rate_allows(const struct store *s);
 void fill_rate_charge(struct store *s, size_t n);
 size_t fill_rate_page(const struct store *s);
 
-/* A row for others to see, or NULL: there are too many.  The other two take
- * NULL. */
-struct fill_row *fill_row_take(struct store *s, const struct store_fill *first);
+/* A row for others to see, not one of the first SPARED, which are for what is of
+ * more interest; or NULL: there are too many.  The other two take NULL. */
+struct fill_row *fill_row_take(
+    struct store *s, const struct store_fill *first, int spared);
 void fill_row_set(struct fill_row *row, const struct store_fill *fill);
 void fill_row_give(struct fill_row *row);
 

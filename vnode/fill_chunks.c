@@ -311,15 +311,14 @@ fill_chunks_begin(struct fill *f)
 void
 fill_chunks_tick(struct fill *f)
 {
-	uint64_t silent = mono_diff_us(f->heard, fill_now(f));
 	uint64_t asked = mono_diff_us(f->asked, fill_now(f));
 	uint64_t still = mono_diff_us(f->moved, fill_now(f));
 	uint64_t again = f->gap ? GAP_US : f->again_us;
 	int waits = f->wants.n_told && f->credit > f->position;
 
-	if (!f->busy && silent > FILL_SILENCE_US) {
-		fill_abort(f, "the leader is silent");
-	} else if (waits && still > again && asked > again) {
+	if (fill_ends_silent(f))
+		return;
+	if (waits && still > again && asked > again) {
 		f->again_us =
 		    f->again_us * 2 < AGAIN_MOST ? f->again_us * 2 : AGAIN_MOST;
 		begin_round(f);

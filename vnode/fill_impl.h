@@ -62,6 +62,7 @@ struct fill {
 	int canceled; /* freed when it comes back */
 	int r;
 	struct mono begun, synced, asked, heard;
+	int way; /* what the net said when it was last asked for something */
 
 	struct buf manifest; /* of the sender, as far as it came */
 	uint64_t manifest_bytes;
@@ -123,6 +124,8 @@ void fill_job(struct fill *f, void (*run)(struct env_job *job),
 void fill_abort(struct fill *f, const char *why);
 /* The same, and nobody will need its files. */
 void fill_drop(struct fill *f, const char *why);
+/* Nonzero: the leader has been silent for too long, F has ended. */
+int fill_ends_silent(struct fill *f);
 void fill_free(struct fill *f);
 /* Of a job that has come back; NULL: nobody wants it any more. */
 struct fill *fill_came_back(struct msg *m);

@@ -15,12 +15,15 @@
  * QUEUED: it was wanted when there was no place.  FAILED: the receiver has given
  * it up; ended when the silence that follows is over, so that what fails at once
  * is not begun again at once.
+ *
+ * Others see what is sent, and what failed before until it is sent well.
  */
 enum fill_out_stage {
 	FILL_OFFERED,
 	FILL_QUEUED,
-	FILL_SENDING, /* has a place, and a row if there is one */
+	FILL_SENDING, /* has a place */
 	FILL_FAILED_THERE,
+	FILL_OVER, /* not begun, or ended: counted as nothing */
 };
 
 struct fill_out {
@@ -31,7 +34,7 @@ struct fill_out {
 	struct mono heard, offered;
 	enum fill_out_stage stage;
 	struct store_fill seen;
-	struct fill_row *row;
+	struct fill_row *row; /* or NULL: it is not seen */
 
 	uint8_t *manifest; /* the file's bytes, once they are read */
 	size_t n;

@@ -24,7 +24,7 @@ fill_ask(struct fill *f, struct fill_message m)
 {
 	m.transfer = f->transfer;
 	f->asked = fill_now(f);
-	fill_say(
+	f->way = fill_say(
 	    fill_worker(f), f->group, f->generation, f->leader, f->node, 0, &m);
 }
 
@@ -79,6 +79,20 @@ fill_abort(struct fill *f, const char *why)
 {
 	/* What has begun to be adopted may have half a manifest. */
 	abort_fill(f, why, f->stage < FILL_STAGE_ADOPTING);
+}
+
+int
+fill_ends_silent(struct fill *f)
+{
+	uint64_t silent = mono_diff_us(f->heard, fill_now(f));
+	int wrong = f->way == -ERR_NOBODY || f->way == -ERR_STRANGER ||
+		    f->way == -ERR_ITSELF;
+
+	if (f->busy || silent <= (wrong ? FILL_LOST_US : FILL_SILENCE_US))
+		return 0;
+	f->r = wrong ? f->way : -ERR_TIMEOUT;
+	fill_abort(f, wrong ? err_text(f->r) : "the leader is silent");
+	return 1;
 }
 
 void
@@ -178,8 +192,6 @@ made_dir(struct msg *m)
 static void
 take_manifest(struct fill *f, const struct fill_message *m)
 {
-	int r;
-
 	if (f->stage != FILL_STAGE_MANIFEST || m->a != f->manifest.n ||
 	    m->b > FILL_MANIFEST_MAX || m->b < f->manifest.n + m->bytes.n)
 		return;
@@ -199,10 +211,10 @@ take_manifest(struct fill *f, const struct fill_message *m)
 	}
 	store_step(f->store, STEP_MANIFEST_TAKEN);
 	f->stage = FILL_STAGE_OPENING;
-	r = make_shadow(f);
-	if (r)
-		fill_abort(f, r == -ERR_NOMEM ? "out of memory"
-					      : "the manifest is damaged");
+	f->r = make_shadow(f);
+	if (f->r)
+		fill_abort(f, f->r == -ERR_NOMEM ? "out of memory"
+						 : "the manifest is damaged");
 	else
 		fill_job(f, make_dir, made_dir);
 }
@@ -359,9 +371,8 @@ fill_receive_tick(struct store_worker *w, struct vnode *v)
 		return;
 	else if (f->stage == FILL_STAGE_WAITING)
 		fill_try_adopt(f);
-	else if (mono_diff_us(f->heard, fill_now(f)) > FILL_SILENCE_US)
-		fill_abort(f, "the leader is silent");
-	else if (mono_diff_us(f->asked, fill_now(f)) > FILL_AGAIN_US)
+	else if (!fill_ends_silent(f) &&
+		 mono_diff_us(f->asked, fill_now(f)) > FILL_AGAIN_US)
 		ask_manifest(f);
 }
 

@@ -7,6 +7,11 @@
 #include "src/base/mem.h"
 #include "vnode/fill_out.h"
 
+/* Of STORE_FILLS_MAX rows: for what is sent only; for that and what has just
+ * failed.  The rest is for what failed before, too. */
+#define ROWS_SENT 4
+#define ROWS_NEW  (STORE_FILLS_MAX - 2)
+
 int
 fill_out_say(struct store_worker *w, const struct vnode *v,
     const struct fill_out *f, struct fill_message m)
@@ -33,23 +38,45 @@ wall_ms(const struct store_worker *w)
 	return c->wall(c->ctx).ms;
 }
 
-/* Counters and place go by the stage. */
+/* What others see of F goes by its stage. */
+static void
+show(struct store *s, struct fill_out *f)
+{
+	int is_sent = f->stage == FILL_SENDING;
+	int spared = is_sent                         ? 0
+		     : f->stage == FILL_FAILED_THERE ? ROWS_SENT
+						     : ROWS_NEW;
+
+	if (f->stage == FILL_OVER || !(is_sent || f->seen.error)) {
+		fill_row_give(f->row);
+		f->row = NULL;
+	} else if (f->row) {
+		fill_row_set(f->row, &f->seen);
+	} else if (fill_counts(s, f->seen.group)) {
+		f->row = fill_row_take(s, &f->seen, spared);
+	}
+}
+
+static int
+waits(enum fill_out_stage stage)
+{
+	return stage == FILL_OFFERED || stage == FILL_QUEUED ||
+	       stage == FILL_FAILED_THERE;
+}
+
+/* Counters and place, too. */
 static void
 go_to(struct store_worker *w, struct fill_out *f, enum fill_out_stage stage)
 {
 	struct store *s = w->store;
 	uint32_t group = f->seen.group;
-	int waited = f->stage == FILL_OFFERED || f->stage == FILL_QUEUED;
-	int waits = stage == FILL_OFFERED || stage == FILL_QUEUED;
 
-	if (f->stage == FILL_SENDING && stage != FILL_SENDING) {
+	if (f->stage == FILL_SENDING && stage != FILL_SENDING)
 		fill_give_place(s, group, &s->fills.n_out);
-		fill_row_give(f->row);
-		f->row = NULL;
-	}
-	if (fill_counts(s, group) && waits != waited)
-		atomic_fetch_add(&s->fills.n_queued, waits ? 1 : -1u);
+	if (fill_counts(s, group) && waits(stage) != waits(f->stage))
+		atomic_fetch_add(&s->fills.n_queued, waits(stage) ? 1 : -1u);
 	f->stage = stage;
+	show(s, f);
 }
 
 static void
@@ -57,7 +84,7 @@ end(struct store_worker *w, struct vnode *v, struct fill_out *f)
 {
 	struct fill_out **at = &v->group.fills;
 
-	go_to(w, f, FILL_FAILED_THERE);
+	go_to(w, f, FILL_OVER);
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
@@ -116,7 +143,9 @@ fill_begin(struct store_worker *w, struct vnode *v, raft_id peer)
 	f->seen.group = v->group.id;
 	f->seen.repair = is_voter(v, peer);
 	memcpy(f->seen.to, node, 16);
-	f->stage = FILL_FAILED_THERE; /* counted as nothing */
+	f->seen.started_ms = wall_ms(w);
+	f->seen.error = v->group.fill_error;
+	f->stage = FILL_OVER;
 	go_to(w, f, FILL_OFFERED);
 	offer(w, v, f);
 }
@@ -212,17 +241,15 @@ begin_sending(struct store_worker *w, struct vnode *v, struct fill_out *f)
 	if (f->stage == FILL_SENDING)
 		return 1;
 	if (f->stage == FILL_FAILED_THERE)
-		return 0;
+		return 0; /* what was said before it was given up */
 	if (!fill_take_place(s, v->group.id, &s->fills.n_out)) {
 		go_to(w, f, FILL_QUEUED);
 		fill_out_say(w, v, f, (struct fill_message){.op = FILL_WAIT});
 		return 0;
 	}
-	go_to(w, f, FILL_SENDING);
 	f->seen.started_ms = wall_ms(w);
 	f->seen.error = v->group.fill_error;
-	if (fill_counts(s, v->group.id))
-		f->row = fill_row_take(s, &f->seen);
+	go_to(w, f, FILL_SENDING);
 	return 1;
 }
 
@@ -254,6 +281,7 @@ hear_end(struct store_worker *w, struct vnode *v, struct fill_out *f,
 	v->group.fill_error = !failed             ? 0
 			      : fm->a < ERR_COUNT ? (int)fm->a
 						  : ERR_UNKNOWN;
+	f->seen.error = v->group.fill_error;
 	if (failed)
 		go_to(w, f, FILL_FAILED_THERE);
 	else

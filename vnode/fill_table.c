@@ -119,9 +119,9 @@ fill_rate_page(const struct store *s)
 /* --- rows ----------------------------------------------------------------- */
 
 struct fill_row *
-fill_row_take(struct store *s, const struct store_fill *first)
+fill_row_take(struct store *s, const struct store_fill *first, int spared)
 {
-	for (int i = 0; i < STORE_FILLS_MAX; i++) {
+	for (int i = spared; i < STORE_FILLS_MAX; i++) {
 		struct fill_row *row = &s->fills.rows[i];
 		int is_ours;
 

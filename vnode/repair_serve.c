@@ -120,7 +120,7 @@ begin(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	};
 	memcpy(o->seen.to, node, 16);
 	if (fill_counts(w->store, v->group.id))
-		o->row = fill_row_take(w->store, &o->seen);
+		o->row = fill_row_take(w->store, &o->seen, 0);
 	count(w->store, v->group.id, 1);
 	v->group.mending = o;
 	return o;

@@ -161,6 +161,8 @@ struct env_net {
 	 * WORKER only; the slices are borrowed until it returns.  0: perhaps
 	 * it arrives.  -ERR_BUSY: dropped, too
 	 * much waits for that node.  -ERR_NOTFOUND: no way to such a node.
+	 * NET_BULK: -ERR_NOBODY, -ERR_STRANGER, -ERR_ITSELF: it waits, but who
+	 * answered at the handoff address of that node last was not it.
 	 */
 	int (*send)(void *ctx, uint32_t worker, const uint8_t to[16],
 	    enum env_channel channel, const struct iovec *iov, int n);

@@ -36,7 +36,10 @@
 	X(EOF, "unexpected end")                                               \
 	X(SYSTEM, "system call failed")                                        \
 	X(BUG, "internal error")                                               \
-	X(MISMATCH, "the idempotency key was used for another request")
+	X(MISMATCH, "the idempotency key was used for another request")        \
+	X(NOBODY, "nobody answers at the handoff address of the sender")       \
+	X(STRANGER, "a stranger answers at the handoff address of the sender") \
+	X(ITSELF, "the handoff address of the sender is the receiver's own")
 
 enum err {
 	ERR_NONE = 0,

@@ -98,6 +98,7 @@ struct net_peer {
 	uint16_t line_port;     /* (T) where it takes lines; 0: nowhere */
 	struct mono line_at;    /* (T) a line is not begun before */
 	uint64_t line_pause_us; /* (T) since the last that failed; 0: none */
+	int line_error;         /* (LT) why that one did, ERR_*, or 0 */
 	struct net_outbox outboxes[NET_CHANNEL_COUNT]; /* (L) */
 	char dialed[ADDRESS_BYTES];                    /* (T) */
 	struct mono dialed_at, looked_at;              /* (T) */
@@ -160,6 +161,7 @@ struct net_line {
 	void *out; /* the message that goes, and its head */
 	size_t out_n, out_put;
 	uint8_t out_head[4];
+	uint8_t greeting[SEAL_BYTES]; /* ours, as it went out */
 };
 
 /* The short frames of one turn for one peer. */
@@ -185,7 +187,10 @@ struct net {
 	uint16_t line_port;
 	struct net_line *lines;         /* (T) */
 	uint32_t n_lines, line_poll_at; /* (T) */
-	struct mono line_reported;      /* (T) */
+	/* (T) when something was said of lines that others dialed; and of our
+	 * own, with what that was, a text that stays */
+	struct mono line_reported, own_line_reported;
+	const char *own_line_said;
 	int wake_fd;
 	pthread_t thread;
 	int started;
@@ -275,8 +280,11 @@ void *net_take_bulk(struct net *net, struct net_peer *p, size_t *bytes);
 struct net_line *net_line_new(struct net *net, int fd, int is_ours);
 /* It is of no use any more; freed by net_sweep_lines. */
 void net_line_end(struct net_line *l);
-/* The same, and says WHAT; one that we dialed is not dialed again at once. */
-void net_line_fail(struct net *net, struct net_line *l, const char *what);
+/* The same, and says WHAT, a text that stays; one that we dialed and that did not
+ * open is not dialed again at once, and who wants to send there is told ERROR
+ * (ERR_* or 0). */
+void net_line_fail(
+    struct net *net, struct net_line *l, int error, const char *what);
 /* The greeting for P goes next. */
 int net_line_greet(
     struct net *net, struct net_line *l, const struct net_peer *p);

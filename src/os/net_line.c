@@ -43,22 +43,40 @@
 #define PAUSE_US          250000 /* before the next try, doubled up to */
 #define PAUSE_MOST_US     4000000
 #define REPORT_US         10000000
+#define REPORT_OTHER_US   1000000 /* when it is not what was said before */
 #define MESSAGES_PER_TURN 32
 
 /* --- saying so ------------------------------------------------------------ */
 
+/* Whether WHAT of L is said now.  Of lines that others dial they decide how
+ * often there is something to say. */
+static int
+may_say(struct net *net, const struct net_line *l, const char *what)
+{
+	struct mono *at =
+	    l->is_ours ? &net->own_line_reported : &net->line_reported;
+	int is_other = l->is_ours && net->own_line_said != what;
+	struct mono now = net_now(net);
+
+	if (!net->config.report ||
+	    (at->us && mono_diff_us(*at, now) <
+			   (is_other ? REPORT_OTHER_US : REPORT_US)))
+		return 0;
+	*at = now;
+	if (l->is_ours)
+		net->own_line_said = what;
+	return 1;
+}
+
+/* WHAT is a text that stays. */
 static void
 complain(struct net *net, const struct net_line *l, const char *what)
 {
-	struct mono now = net_now(net);
 	char line[ADDRESS_BYTES + 128];
 
 	net_count(net, NET_refused_lines, 1);
-	if (!net->config.report ||
-	    (net->line_reported.us &&
-		mono_diff_us(net->line_reported, now) < REPORT_US))
+	if (!may_say(net, l, what))
 		return;
-	net->line_reported = now;
 	if (l->is_ours)
 		snprintf(
 		    line, sizeof(line), "handoff to %s: %s", l->address, what);
@@ -134,14 +152,24 @@ net_close_lines(struct net *net)
 	net->line_fd = -1;
 }
 
+/* For who wants to send: what is wrong with P's handoff address. */
+static void
+set_error(struct net *net, struct net_peer *p, int error)
+{
+	pthread_mutex_lock(&net->lock);
+	p->line_error = error;
+	pthread_mutex_unlock(&net->lock);
+}
+
 /* One that was ours and did not open: not again at once. */
 void
-net_line_fail(struct net *net, struct net_line *l, const char *what)
+net_line_fail(struct net *net, struct net_line *l, int error, const char *what)
 {
 	struct net_peer *p = l->is_ours ? net_find_serial(net, l->peer) : NULL;
 
 	complain(net, l, what);
 	if (p && l->state != LINE_OPEN) {
+		set_error(net, p, error);
 		p->line_pause_us = p->line_pause_us == 0 ? PAUSE_US
 				   : p->line_pause_us * 2 < PAUSE_MOST_US
 				       ? p->line_pause_us * 2
@@ -159,6 +187,7 @@ net_hang_up(struct net *net, struct net_peer *p)
 			net_line_end(l);
 	p->line_at = (struct mono){0};
 	p->line_pause_us = 0;
+	set_error(net, p, 0);
 }
 
 /* --- greeting ------------------------------------------------------------- */
@@ -173,7 +202,22 @@ net_line_greet(struct net *net, struct net_line *l, const struct net_peer *p)
 	memcpy(h.receiver_boot, p->boot, 16);
 	l->out = net_seal(net, net_own_key(net), &h, NULL, 0, &l->out_n);
 	l->out_put = 0;
-	return l->out ? 0 : -ERR_NOMEM;
+	if (!l->out)
+		return -ERR_NOMEM;
+	memcpy(l->greeting, l->out, SEAL_BYTES);
+	return 0;
+}
+
+/* The line that we dialed whose greeting is M: it has come back to this node.
+ * NULL: there is none. */
+static struct net_line *
+find_loop(struct net *net, struct slice m)
+{
+	for (struct net_line *l = net->lines; l; l = l->next)
+		if (l->is_ours && l->state == LINE_GREETING &&
+		    slice_equal(m, SLICE(l->greeting, SEAL_BYTES)))
+			return l;
+	return NULL;
 }
 
 /* The first message on L, which was taken, is from P. */
@@ -181,11 +225,13 @@ static void
 greeted(struct net *net, struct net_line *l, struct net_peer *p)
 {
 	if (l->is_ours && l->peer != p->serial) {
-		net_line_fail(net, l, "another node answers there");
+		net_line_fail(
+		    net, l, ERR_STRANGER, "another node answers there");
 		return;
 	}
 	l->peer = p->serial;
 	p->line_pause_us = 0;
+	set_error(net, p, 0);
 	if (!l->is_ours && net_line_greet(net, l, p))
 		net_line_end(l);
 	else
@@ -198,11 +244,17 @@ take_message(struct net *net, struct net_line *l)
 	struct slice m = SLICE(l->in, l->in_n);
 	struct seal_head h;
 	int greets = l->state == LINE_GREETING;
-	int r = net_on_line_message(net, m, greets, &h);
+	struct net_line *loop =
+	    greets && !l->is_ours ? find_loop(net, m) : NULL;
+	int r = loop ? -ERR_ITSELF : net_on_line_message(net, m, greets, &h);
 	struct net_peer *p = r == 0 ? net_find(net, h.sender) : NULL;
 
-	if (!p || (!greets && p->serial != l->peer))
-		net_line_fail(net, l,
+	if (loop) {
+		net_line_fail(
+		    net, loop, ERR_ITSELF, "this node itself answers there");
+		net_line_end(l);
+	} else if (!p || (!greets && p->serial != l->peer))
+		net_line_fail(net, l, ERR_STRANGER,
 		    greets ? "it does not greet as a member of this cluster "
 			     "does"
 			   : "a message is not from its member");
@@ -226,7 +278,10 @@ receive_some(struct net *net, struct net_line *l, uint8_t *to, size_t n)
 	if (k < 0 && errno == EAGAIN)
 		return 0;
 	if (k <= 0 && l->state == LINE_GREETING)
-		net_line_fail(net, l, "closed before a greeting");
+		net_line_fail(net, l, ERR_STRANGER,
+		    l->is_ours ? "who answers there does not greet: it is "
+				 "no node, or another than is meant"
+			       : "closed before a greeting");
 	if (k <= 0) {
 		net_line_end(l);
 		return 0;
@@ -244,7 +299,9 @@ begin_message(struct net *net, struct net_line *l)
 	    l->state == LINE_GREETING ? SEAL_BYTES : WAY_MESSAGE_MAX;
 
 	if (n < SEAL_BYTES || n > most) {
-		net_line_fail(net, l, "not such messages");
+		net_line_fail(net, l, ERR_STRANGER,
+		    l->is_ours ? "what answers there is no node"
+			       : "not such messages");
 		return 0;
 	}
 	l->in = mem_alloc(n);

@@ -23,6 +23,16 @@
 
 /* --- dialing -------------------------------------------------------------- */
 
+static const char *
+not_connected(int error)
+{
+	return error == ECONNREFUSED ? "nobody listens there"
+	       : error == ETIMEDOUT || error == EHOSTUNREACH ||
+		       error == ENETUNREACH
+		   ? "it is not reached"
+		   : err_text(-err_from_errno(error));
+}
+
 /* To the first address that there is. */
 static void
 connect_line(struct net *net, struct net_line *l, const struct addrinfo *a)
@@ -37,13 +47,13 @@ connect_line(struct net *net, struct net_line *l, const struct addrinfo *a)
 	l->fd =
 	    socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0 || net_line_greet(net, l, p)) {
-		net_line_fail(net, l, "no descriptor, or no memory");
+		net_line_fail(net, l, 0, "no descriptor, or no memory");
 		return;
 	}
 	setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	l->state = LINE_CONNECTING;
 	if (connect(l->fd, a->ai_addr, a->ai_addrlen) && errno != EINPROGRESS)
-		net_line_fail(net, l, err_text(-err_from_errno(errno)));
+		net_line_fail(net, l, ERR_NOBODY, not_connected(errno));
 }
 
 static void
@@ -56,7 +66,7 @@ tend_lookup(struct net *net, struct net_line *l)
 	if (found)
 		connect_line(net, l, found);
 	else
-		net_line_fail(net, l, "no such host");
+		net_line_fail(net, l, ERR_NOBODY, "no such host");
 	l->lookup = lookup_free(l->lookup);
 }
 
@@ -70,14 +80,14 @@ dial(struct net *net, struct net_peer *p)
 	l->peer = p->serial;
 	l->state = LINE_LOOKUP;
 	if (address_with_port(p->name, p->line_port, l->address)) {
-		net_line_fail(net, l, "not a name of a node");
+		net_line_fail(net, l, 0, "not a name of a node");
 		return;
 	}
 	l->lookup = lookup_start(l->address);
 	if (l->lookup)
 		tend_lookup(net, l);
 	else
-		net_line_fail(net, l, "no memory, or no thread");
+		net_line_fail(net, l, 0, "no memory, or no thread");
 }
 
 /* --- listening ------------------------------------------------------------ */
@@ -213,7 +223,7 @@ connected(struct net *net, struct net_line *l)
 
 	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &n);
 	if (error)
-		net_line_fail(net, l, err_text(-err_from_errno(error)));
+		net_line_fail(net, l, ERR_NOBODY, not_connected(error));
 	else
 		l->state = LINE_GREETING;
 }
@@ -277,9 +287,12 @@ net_tend_lines(struct net *net, struct mono now)
 		if (l->state == LINE_DEAD || end_us(l) > now.us)
 			continue;
 		if (l->state != LINE_OPEN)
-			net_line_fail(net, l, "no greeting");
+			net_line_fail(net, l,
+			    l->state == LINE_GREETING ? ERR_STRANGER
+						      : ERR_NOBODY,
+			    "no greeting");
 		else if (l->out)
-			net_line_fail(net, l, "nothing goes out any more");
+			net_line_fail(net, l, 0, "nothing goes out any more");
 		else
 			net_line_end(l);
 	}

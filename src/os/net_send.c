@@ -20,6 +20,7 @@ struct dest {
 	uint64_t serial;
 	uint8_t boot[16];
 	enum env_channel channel;
+	int wrong; /* what is wrong with its handoff address: -ERR_*, or 0 */
 };
 
 static size_t
@@ -148,6 +149,7 @@ find_dest(struct net *net, const uint8_t id[16], struct dest *to)
 	if (r == 0) {
 		to->serial = p->serial;
 		memcpy(to->boot, p->boot, 16);
+		to->wrong = to->channel == NET_BULK ? -p->line_error : 0;
 	}
 	pthread_mutex_unlock(&net->lock);
 	if (r)
@@ -204,7 +206,8 @@ net_send(void *ctx, uint32_t worker, const uint8_t id[16],
 			return 0;
 		net_bundle_send(net, worker, id); /* it was first */
 	}
-	return send_to(net, worker, id, &to, SEAL_FRAME, iov, n);
+	r = send_to(net, worker, id, &to, SEAL_FRAME, iov, n);
+	return r ? r : to.wrong;
 }
 
 /* --- what is told --------------------------------------------------------- */

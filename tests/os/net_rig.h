@@ -22,6 +22,9 @@ struct node {
 	uint32_t n_workers;
 	uint16_t port; /* 0: some free one */
 	const char *cookie, *runtime_dir, *name;
+	const char *line_ip; /* where it listens for lines; others dial
+				127.0.0.1 */
+	uint16_t line_port;  /* 0: some free one */
 	uint8_t cluster, boot;
 
 	struct rig *rig;

@@ -171,6 +171,111 @@ a_host_is_looked_up_and_a_line_begun_again_after_a_restart(void)
 	return NULL;
 }
 
+/* Listens on PORT of 127.0.0.1; -1: it is taken. */
+static int
+listen_at(uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+	    one = 1;
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a.sin_port = htons(port);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 8)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* A listens for lines where nobody looks for it, on a port that is free where
+ * they do. */
+static void
+start_elsewhere(struct node *a)
+{
+	int fd = -1;
+
+	a->line_ip = "127.0.0.2";
+	while (fd < 0) {
+		node_start(a);
+		a->line_port = os_net_line_port(a->rig->os);
+		fd = listen_at(a->line_port);
+		if (fd < 0) {
+			node_stop(a);
+			a->line_port = 0;
+		}
+	}
+	close(fd);
+}
+
+static int
+said(struct node *n, const char *what)
+{
+	int yes;
+
+	pthread_mutex_lock(&n->lock);
+	yes = strstr(n->last_line, what) != NULL;
+	pthread_mutex_unlock(&n->lock);
+	return yes;
+}
+
+/* Until WHAT is so, sends from B to A. */
+#define SEND_UNTIL(what)                                                       \
+	do {                                                                   \
+		error = node_send(&b, &a, NET_BULK, "x", 1);                   \
+		rig_pause_us(2000);                                            \
+	} while (!(what))
+
+/* What is dialed at FD is told WORD and closed. */
+static void
+answer(int fd, const char *word)
+{
+	int line = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (line < 0)
+		return;
+	send(line, word, strlen(word), MSG_NOSIGNAL);
+	close(line);
+}
+
+static const char *
+who_answers_elsewhere_is_sent_nothing_and_the_sender_is_told(void)
+{
+	struct node a = {.number = 1}, b = {.number = 2};
+	int fd, error;
+
+	start_elsewhere(&a);
+	b.line_port = a.line_port;
+	node_start(&b);
+	node_pair(&a, &b);
+	SEND_UNTIL(error == -ERR_ITSELF);
+	CHECK(said(&b, ": this node itself answers there"));
+	b.line_port = 0;
+	node_restart(&b);
+	node_pair(&a, &b);
+	SEND_UNTIL(error == -ERR_NOBODY);
+	CHECK(said(&b, ": nobody listens there"));
+	fd = listen_at(a.line_port);
+	CHECK(fd >= 0);
+	SEND_UNTIL(
+	    (answer(fd, ""), said(&b, ": who answers there does not greet")));
+	CHECK(error == -ERR_STRANGER);
+	SEND_UNTIL((answer(fd, "HTTP/1.0 400 \r\n"),
+	    said(&b, ": what answers there is no node")));
+	CHECK(error == -ERR_STRANGER);
+	close(fd);
+	CHECK(a.n_frames == 0);
+	a.line_ip = NULL;
+	node_restart(&a);
+	node_pair(&a, &b);
+	node_forget(&a);
+	SEND_UNTIL(error == 0 && a.n_frames > 0);
+	node_stop(&a);
+	node_stop(&b);
+	return NULL;
+}
+
 #define TEST(name)                                                             \
 	{                                                                      \
 #name, name                                                    \
@@ -180,5 +285,6 @@ const struct test net_lines_tests[] = {
     TEST(a_line_opens_only_for_a_member_that_means_us),
     TEST(what_is_no_message_leaves_lines_alone),
     TEST(a_host_is_looked_up_and_a_line_begun_again_after_a_restart),
+    TEST(who_answers_elsewhere_is_sent_nothing_and_the_sender_is_told),
     {NULL, NULL},
 };

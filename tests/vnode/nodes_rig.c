@@ -60,7 +60,8 @@ send_frame(void *ctx, uint32_t worker, const uint8_t to[16],
 	struct nodes *rig = from->rig;
 
 	(void)worker;
-	(void)channel;
+	if (channel == NET_BULK && rig->bulk_error)
+		return rig->bulk_error;
 	for (int i = 0; i < N_NODES; i++) {
 		struct node *n = &rig->nodes[i];
 

@@ -40,6 +40,7 @@ struct nodes {
 	int (*hook)(void *arg, struct node *from, struct node *to,
 	    const struct iovec *iov, int count);
 	void *arg;
+	int bulk_error; /* what NET_BULK says, whose frames do not go then */
 };
 
 struct ask {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* Three whole nodes on one virtual time: how many fills run at once. */
+/* Three whole nodes on one virtual time: how many fills run at once, and what is
+ * seen of those that fail. */
 #include <criterion/criterion.h>
 
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
 
@@ -131,4 +133,52 @@ Test(fill_limit, of_none_begins_none_until_it_is_raised)
 	m = (struct most){0};
 	look(rig, &m);
 	cr_assert_eq(m.sending + m.receiving + m.queued, 0);
+}
+
+/* How many rows of the first node have ERROR; one of a fill that runs has none. */
+static uint32_t
+rows_with(struct nodes *rig, int error)
+{
+	struct store_fills f;
+	uint32_t n = 0;
+
+	store_fills(rig->nodes[0].store, &f);
+	cr_assert_leq(f.sending, f.n);
+	for (uint32_t k = 0; k < f.n; k++) {
+		cr_assert_neq(f.at[k].started_ms, 0);
+		n += f.at[k].error == error;
+	}
+	return n;
+}
+
+Test(fill_limit, who_wants_them_by_a_wrong_address_is_seen_until_it_is_right)
+{
+	struct nodes *rig = nodes_new();
+	struct store_fills f;
+
+	nodes_put_many(rig, 1, 300);
+	nodes_run_for(rig, 100 * SECOND);
+	rig->bulk_error = -ERR_STRANGER;
+	place_all(rig);
+	nodes_run_for(rig, 6 * SECOND);
+	for (int i = 0; i < 600; i++) {
+		nodes_run_for(rig, SECOND / 10);
+		cr_assert_gt(rows_with(rig, ERR_STRANGER), 0, "%d", i);
+		cr_assert_eq(rows_with(rig, ERR_CANCELED), 0);
+		store_fills(rig->nodes[0].store, &f);
+		cr_assert_eq(f.sending, 0);
+		cr_assert_gt(f.queued, 0);
+	}
+	rig->bulk_error = -ERR_ITSELF; /* the newest is what is seen */
+	nodes_run_for(rig, 60 * SECOND);
+	cr_assert_gt(rows_with(rig, ERR_ITSELF), 0);
+	cr_assert_eq(rows_with(rig, ERR_STRANGER), 0);
+	rig->bulk_error = 0;
+	for (int i = 0; i < 600 && !all_placed(rig); i++)
+		nodes_run_for(rig, SECOND / 10);
+	cr_assert(all_placed(rig));
+	nodes_run_for(rig, 20 * SECOND);
+	store_fills(rig->nodes[0].store, &f);
+	cr_assert_eq(f.n + f.sending + f.queued, 0);
+	nodes_check_all(rig, 300);
 }
