@@ -69,7 +69,11 @@ count_left(const struct admin_view *v)
 {
 	uint32_t n = ring_pending(v->ring);
 
-	return n ? n : v->n_queued + v->n_transfers;
+	if (n)
+		return n;
+	for (uint16_t i = 0; v->sending && i < v->ring->n_members; i++)
+		n += v->sending[i];
+	return n + v->n_queued;
 }
 
 static int

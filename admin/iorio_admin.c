@@ -142,25 +142,43 @@ failed(const struct client *c, const char *why)
 
 /* The terminal as it was, while a password is typed. */
 static struct termios shown;
+static volatile sig_atomic_t is_hidden;
+/* The last line that was printed has no end yet: a bar. */
+static volatile sig_atomic_t is_in_line;
 
-/* Whoever comes next should see what is typed again. */
+/* Whoever comes next should see what is typed again, and begins a line. */
 static void
 interrupted(int signo)
 {
-	tcsetattr(STDIN_FILENO, TCSANOW, &shown);
+	if (is_hidden)
+		tcsetattr(STDIN_FILENO, TCSANOW, &shown);
+	if (is_in_line)
+		(void)!write(STDOUT_FILENO, "\n", 1);
 	raise(signo); /* as if there was no handler */
+}
+
+static void
+tidy_when_interrupted(void)
+{
+	static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction sa = {
+	    .sa_handler = interrupted, .sa_flags = (int)SA_RESETHAND};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		struct sigaction was;
+
+		if (sigaction(ends[i], &sa, &was) == 0 &&
+		    was.sa_handler == SIG_IGN) /* of nohup */
+			sigaction(ends[i], &was, NULL);
+	}
 }
 
 static void
 hide_typing(void)
 {
-	static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-	struct sigaction sa = {
-	    .sa_handler = interrupted, .sa_flags = (int)SA_RESETHAND};
 	struct termios hidden = shown;
 
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		sigaction(ends[i], &sa, NULL);
+	is_hidden = 1;
 	hidden.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
 }
@@ -179,6 +197,7 @@ read_secret(char *out, size_t n)
 	got = fgets(out, (int)n, stdin) != NULL;
 	if (typed) {
 		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+		is_hidden = 0;
 		fputc('\n', stderr);
 	}
 	if (got)
@@ -252,6 +271,7 @@ take(struct client *c, enum admin_frame kind, struct slice body)
 		if (fwrite(body.p, 1, body.n, stdout) != body.n ||
 		    fflush(stdout))
 			return 1;
+		is_in_line = body.n && body.p[body.n - 1] != '\n';
 		break;
 	case ADMIN_FRAME_ALIVE:
 		break;
@@ -313,6 +333,8 @@ main(int argc, char **argv)
 	}
 	if (find_data(&c))
 		return 1;
+	if (isatty(STDOUT_FILENO) || isatty(STDIN_FILENO))
+		tidy_when_interrupted();
 	switch (-reach(&c)) {
 	case 0:
 		break;

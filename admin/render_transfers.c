@@ -232,7 +232,9 @@ add_transfer_json(
     struct buf *out, const struct ring *r, const struct admin_transfer *t)
 {
 	char started[TIME_ISO_BYTES];
-	int known = t->total_bytes >= t->bytes && t->total_bytes && t->rate;
+	int known = t->total_bytes && t->rate;
+	uint64_t left =
+	    t->total_bytes > t->bytes ? t->total_bytes - t->bytes : 0;
 
 	time_iso((struct wall){t->started_ms}, started);
 	buf_add_byte(out, '{');
@@ -242,8 +244,8 @@ add_transfer_json(
 	add_number(out, "bytes", 1, t->bytes);
 	add_number(out, "total_bytes", t->total_bytes != 0, t->total_bytes);
 	add_number(out, "rate", 1, t->rate);
-	add_number(out, "eta_s", known,
-	    known ? (t->total_bytes - t->bytes + t->rate - 1) / t->rate : 0);
+	add_number(
+	    out, "eta_s", known, known ? (left + t->rate - 1) / t->rate : 0);
 	layout_json_string(out, "started", started);
 	if (t->error[0])
 		layout_json_string(out, "error", t->error);

@@ -39,7 +39,7 @@ count_files(const struct vnode *v, struct store_fill *seen)
 		for (uint32_t k = 0; k < s->n_chunks; k++) {
 			const struct chunk_info *c = &s->chunks[k];
 
-			seen->total_bytes += c->bytes;
+			seen->total_bytes += c->bytes + FILL_HEAD_BYTES;
 			if (c->last >= c->first)
 				seen->total_events += c->last - c->first + 1;
 		}
