@@ -10,6 +10,7 @@
 #include "src/base/expose.h"
 #include "src/base/mem.h"
 #include "src/node/admin_users.h"
+#include "src/node/admin_view.h"
 #include "src/node/core.h"
 #include "src/node/plan_room.h"
 #include "src/node/reload.h"
@@ -17,10 +18,7 @@
 struct node_admin {
 	struct node_admin_config config;
 	struct admin_host host;
-	/* of the view that is answered */
-	uint8_t *up, *agrees, *complete;
-	uint32_t *counts; /* limit, sending, queued, receiving */
-	struct admin_transfer *transfers;
+	struct admin_seen seen; /* of the view that is answered */
 };
 
 /* A change that is under way. */
@@ -71,6 +69,31 @@ result_of(enum ring_refusal r)
 		break;
 	}
 	return ADMIN_FAILED;
+}
+
+/* The words of each change, as they are typed. */
+static const char *const op_words[] = {
+    [ADMIN_JOIN] = "cluster join",
+    [ADMIN_LEAVE] = "cluster leave",
+    [ADMIN_FORCE_REMOVE] = "cluster force-remove",
+    [ADMIN_REPLACE] = "cluster replace",
+    [ADMIN_FORCE_REPLACE] = "cluster force-replace",
+    [ADMIN_PLAN] = "cluster plan",
+    [ADMIN_COMMIT] = "cluster commit",
+    [ADMIN_CLEAR] = "cluster clear",
+    [ADMIN_DOWN] = "down",
+    [ADMIN_LIMIT] = "transfer-limit",
+};
+
+/* Many answers send the operator to the log. */
+static void
+log_failure(const struct asked *a, const char *why)
+{
+	const struct admin_change *c = a->change;
+
+	log_write(a->admin->config.log, LOG_WARN, "%s%s%s%s%s: %s",
+	    op_words[c->op], c->node[0] ? " " : "", c->node,
+	    c->with[0] ? " " : "", c->with, why);
 }
 
 static enum ring_refusal
@@ -152,6 +175,15 @@ edited(struct cluster_edit *e, int r, enum ring_refusal refusal,
 		end(a, ADMIN_NO_ROOM);
 		return;
 	}
+	if (r)
+		log_failure(a, r == -ERR_UNAVAILABLE
+				   ? "no majority of the voters of the "
+				     "root group answers"
+				   : err_text(r));
+	else if (result_of(refusal) == ADMIN_FAILED)
+		log_failure(a, refusal == RING_TOO_MANY
+				   ? "there are too many members"
+				   : err_text(-ERR_NOMEM));
 	/* No majority of the root's voters, or damage: nothing has changed. */
 	end(a, r ? ADMIN_RING_NOT_READY : result_of(refusal));
 }
@@ -180,6 +212,8 @@ let_in(struct join_call *call, enum admin_result result, struct ring *ring,
 
 	a->change->known_other_id = known;
 	a->change->n_streams = call->n_streams;
+	if (result == ADMIN_FAILED)
+		log_failure(a, "that node refuses, or this one stops");
 	end(a, result);
 	if (result == ADMIN_OK)
 		config->joined(config->arg, kept);
@@ -281,130 +315,15 @@ change(void *ctx, struct admin_change *c)
 /* --- view ----------------------------------------------------------------- */
 
 static void
-clear_view(struct node_admin *a)
-{
-	a->up = mem_free(a->up);
-	a->agrees = mem_free(a->agrees);
-	a->complete = mem_free(a->complete);
-	a->counts = mem_free(a->counts);
-	a->transfers = mem_free(a->transfers);
-}
-
-/* All that are not marked down have this ring, and somebody leads. */
-static int
-is_ready(const struct cluster *c)
-{
-	const struct ring *r = cluster_ring(c);
-
-	if (cluster_claimant(c) == RING_NOBODY)
-		return -1;
-	for (uint16_t i = 0; i < r->n_members; i++)
-		if (r->members[i].state != RING_DOWN &&
-		    (!cluster_is_up(c, i) || !cluster_agrees(c, i)))
-			return 0;
-	return 1;
-}
-
-static void
-add_transfer(struct node_admin *a, struct admin_view *v, uint16_t from,
-    const struct store_fill *f)
-{
-	uint64_t ms =
-	    f->updated_ms > f->started_ms ? f->updated_ms - f->started_ms : 0;
-	uint16_t to = ring_find(v->ring, f->to);
-	struct admin_transfer *t = &a->transfers[v->n_transfers];
-
-	if (to == RING_NOBODY)
-		return;
-	*t = (struct admin_transfer){
-	    .group = (uint16_t)f->group,
-	    .from = from,
-	    .to = to,
-	    .repair = f->repair,
-	    .bytes = f->bytes,
-	    .total_bytes = f->total_bytes,
-	    .objects = f->events,
-	    .total_objects = f->total_events,
-	    .started_ms = f->started_ms,
-	    .updated_ms = f->updated_ms,
-	    .rate = ms ? f->bytes * 1000 / ms : 0,
-	};
-	if (f->error)
-		snprintf(t->error, sizeof(t->error), "%s", err_text(f->error));
-	v->n_transfers++;
-}
-
-/* What members have told with their last beats. */
-static void
-look_at_fills(struct node_admin *a, struct admin_view *v)
-{
-	struct cluster *c = core_cluster(a->config.core);
-	uint16_t n = v->ring->n_members;
-
-	v->limit = a->counts;
-	v->sending = a->counts + n;
-	v->queued = a->counts + 2 * n;
-	v->receiving = a->counts + 3 * n;
-	v->transfers = a->transfers;
-	for (uint16_t i = 0; i < n; i++) {
-		struct beat told;
-
-		if (!a->up[i])
-			continue;
-		cluster_told(c, i, &told);
-		v->limit[i] = told.limit;
-		v->sending[i] = told.fills.sending;
-		v->queued[i] = told.fills.queued;
-		v->receiving[i] = told.fills.receiving;
-		v->n_queued += told.fills.queued;
-		for (uint32_t k = 0; k < told.fills.n; k++)
-			add_transfer(a, v, i, &told.fills.at[k]);
-	}
-}
-
-static void
-look(struct node_admin *a, struct admin_view *v)
-{
-	struct cluster *c = core_cluster(a->config.core);
-	struct ring *r = cluster_ring(c);
-	uint16_t n = r->n_members;
-
-	a->up = mem_zalloc(n);
-	a->agrees = mem_zalloc(n);
-	a->complete = mem_zalloc(r->q);
-	a->counts = mem_calloc(4u * n, sizeof(*a->counts));
-	a->transfers =
-	    mem_calloc((size_t)n * STORE_FILLS_MAX, sizeof(*a->transfers));
-	if (!a->up || !a->agrees || !a->complete || !a->counts || !a->transfers)
-		return;
-	for (uint16_t i = 0; i < n; i++) {
-		a->up[i] = (uint8_t)cluster_is_up(c, i);
-		a->agrees[i] = (uint8_t)cluster_agrees(c, i);
-		if (strcmp(r->members[i].name, a->config.self) == 0 &&
-		    !cluster_is_gone(c))
-			v->self = i;
-	}
-	for (uint16_t g = 0; g < r->q; g++)
-		a->complete[g] = (uint8_t)cluster_has_arrived(c, g);
-	v->ring = r;
-	v->claimant = cluster_claimant(c);
-	v->ready = is_ready(c);
-	v->up = a->up;
-	v->agrees = a->agrees;
-	v->complete = a->complete;
-	look_at_fills(a, v);
-}
-
-static void
 answer_view(struct msg *m)
 {
 	struct admin_view *v = CONTAINER_OF(m, struct admin_view, msg);
 	struct node_admin *a = m->via;
 
 	v->self = v->claimant = RING_NOBODY;
-	look(a, v);
+	admin_see(&a->seen, a->config.core, a->config.self, v);
 	v->done(v);
-	clear_view(a);
+	admin_seen_clear(&a->seen);
 }
 
 /* The same for HTTP, on worker 0; back to the worker that asked. */
@@ -416,11 +335,11 @@ answer_http(struct msg *m)
 	const struct env_post *p = &a->config.env->post;
 	struct admin_view all = {.self = RING_NOBODY, .claimant = RING_NOBODY};
 
-	look(a, &all);
+	admin_see(&a->seen, a->config.core, a->config.self, &all);
 	v->r = all.ring ? 0 : -ERR_NOMEM;
 	if (all.ring)
 		render_all_json(&v->out, &all);
-	clear_view(a);
+	admin_seen_clear(&a->seen);
 	m->fn = m->then;
 	m->answer = 1;
 	p->to_worker(p->ctx, m->from, m);
@@ -580,6 +499,6 @@ node_admin_free(struct node_admin *a)
 {
 	if (!a)
 		return NULL;
-	clear_view(a);
+	admin_seen_clear(&a->seen);
 	return mem_free(a);
 }

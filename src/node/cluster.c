@@ -2,6 +2,7 @@
 /* cluster - which ring is in use, and who is told. */
 #include "src/node/cluster_impl.h"
 
+#include "ring/plan.h"
 #include "ring/ring_file.h"
 #include "ring/targets.h"
 #include "src/base/assert.h"
@@ -275,6 +276,19 @@ cluster_lost(struct cluster *c)
 		    me == RING_NOBODY ? RING_VALID : old->members[me].state);
 }
 
+static void
+log_ring(const struct cluster *c, const struct ring *r)
+{
+	char plan[RING_PLAN_TEXT_BYTES] = "";
+
+	if (r->has_plan)
+		ring_plan_text(r->plan_id, plan);
+	log_write(c->config.log, LOG_INFO,
+	    "ring epoch %llu: %u members, %u changes staged%s%s",
+	    (unsigned long long)r->epoch, r->n_members, r->n_staged,
+	    r->has_plan ? ", plan " : "", plan);
+}
+
 void
 cluster_publish(struct cluster *c, struct ring *ring)
 {
@@ -302,9 +316,7 @@ cluster_publish(struct cluster *c, struct ring *ring)
 	ring_unref(old);
 	mem_free(c->beats);
 	c->beats = beats;
-	log_write(c->config.log, LOG_INFO,
-	    "ring epoch %llu: %u members, %u changes staged",
-	    (unsigned long long)ring->epoch, ring->n_members, ring->n_staged);
+	log_ring(c, ring);
 	tell_all(c);
 	ring_unref(c->unsaved);
 	c->unsaved = ring_ref(ring);

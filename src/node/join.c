@@ -220,6 +220,11 @@ staged(struct cluster_edit *e, int r, enum ring_refusal refusal,
 	if (result == ADMIN_OK)
 		log_write(a->join->config.log, LOG_INFO,
 		    "'%s' asks to join: staged", a->name);
+	else if (result == ADMIN_FAILED)
+		log_write(a->join->config.log, LOG_WARN,
+		    "'%s' asks to join: there are too many members, or memory "
+		    "is short",
+		    a->name);
 	*a = (struct asker){0};
 }
 
