@@ -3,11 +3,14 @@
 """Members of a real cluster that come and go.
 
 usage: test_members.py IORIOD [TEST...]"""
+import glob
+import shutil
 import sys
 
 import tap
 from cluster import Cluster, admin, eventually
 from node import parse
+from test_handoff import flip
 
 IORIOD = sys.argv[1]
 
@@ -60,6 +63,47 @@ def test_http_shows_the_cluster_as_iorio_admin_does():
         c.nodes[2].stop()
         eventually(lambda: [m["up"] for m in parse(c.nodes[1].request(
             "GET", "/cluster")[2])["members"]] == [True, True, False])
+
+
+def refuses(node, *said):
+    """It does not start, and says why."""
+    node.start(wait=False)
+    assert node.process.wait(20) == 1
+    for words in said:
+        assert words in node.console(), node.console()
+
+
+def test_a_damaged_ring_is_the_one_before_or_nothing_starts():
+    with Cluster(IORIOD, 2) as c:
+        first, second = c.nodes
+        assert admin(second, "cluster", "join", first.name)[0] == 0
+        assert c.admin(1, "cluster", "clear")[0] == 0
+        assert first.post("b/s", b'{"n":1}')[0] == 201
+        epoch = c.json(1, "ring-status")["epoch"]
+        first.stop()
+        cur, = glob.glob(f"{first.root}/data/*/ring.cur")
+        prev = cur.replace(".cur", ".prev")
+        flip(cur, 40)
+        first.start()
+        assert "ring.cur: damaged data: going on with ring.prev" in \
+            first.console()
+        # The root group knows better.
+        eventually(lambda: c.json(1, "ring-status")["epoch"] == epoch)
+        first.stop()
+        for path in cur, prev:
+            flip(path, 40)
+        refuses(first, "ring.cur: damaged data, ring.prev: damaged data: "
+                "restore one of them")
+        flip(prev, 40)
+        first.start()
+        assert first.events("b/s").endswith(b'"data":{"n":1}}]')
+        first.stop()
+        own = cur.split("/")[-2]
+        other, = (path for path in glob.glob(f"{second.root}/data/*/ring.cur")
+                  if path.split("/")[-2] != own)
+        for path in cur, prev:
+            shutil.copy(other, path)
+        refuses(first, "ring.cur is of another cluster")
 
 
 def test_transfers_are_shown_and_limited_by_every_member():
