@@ -115,23 +115,14 @@ refuse_for_now(struct request *rq)
 	    "who may do what is not known here yet");
 }
 
-static int
-is_listen(struct slice target)
-{
-	static const char path[] = "/listen";
-	const size_t n = sizeof(path) - 1;
-
-	return target.n >= n && memcmp(target.p, path, n) == 0 &&
-	       (target.n == n || target.p[n] == '?' || target.p[n] == '/');
-}
-
 int
 conn_waits_for_users(const struct conn *c)
 {
 	const struct http_server *s = c->server;
+	const uint8_t *head = c->in->p + c->in_at;
 
 	return !s->auth && !s->stopping && !c->impatient && !c->eof &&
-	       is_listen(parser_slice(c->in->p + c->in_at, c->head.target));
+	       uri_begins_with(parser_slice(head, c->head.target), "listen");
 }
 
 void

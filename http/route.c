@@ -149,12 +149,10 @@ known_method(struct slice m)
 enum request_class
 request_class(struct slice method, struct slice target)
 {
-	static const char listen[] = "/listen";
 	static const char prefix[] = "/streams/";
 	size_t n = sizeof(prefix) - 1;
 
-	if (target.n >= sizeof(listen) - 1 &&
-	    memcmp(target.p, listen, sizeof(listen) - 1) == 0)
+	if (uri_begins_with(target, "listen"))
 		return CLASS_ALONE; /* it may last */
 	if (slice_equal(method, SLICE_LIT("GET")) ||
 	    slice_equal(method, SLICE_LIT("HEAD")))

@@ -78,6 +78,30 @@ uri_parse(struct uri *u, struct slice target, uint8_t *store)
 	return 0;
 }
 
+/* No escaped control character is part of a NAME that somebody asks for. */
+static int
+is_name(struct slice raw, const char *name)
+{
+	while (raw.n && *name) {
+		int c = next_byte(&raw);
+
+		if (c <= 0x20 || c != (uint8_t)*name++)
+			return 0;
+	}
+	return raw.n == 0 && !*name;
+}
+
+int
+uri_begins_with(struct slice target, const char *segment)
+{
+	struct slice path = cut(&target, '?');
+
+	if (path.n == 0 || path.p[0] != '/')
+		return 0;
+	path = SLICE(path.p + 1, path.n - 1);
+	return is_name(cut(&path, '/'), segment);
+}
+
 int
 uri_query_check(struct slice query)
 {
@@ -104,19 +128,6 @@ uri_query_next(struct slice *query, uint8_t *store, struct slice *name,
 	*name = k;
 	*value = v;
 	return 1;
-}
-
-/* No escaped control character is part of a NAME that somebody asks for. */
-static int
-is_name(struct slice raw, const char *name)
-{
-	while (raw.n && *name) {
-		int c = next_byte(&raw);
-
-		if (c <= 0x20 || c != (uint8_t)*name++)
-			return 0;
-	}
-	return raw.n == 0 && !*name;
 }
 
 int

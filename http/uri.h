@@ -29,6 +29,10 @@ struct uri {
 /* TARGET begins with `/`.  STORE has room for its path. */
 int uri_parse(struct uri *u, struct slice target, uint8_t *store);
 
+/* Whether the path of TARGET begins with SEGMENT (visible ASCII), as uri_parse
+ * would decode it. */
+int uri_begins_with(struct slice target, const char *segment);
+
 /* 0 when every escape of the raw QUERY is whole. */
 int uri_query_check(struct slice query);
 

@@ -166,6 +166,23 @@ def test_handshakes():
                 assert s.status == status, (origin, s.status)
 
 
+def test_a_handshake_waits_for_what_was_asked_before():
+    with Node(IORIOD) as node:
+        for path in ("/listen", "/%6cisten", "/liste%6E/"):
+            with node.open() as s:
+                s.sendall(node.head("GET /ping") + node.head(
+                    "GET " + path, "Connection: Upgrade", "Upgrade: websocket",
+                    "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + KEY))
+                got = b""
+                while b" 101 " not in got or not got.endswith(b"\r\n\r\n"):
+                    more = s.recv(65536)
+                    assert more, (path, got)
+                    got += more
+                assert got.startswith(b"HTTP/1.1 200") and b"pong" in got
+                s.sendall(PING)
+                assert b'"type":"ping"' in s.recv(65536), path
+
+
 def test_commands():
     with Node(IORIOD) as node:
         append(node, "b/s", "old")

@@ -42,6 +42,23 @@ Test(uri, empty_segments_and_bad_escapes_are_told)
 	}
 }
 
+Test(uri, the_first_segment_is_what_it_decodes_to)
+{
+	static const struct {
+		const char *target;
+		int yes;
+	} rows[] = {{"/listen", 1}, {"/listen?s=a", 1}, {"/listen/", 1},
+	    {"/listen/x", 1}, {"/%6cisten", 1}, {"/%6Ciste%6e/?x", 1},
+	    {"/listenx", 0}, {"/liste", 0}, {"/x/listen", 0}, {"//listen", 0},
+	    {"/", 0}, {"*", 0}, {"/?/listen", 0}, {"/listen%00", 0},
+	    {"/listen%2f", 0}, {"/%zzlisten", 0}, {"/liste%6", 0}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		cr_assert_eq(
+		    uri_begins_with(SLICE_STR(rows[i].target), "listen"),
+		    rows[i].yes, "%s", rows[i].target);
+}
+
 Test(uri, parameters)
 {
 	uint8_t store[256], out[256];
