@@ -209,17 +209,6 @@ api_list_timed_out(struct request *rq)
 
 /* --- asking --------------------------------------------------------------- */
 
-static struct slice
-keep(uint8_t **at, struct slice s)
-{
-	uint8_t *p = *at;
-
-	if (s.n)
-		memcpy(p, s.p, s.n);
-	*at += s.n;
-	return SLICE(p, s.n);
-}
-
 /* As for events: <= 0 is none; what is no integer is as if it was not there. */
 static uint32_t
 take_limit(struct request *rq)
@@ -248,9 +237,9 @@ new_call(struct request *rq)
 	at = c->names;
 	c->rq = rq;
 	c->n_groups = n;
-	c->bucket = keep(&at, rq->bucket);
-	c->prefix = keep(&at, prefix);
-	c->after = keep(&at, after);
+	c->bucket = slice_put(&at, rq->bucket);
+	c->prefix = slice_put(&at, prefix);
+	c->after = slice_put(&at, after);
 	c->limit = take_limit(rq);
 	c->detail = rq->bucket.n && request_param(rq, "detail", &v) &&
 		    !slice_equal(v, SLICE_LIT("0"));

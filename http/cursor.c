@@ -24,6 +24,7 @@
 
 #include <string.h>
 
+#include "http/base64.h"
 #include "src/base/crc32c.h"
 #include "src/base/err.h"
 #include "src/base/hash.h"
@@ -55,26 +56,6 @@ add_num(struct buf *b, uint64_t v)
 		v >>= 7;
 	}
 	buf_add_byte(b, (uint8_t)v);
-}
-
-static const char digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static void
-add_text(struct buf *text, struct slice s)
-{
-	uint32_t v = 0, bits = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		v = v << 8 | s.p[i];
-		bits += 8;
-		while (bits >= 6) {
-			bits -= 6;
-			buf_add_byte(text, (uint8_t)digits[v >> bits & 63]);
-		}
-	}
-	if (bits)
-		buf_add_byte(text, (uint8_t)digits[v << (6 - bits) & 63]);
 }
 
 /* Entries from I on that are of one bucket. */
@@ -137,45 +118,11 @@ cursor_encode(
 	if (buf_error(&b))
 		text->error = buf_error(&b);
 	else
-		add_text(text, buf_slice(&b));
+		base64url_add(text, buf_slice(&b));
 	buf_deinit(&b);
 }
 
 /* --- reading -------------------------------------------------------------- */
-
-static int
-digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* The bytes of TEXT, in the one form that add_text gives them. */
-static int
-take_text(struct slice text, uint8_t *out, size_t *n)
-{
-	uint32_t v = 0, bits = 0;
-
-	*n = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		int d = digit(text.p[i]);
-
-		if (d < 0)
-			return -ERR_INVAL;
-		v = (v << 6 | (uint32_t)d) & 0xffffff;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			out[(*n)++] = (uint8_t)(v >> bits);
-		}
-	}
-	return bits >= 6 || (v & ((1u << bits) - 1)) ? -ERR_INVAL : 0;
-}
 
 struct reader {
 	struct slice in;
@@ -315,7 +262,7 @@ cursor_decode(
 	bytes = mem_alloc(text.n + 1);
 	if (!bytes)
 		return -ERR_NOMEM;
-	r = take_text(text, bytes, &n);
+	r = base64url_take(text, bytes, &n);
 	if (r == 0)
 		r = decode(&c, cluster_id, SLICE(bytes, n));
 	mem_free(bytes);

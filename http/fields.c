@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "http/text.h"
+#include "src/base/utf8.h"
 
 static int
 is_blank(uint8_t c)
@@ -181,22 +182,9 @@ hex4(struct slice s, uint32_t *out)
 static void
 add_utf8(struct buf *out, uint32_t c)
 {
-	if (c < 0x80) {
-		buf_add_byte(out, (uint8_t)c);
-		return;
-	}
-	if (c < 0x800) {
-		buf_add_byte(out, (uint8_t)(0xc0 | c >> 6));
-	} else {
-		if (c < 0x10000) {
-			buf_add_byte(out, (uint8_t)(0xe0 | c >> 12));
-		} else {
-			buf_add_byte(out, (uint8_t)(0xf0 | c >> 18));
-			buf_add_byte(out, (uint8_t)(0x80 | (c >> 12 & 63)));
-		}
-		buf_add_byte(out, (uint8_t)(0x80 | (c >> 6 & 63)));
-	}
-	buf_add_byte(out, (uint8_t)(0x80 | (c & 63)));
+	uint8_t bytes[UTF8_MAX];
+
+	buf_add(out, bytes, utf8_encode(c, bytes));
 }
 
 /* S begins behind `\u`.  Bytes taken; 0: a lone surrogate. */

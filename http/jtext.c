@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "src/base/utf8.h"
+
 /* --- strings -------------------------------------------------------------- */
 
 static uint32_t
@@ -90,25 +92,15 @@ jtext_next(struct slice *in)
 void
 jtext_add(struct buf *b, uint32_t c)
 {
+	uint8_t bytes[UTF8_MAX];
+
 	if (c == '"' || c == '\\') {
 		buf_add_byte(b, '\\');
 		buf_add_byte(b, (uint8_t)c);
 	} else if (c < 0x20 || (c >= 0xd800 && c <= 0xdfff)) {
 		buf_printf(b, "\\u%04x", c);
-	} else if (c < 0x80) {
-		buf_add_byte(b, (uint8_t)c);
-	} else if (c < 0x800) {
-		buf_add_byte(b, (uint8_t)(0xc0 | c >> 6));
-		buf_add_byte(b, (uint8_t)(0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		buf_add_byte(b, (uint8_t)(0xe0 | c >> 12));
-		buf_add_byte(b, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
-		buf_add_byte(b, (uint8_t)(0x80 | (c & 0x3f)));
 	} else {
-		buf_add_byte(b, (uint8_t)(0xf0 | (c >> 18 & 0x07)));
-		buf_add_byte(b, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
-		buf_add_byte(b, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
-		buf_add_byte(b, (uint8_t)(0x80 | (c & 0x3f)));
+		buf_add(b, bytes, utf8_encode(c, bytes));
 	}
 }
 

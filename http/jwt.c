@@ -9,8 +9,7 @@
  * payload	{"u":U,"sub":U,"iat":S,"exp":S,"jti":"32 hex digits","gen":N}:
  *		user name, seconds, and the generation of the user
  *
- * base64url is RFC 4648 section 5 without padding; bits that do not count are 0,
- * so that a token has one spelling.
+ * Bits of base64url that do not count are 0, so that a token has one spelling.
  */
 #include "http/jwt.h"
 
@@ -20,14 +19,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "http/base64.h"
 #include "http/fields.h"
 #include "src/base/err.h"
 #include "src/base/json.h"
 
 #define MAC_MAX 64
-
-static const char alphabet[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static const struct {
 	const char *header;
@@ -38,49 +35,6 @@ static const struct {
     [JWT_HS384] = {"{\"typ\":\"JWT\",\"alg\":\"HS384\"}", 48, EVP_sha384},
     [JWT_HS256] = {"{\"typ\":\"JWT\",\"alg\":\"HS256\"}", 32, EVP_sha256},
 };
-
-/* --- base64url ------------------------------------------------------------ */
-
-static void
-add_base64(struct buf *out, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)s.p[i] << 16;
-
-		if (left > 1)
-			v |= (uint32_t)s.p[i + 1] << 8;
-		if (left > 2)
-			v |= s.p[i + 2];
-		for (size_t k = 0; k < (left > 2 ? 4 : left + 1); k++)
-			buf_add_byte(
-			    out, (uint8_t)alphabet[v >> (18 - 6 * k) & 63]);
-	}
-}
-
-/* Bytes of OUT, which has room for 3/4 of S; -ERR_INVAL. */
-static int
-from_base64(struct slice s, uint8_t *out)
-{
-	uint32_t v = 0;
-	int bits = 0, n = 0;
-
-	if (s.n % 4 == 1)
-		return -ERR_INVAL;
-	for (size_t i = 0; i < s.n; i++) {
-		const char *at = memchr(alphabet, s.p[i], 64);
-
-		if (!at)
-			return -ERR_INVAL;
-		v = v << 6 | (uint32_t)(at - alphabet);
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			out[n++] = (uint8_t)(v >> bits);
-		}
-	}
-	return v & ((1u << bits) - 1) ? -ERR_INVAL : n;
-}
 
 /* --- making --------------------------------------------------------------- */
 
@@ -114,13 +68,13 @@ jwt_make(enum jwt_algorithm algorithm, struct slice secret,
 	    who->name, who->name, (unsigned long long)(now_ms / 1000),
 	    (unsigned long long)(who->expires_ms / 1000), jti,
 	    (unsigned long long)who->generation);
-	add_base64(out, SLICE_STR(algorithms[algorithm].header));
+	base64url_add(out, SLICE_STR(algorithms[algorithm].header));
 	buf_add_byte(out, '.');
-	add_base64(out, SLICE(payload, (size_t)n));
+	base64url_add(out, SLICE(payload, (size_t)n));
 	if (buf_error(out) || sign(algorithm, secret, buf_slice(out), mac))
 		return -ERR_NOMEM;
 	buf_add_byte(out, '.');
-	add_base64(out, SLICE(mac, algorithms[algorithm].mac_bytes));
+	base64url_add(out, SLICE(mac, algorithms[algorithm].mac_bytes));
 	return buf_error(out);
 }
 
@@ -130,10 +84,10 @@ static int
 is_header(enum jwt_algorithm a, struct slice s)
 {
 	uint8_t text[JWT_MAX];
-	int n = from_base64(s, text);
+	size_t n;
 
-	return n >= 0 && slice_equal(SLICE(text, (size_t)n),
-			     SLICE_STR(algorithms[a].header));
+	return base64url_take(s, text, &n) == 0 &&
+	       slice_equal(SLICE(text, n), SLICE_STR(algorithms[a].header));
 }
 
 static int
@@ -141,9 +95,10 @@ is_signed(enum jwt_algorithm a, struct slice secret, struct slice what,
     struct slice mac)
 {
 	uint8_t want[MAC_MAX], got[JWT_MAX];
-	size_t n = algorithms[a].mac_bytes;
+	size_t n;
 
-	return from_base64(mac, got) == (int)n &&
+	return base64url_take(mac, got, &n) == 0 &&
+	       n == algorithms[a].mac_bytes &&
 	       sign(a, secret, what, want) == 0 &&
 	       CRYPTO_memcmp(want, got, n) == 0;
 }
@@ -180,7 +135,7 @@ jwt_check(enum jwt_algorithm algorithm, struct slice secret, struct slice token,
 	const uint8_t *dots[2], *end = token.p + token.n;
 	uint8_t text[JWT_MAX];
 	struct slice payload;
-	int n;
+	size_t n;
 
 	if (token.n == 0 || token.n > JWT_MAX || secret.n == 0)
 		return -ERR_INVAL;
@@ -196,8 +151,8 @@ jwt_check(enum jwt_algorithm algorithm, struct slice secret, struct slice token,
 		SLICE(dots[1] + 1, (size_t)(end - dots[1] - 1))))
 		return -ERR_INVAL;
 	payload = SLICE(dots[0] + 1, (size_t)(dots[1] - dots[0] - 1));
-	n = from_base64(payload, text);
-	if (n < 0 || !fields_is_object(SLICE(text, (size_t)n)))
+	if (base64url_take(payload, text, &n) ||
+	    !fields_is_object(SLICE(text, n)))
 		return -ERR_INVAL;
-	return take_payload(SLICE(text, (size_t)n), who);
+	return take_payload(SLICE(text, n), who);
 }

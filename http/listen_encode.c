@@ -49,14 +49,6 @@ put_bytes(char *at, struct slice s)
 	return at + s.n;
 }
 
-static void
-break_no_line(char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] == '\n' || p[i] == '\r')
-			p[i] = ' ';
-}
-
 static char *
 put_item(
     char *at, const struct listen_names *n, const struct event *e, int one_line)
@@ -70,7 +62,7 @@ put_item(
 		at = text_add(at, "},\"data\":");
 		at = put_bytes(at, e->data);
 		if (one_line && (e->flags & EVENT_NEWLINE))
-			break_no_line(at - e->data.n, e->data.n);
+			text_break_no_line(at - e->data.n, e->data.n);
 		return text_add(at, "}");
 	}
 	at = text_add(at, ",\"type\":");

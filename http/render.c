@@ -76,14 +76,6 @@ render_binary(struct out *to, const char *before, const char *after,
 	return to->error;
 }
 
-static void
-break_no_line(uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] == '\n' || p[i] == '\r')
-			p[i] = ' ';
-}
-
 static int
 render_event(struct request *rq, struct out *to, const struct event *e,
     struct block *block, uint32_t room)
@@ -110,7 +102,7 @@ render_event(struct request *rq, struct out *to, const struct event *e,
 	memcpy(p, meta, n_meta);
 	memcpy(p + n_meta, e->data.p, e->data.n);
 	if (newline)
-		break_no_line(p + n_meta, e->data.n);
+		text_break_no_line(p + n_meta, e->data.n);
 	memcpy(p + n_meta + e->data.n, after, n_after);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/name.h"
+#include "src/base/utf8.h"
 
 #define VALUES_MAX (1u << 20)
 #define WORK_MAX   (1u << 24)
@@ -98,25 +99,8 @@ take_string(const struct jvalue *v, struct buf *out)
 	if (!v || v->type != JVALUE_STRING)
 		return 0;
 	in = jvalue_text(v);
-	while (in.n) {
-		uint32_t c = jtext_next(&in);
-
-		if (c < 0x80) {
-			buf_add_byte(out, (uint8_t)c);
-		} else if (c < 0x800) {
-			buf_add_byte(out, (uint8_t)(0xc0 | c >> 6));
-			buf_add_byte(out, (uint8_t)(0x80 | (c & 63)));
-		} else if (c < 0x10000) {
-			buf_add_byte(out, (uint8_t)(0xe0 | c >> 12));
-			buf_add_byte(out, (uint8_t)(0x80 | (c >> 6 & 63)));
-			buf_add_byte(out, (uint8_t)(0x80 | (c & 63)));
-		} else {
-			buf_add_byte(out, (uint8_t)(0xf0 | c >> 18));
-			buf_add_byte(out, (uint8_t)(0x80 | (c >> 12 & 63)));
-			buf_add_byte(out, (uint8_t)(0x80 | (c >> 6 & 63)));
-			buf_add_byte(out, (uint8_t)(0x80 | (c & 63)));
-		}
-	}
+	while (in.n)
+		buf_add(out, bytes, utf8_encode(jtext_next(&in), bytes));
 	return 1;
 }
 

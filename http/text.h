@@ -50,6 +50,17 @@ text_add_hex(char *at, uint64_t v)
 	return at;
 }
 
+/* Line ends, which in JSON stand only between tokens, become blanks. */
+static inline void
+text_break_no_line(void *text, size_t n)
+{
+	char *p = text;
+
+	for (size_t i = 0; i < n; i++)
+		if (p[i] == '\n' || p[i] == '\r')
+			p[i] = ' ';
+}
+
 /* What hexadecimal digit C stands for, or -1. */
 static inline int
 text_hex(uint8_t c)

@@ -87,17 +87,6 @@ rows_are_right(const struct policies *t)
 	return limits_are_right(&t->defaults);
 }
 
-static struct slice
-keep(uint8_t **at, struct slice name)
-{
-	uint8_t *p = *at;
-
-	if (name.n)
-		memcpy(p, name.p, name.n);
-	*at += name.n;
-	return SLICE(p, name.n);
-}
-
 /* A table of ROWS as they are; NULL: no memory. */
 static struct policies *
 copy(uint64_t version, const struct policy *defaults,
@@ -117,8 +106,8 @@ copy(uint64_t version, const struct policy *defaults,
 	at = (uint8_t *)t + head;
 	for (uint32_t i = 0; i < n; i++)
 		t->rows[i] = (struct policy_row){
-		    .bucket = keep(&at, rows[i].bucket),
-		    .stream = keep(&at, rows[i].stream),
+		    .bucket = slice_put(&at, rows[i].bucket),
+		    .stream = slice_put(&at, rows[i].stream),
 		    .policy = rows[i].policy,
 		};
 	return t;

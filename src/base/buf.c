@@ -25,6 +25,17 @@ slice_compare(struct slice a, struct slice b)
 	return r ? r : (a.n > b.n) - (a.n < b.n);
 }
 
+struct slice
+slice_put(uint8_t **at, struct slice s)
+{
+	struct slice copy = SLICE(*at, s.n);
+
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return copy;
+}
+
 void
 buf_init(struct buf *b, size_t max)
 {

@@ -29,6 +29,8 @@ struct slice {
 int slice_equal(struct slice a, struct slice b);
 /* Bytewise order, a prefix before what it begins; < 0, 0, > 0. */
 int slice_compare(struct slice a, struct slice b);
+/* A copy of S at *AT, which moves behind it. */
+struct slice slice_put(uint8_t **at, struct slice s);
 
 struct buf {
 	uint8_t *p;

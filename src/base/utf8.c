@@ -13,7 +13,6 @@
  */
 #include "src/base/utf8.h"
 
-#include <stdint.h>
 #include <string.h>
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
@@ -89,5 +88,17 @@ utf8_check(const void *p, size_t n)
 			return i;
 		i += step;
 	}
+	return n;
+}
+
+size_t
+utf8_encode(uint32_t c, uint8_t out[UTF8_MAX])
+{
+	static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+	for (size_t i = n; i-- > 1; c >>= 6)
+		out[i] = (uint8_t)(0x80 | (c & 0x3f));
+	out[0] = (uint8_t)(leads[n] | c);
 	return n;
 }

@@ -88,3 +88,15 @@ Test(utf8, finds_a_bad_byte_at_any_place)
 		}
 	}
 }
+
+Test(utf8, encodes_every_code_point_in_its_shortest_form)
+{
+	for (uint32_t code = 0; code <= 0x10ffff; code++) {
+		uint8_t want[6], got[UTF8_MAX];
+		size_t n = shortest(code);
+
+		encode(code, n, want);
+		if (utf8_encode(code, got) != n || memcmp(got, want, n) != 0)
+			cr_assert_fail("U+%04X", code);
+	}
+}
