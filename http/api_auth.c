@@ -98,8 +98,8 @@ computed(struct msg *m)
 		respond_error(rq, 429, "rate-limited", again, NULL,
 		    "too many logins have failed");
 	} else if (l->r == -ERR_BUSY) {
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "too many passwords are waiting to be looked at");
+		respond_unavailable(
+		    rq, "too many passwords are waiting to be looked at");
 	} else if (l->r) {
 		respond_store_error(rq, l->r);
 	} else {

@@ -106,8 +106,7 @@ answer(struct drop_call *c)
 		    "whether all streams were deleted is not known: delete the "
 		    "bucket again");
 	else
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL,
+		respond_unavailable(rq,
 		    "not all streams were deleted (%s): delete the bucket "
 		    "again",
 		    err_text(c->r));

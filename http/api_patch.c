@@ -286,13 +286,11 @@ stored(struct msg *m)
 static int
 charge(struct patch_call *c)
 {
-	const struct http_config *config = &c->rq->server->config;
 	uint64_t n = c->result.cap - c->charged;
 
 	c->charged += n;
 	c->rq->charged += n;
-	return atomic_fetch_add(config->inflight_bytes, n) + n <=
-	       config->max_inflight;
+	return server_charge(c->rq->server, n);
 }
 
 static void
@@ -303,8 +301,7 @@ put(struct patch_call *c)
 
 	if (!charge(c)) {
 		api_patch_leave(rq);
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "too many bodies are in flight");
+		respond_unavailable(rq, "too many bodies are in flight");
 		return;
 	}
 	c->events[0] = (struct vnode_put_event){

@@ -30,8 +30,7 @@ static const struct policies *
 table_of(struct request *rq)
 {
 	if (!rq->server->policies)
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "the policies are not known here yet");
+		respond_unavailable(rq, "the policies are not known here yet");
 	return rq->server->policies;
 }
 

@@ -91,14 +91,13 @@ void
 respond_root_error(struct request *rq, int r, const char *what)
 {
 	if (r == -ERR_LIMIT)
-		respond_error(rq, 503, "unavailable", NULL, NULL,
-		    "there is no room for more %s", what);
+		respond_unavailable(rq, "there is no room for more %s", what);
 	else if (r == -ERR_UNKNOWN)
 		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
 		    "whether this was changed is not known");
 	else
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "there is no majority of the root group now");
+		respond_unavailable(
+		    rq, "there is no majority of the root group now");
 }
 
 void

@@ -111,8 +111,7 @@ refuse_for_now(struct request *rq)
 {
 	if (api_listen_later(rq))
 		return;
-	respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n", NULL,
-	    "who may do what is not known here yet");
+	respond_unavailable(rq, "who may do what is not known here yet");
 }
 
 int

@@ -50,17 +50,14 @@ count(struct slice in, uint32_t most)
 static int
 reserve(struct request *rq, uint32_t n)
 {
-	const struct http_config *c = &rq->server->config;
-	uint64_t bytes = n * sizeof(*rq->events), all;
+	uint64_t bytes = n * sizeof(*rq->events);
 
-	all = atomic_fetch_add(c->inflight_bytes, bytes) + bytes;
 	rq->charged += bytes;
-	if (all <= c->max_inflight)
+	if (server_charge(rq->server, bytes))
 		rq->events = mem_alloc(bytes);
 	if (rq->events)
 		return 1;
-	respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n", NULL,
-	    "too many bodies are in flight");
+	respond_unavailable(rq, "too many bodies are in flight");
 	return 0;
 }
 

@@ -90,7 +90,7 @@ conn_free(struct conn *c)
 	while ((node = list_take_first(&c->requests)))
 		give_up(LIST_ENTRY(node, struct request, link));
 	out_deinit(&c->out);
-	atomic_fetch_sub(s->config.inflight_bytes, c->charged);
+	server_uncharge(s, c->charged);
 	list_del(&c->link);
 	list_del(&c->dirty);
 	list_del(&c->waiting);
@@ -410,7 +410,7 @@ turn_away(struct http_server *s, struct tcp *tcp)
 	c->surplus = 1;
 	s->n_surplus++;
 	c->running = 1; /* below */
-	conn_refuse(c, 503, "unavailable", "too many connections");
+	conn_refuse_for_now(c, "too many connections");
 	conn_run(c);
 }
 

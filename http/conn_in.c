@@ -156,34 +156,45 @@ new_request(struct conn *c)
 	return rq;
 }
 
-static void
-uncharge(struct conn *c)
-{
-	atomic_fetch_sub(c->server->config.inflight_bytes, c->charged);
-	c->charged = 0;
-}
-
-void
-conn_refuse(struct conn *c, int status, const char *type, const char *why)
+/* No further request is taken: the one to tell so, or NULL. */
+static struct request *
+refuse(struct conn *c, int status)
 {
 	struct request *rq = c->reading;
 
 	c->reading = NULL;
 	c->state = CONN_END;
-	uncharge(c);
+	server_uncharge(c->server, c->charged);
+	c->charged = 0;
 	c->body = block_unref(c->body);
 	if (rq && rq->done) /* was being skipped */
-		return;
+		return NULL;
 	if (!rq) {
 		if (!c->head.status)
 			c->head.status = status;
 		rq = new_request(c);
 	}
-	if (!rq)
-		return;
-	rq->keep_alive = 0;
-	respond_error(rq, status, type,
-	    status == 503 ? "Retry-After: 1\r\n" : NULL, NULL, "%s", why);
+	if (rq)
+		rq->keep_alive = 0;
+	return rq;
+}
+
+void
+conn_refuse(struct conn *c, int status, const char *type, const char *why)
+{
+	struct request *rq = refuse(c, status);
+
+	if (rq)
+		respond_error(rq, status, type, NULL, NULL, "%s", why);
+}
+
+void
+conn_refuse_for_now(struct conn *c, const char *why)
+{
+	struct request *rq = refuse(c, 503);
+
+	if (rq)
+		respond_unavailable(rq, "%s", why);
 }
 
 static const char *
@@ -244,11 +255,8 @@ taken(struct conn *c)
 static int
 charge(struct conn *c, uint64_t n)
 {
-	uint64_t all =
-	    atomic_fetch_add(c->server->config.inflight_bytes, n) + n;
-
 	c->charged += n;
-	return all > c->server->config.max_inflight;
+	return server_charge(c->server, n);
 }
 
 static void
@@ -268,7 +276,7 @@ run_handler(struct conn *c, struct slice body, struct block *block)
 static void
 refuse_inflight(struct conn *c)
 {
-	conn_refuse(c, 503, "unavailable", "too many bodies are in flight");
+	conn_refuse_for_now(c, "too many bodies are in flight");
 }
 
 static int
@@ -278,7 +286,7 @@ step_length(struct conn *c)
 	uint64_t n = c->head.content_length;
 
 	c->body_got = in.n < n ? in.n : n;
-	if (charge(c, c->body_got - c->charged)) {
+	if (!charge(c, c->body_got - c->charged)) {
 		refuse_inflight(c);
 		return 1;
 	}
@@ -320,7 +328,7 @@ add_to_body(struct conn *c, struct slice data)
 		    c, 413, "too-large", "the body is larger than allowed");
 		return 1;
 	}
-	if (charge(c, data.n) || grow_body(c, data.n)) {
+	if (!charge(c, data.n) || grow_body(c, data.n)) {
 		refuse_inflight(c);
 		return 1;
 	}
@@ -337,7 +345,7 @@ step_chunked(struct conn *c)
 		size_t used = 0;
 		enum parser_result r = parser_chunked_step(
 		    &c->chunked, conn_input(c), &used, &data);
-		struct block *b = c->body;
+		struct block *b;
 
 		if (r == PARSER_ERROR) {
 			conn_refuse(c, 400, "bad-request", "malformed chunk");
@@ -383,7 +391,7 @@ begin_body(struct conn *c)
 		parser_chunked_init(&c->chunked);
 	else if (conn_input(c).n < h->content_length &&
 		 make_room(c, h->content_length)) {
-		conn_refuse(c, 503, "unavailable", "out of memory");
+		conn_refuse_for_now(c, "out of memory");
 		return;
 	}
 	if (h->expect_continue && conn_input(c).n == 0)

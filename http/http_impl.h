@@ -254,6 +254,8 @@ int conn_read(struct conn *c);
 void conn_input_ended(struct conn *c);
 /* An error instead of an answer; no further request is taken. */
 void conn_refuse(struct conn *c, int status, const char *type, const char *why);
+/* The same, with 503. */
+void conn_refuse_for_now(struct conn *c, const char *why);
 int conn_body_too_slow(const struct conn *c, struct mono now);
 struct slice conn_input(const struct conn *c);
 
@@ -264,6 +266,10 @@ const char *server_date(struct http_server *s);
 /* Blocks of IN_BYTES are used again. */
 struct block *server_block(struct http_server *s);
 void server_give_block(struct http_server *s, struct block *b);
+/* N more bytes of clients are in memory, charged to http.max_inflight until they
+ * are uncharged; 0: it is exceeded. */
+int server_charge(struct http_server *s, uint64_t n);
+void server_uncharge(struct http_server *s, uint64_t n);
 
 /* --- requests: route.c ---------------------------------------------------- */
 
@@ -353,6 +359,12 @@ void respond_abort(struct request *rq);
 void respond_error(struct request *rq, int status, const char *type,
     const char *extra, const char *fields, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+/* 503 `unavailable`, which is to be asked again. */
+void respond_unavailable(struct request *rq, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* 400 `invalid-field`: VALUE, as it was decoded, is none of parameter FIELD. */
+void respond_bad_param(
+    struct request *rq, const char *field, struct slice value, const char *why);
 /* Events that a read wanted are damaged. */
 void respond_damaged(struct request *rq);
 /* What the store answered, as an error. */

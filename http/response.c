@@ -10,6 +10,7 @@
 #include "http/http_impl.h"
 #include "http/text.h"
 #include "src/base/err.h"
+#include "src/base/utf8.h"
 
 #define REASON_BYTES 512
 
@@ -306,17 +307,14 @@ respond_abort(struct request *rq)
 
 /* --- errors --------------------------------------------------------------- */
 
-void
-respond_error(struct request *rq, int status, const char *type,
-    const char *extra, const char *fields, const char *fmt, ...)
+static void
+send_error(struct request *rq, int status, const char *type, const char *extra,
+    const char *fields, const char *fmt, va_list ap)
 {
 	char reason[REASON_BYTES];
 	struct buf b;
-	va_list ap;
 
-	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
-	va_end(ap);
 	if (status == 415) { /* http-api.md: old clients expect no body */
 		respond(rq, status, NULL, extra, SLICE(NULL, 0));
 		return;
@@ -336,6 +334,45 @@ respond_error(struct request *rq, int status, const char *type,
 	respond(rq, status,
 	    rq->problem ? "application/problem+json" : "application/json",
 	    extra, buf_slice(&b));
+	buf_deinit(&b);
+}
+
+void
+respond_error(struct request *rq, int status, const char *type,
+    const char *extra, const char *fields, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	send_error(rq, status, type, extra, fields, fmt, ap);
+	va_end(ap);
+}
+
+void
+respond_unavailable(struct request *rq, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	send_error(rq, 503, "unavailable", "Retry-After: 1\r\n", NULL, fmt, ap);
+	va_end(ap);
+}
+
+void
+respond_bad_param(
+    struct request *rq, const char *field, struct slice value, const char *why)
+{
+	struct buf b;
+
+	/* Decoded bytes may be anything, a JSON text is UTF-8. */
+	if (value.n && utf8_check(value.p, value.n) != value.n)
+		value.n = 0;
+	buf_init(&b, 128u << 10);
+	buf_printf(&b, ",\"field\":\"%s\",\"value\":", field);
+	buf_add_json_string(&b, value);
+	buf_add_byte(&b, '\0');
+	respond_error(rq, 400, "invalid-field", NULL,
+	    buf_error(&b) ? NULL : (char *)b.p, "%s", why);
 	buf_deinit(&b);
 }
 
@@ -364,8 +401,7 @@ respond_store_error(struct request *rq, int r)
 		    "this is more than the journal takes at once");
 		break;
 	case -ERR_NOSPC:
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "the disk is full");
+		respond_unavailable(rq, "the disk is full");
 		break;
 	case -ERR_NOMEM:
 	case -ERR_IO:
@@ -375,8 +411,7 @@ respond_store_error(struct request *rq, int r)
 	case -ERR_BUSY:
 	case -ERR_STOPPING:
 	case -ERR_CANCELED:
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "%s", err_text(r));
+		respond_unavailable(rq, "%s", err_text(r));
 		break;
 	default: /* nobody has expected it */
 		respond_error(rq, 500, "internal", NULL, NULL,

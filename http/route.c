@@ -305,8 +305,8 @@ request_route(struct request *rq)
 	if (rq->is_head)
 		method = SLICE_LIT("GET");
 	if (atomic_load(rq->server->config.removed)) {
-		respond_error(rq, 503, "unavailable", NULL, NULL,
-		    "this node was removed from its cluster");
+		respond_unavailable(
+		    rq, "this node was removed from its cluster");
 		return;
 	}
 	if (parse_target(rq)) {
@@ -428,7 +428,7 @@ request_free(struct request *rq)
 		api_delete_free(rq);
 	if (rq->in_store)
 		return; /* freed when the store's answer is back */
-	atomic_fetch_sub(rq->server->config.inflight_bytes, rq->charged);
+	server_uncharge(rq->server, rq->charged);
 	vnode_page_deinit(&rq->read.page);
 	buf_deinit(&rq->view.out);
 	mem_free(rq->events);
@@ -454,6 +454,5 @@ request_timed_out(struct request *rq)
 		respond_error(rq, 504, "unknown-outcome", NULL, NULL,
 		    "whether it was done is not known");
 	else
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "no answer came in time");
+		respond_unavailable(rq, "no answer came in time");
 }

@@ -45,6 +45,20 @@ server_give_block(struct http_server *s, struct block *b)
 	s->spare[s->n_spare++] = b;
 }
 
+int
+server_charge(struct http_server *s, uint64_t n)
+{
+	uint64_t all = atomic_fetch_add(s->config.inflight_bytes, n) + n;
+
+	return all <= s->config.max_inflight;
+}
+
+void
+server_uncharge(struct http_server *s, uint64_t n)
+{
+	atomic_fetch_sub(s->config.inflight_bytes, n);
+}
+
 /* --- turns and deadlines -------------------------------------------------- */
 
 static void
