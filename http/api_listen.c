@@ -20,21 +20,6 @@ struct resume {
 	uint64_t incarnation, seq;
 };
 
-static void
-refuse_field(
-    struct request *rq, const char *field, struct slice value, const char *why)
-{
-	struct buf b;
-
-	buf_init(&b, 128u << 10);
-	buf_printf(&b, ",\"field\":\"%s\",\"value\":", field);
-	buf_add_json_string(&b, value);
-	buf_add_byte(&b, '\0');
-	respond_error(rq, 400, "invalid-field", NULL,
-	    buf_error(&b) ? NULL : (char *)b.p, "%s", why);
-	buf_deinit(&b);
-}
-
 /* --- s= ------------------------------------------------------------------- */
 
 static int
@@ -93,14 +78,14 @@ add_one(struct request *rq, struct listener *l, struct slice value)
 	int r = listen_take_wanted(value, &w);
 
 	if (r)
-		refuse_field(rq, "s", value,
+		respond_bad_param(rq, "s", value,
 		    "s is bucket:stream, bucket:stream:seqnum or bucket:*");
 	else if (!request_may(rq, AUTH_GET, w.bucket, w.stream))
 		r = refuse_stream(rq, value);
 	else
 		r = add_wanted(l, &w);
 	if (r == -ERR_LIMIT)
-		refuse_field(rq, "s", value, "too many subscriptions");
+		respond_bad_param(rq, "s", value, "too many subscriptions");
 	else if (r == -ERR_NOMEM)
 		respond_store_error(rq, r);
 	return r;
@@ -123,7 +108,7 @@ add_all(struct request *rq, struct listener *l)
 	mem_free(store);
 	if (r || l->n_subs || l->n_buckets || l->kind == LISTEN_SOCKET)
 		return r;
-	refuse_field(rq, "s", SLICE(NULL, 0), "nothing to listen to");
+	respond_bad_param(rq, "s", SLICE(NULL, 0), "nothing to listen to");
 	return -ERR_INVAL;
 }
 

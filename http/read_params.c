@@ -8,22 +8,10 @@
 static int
 bad_field(struct request *rq, const char *field, struct slice value)
 {
-	struct buf b;
+	char why[64];
 
-	buf_init(&b, 1u << 18);
-	buf_printf(&b, ",\"field\":\"%s\",\"value\":", field);
-	/* Decoded bytes may be anything: only what is plain is echoed. */
-	for (size_t i = 0; i < value.n; i++)
-		if (value.p[i] < 0x20 || value.p[i] >= 0x7f)
-			value.n = 0;
-	buf_add_json_string(&b, value);
-	buf_add(&b, "", 1);
-	if (buf_error(&b))
-		respond_store_error(rq, -ERR_NOMEM);
-	else
-		respond_error(rq, 400, "invalid-field", NULL, (char *)b.p,
-		    "the parameter %s is not valid", field);
-	buf_deinit(&b);
+	snprintf(why, sizeof(why), "the parameter %s is not valid", field);
+	respond_bad_param(rq, field, value, why);
 	return -ERR_INVAL;
 }
 

@@ -97,6 +97,8 @@ def test_what_is_malformed_is_refused():
                              ("s=b:s:x", "invalid-field"),
                              ("s=b:s:-1", "invalid-field"),
                              ("s=b:s:1:2", "invalid-field"),
+                             ("s=%ff", "invalid-field"),
+                             ("s=%01", "invalid-field"),
                              ("s=:s", "invalid-field"),
                              ("", "invalid-field"),
                              ("s=b:s&cursor=xyz", "bad-cursor")):
