@@ -240,21 +240,43 @@ socket_may_read(const struct listener *l)
 	       l->socket->n_puts < SOCKET_PUTS_MAX;
 }
 
+/* The message that comes is charged like a body.  0: there is no room for it. */
+static int
+charge(struct listener *l)
+{
+	struct socket *s = l->socket;
+	uint64_t before = s->charged;
+
+	s->charged = s->in.message.cap;
+	if (s->charged > before)
+		return server_charge(l->server, s->charged - before);
+	server_uncharge(l->server, before - s->charged);
+	return 1;
+}
+
 int
 socket_input(struct listener *l, struct slice in, size_t *used)
 {
 	struct socket *s = l->socket;
+	enum websocket_event event;
 
 	*used = 0;
 	if (in.n == 0 || !socket_may_read(l))
 		return 0;
 	s->heard = server_now(l->server);
-	switch (websocket_step(&s->in, in, used)) {
+	event = websocket_step(&s->in, in, used);
+	if (!charge(l)) {
+		socket_close(l, WEBSOCKET_OVERLOAD);
+		return 1;
+	}
+	switch (event) {
 	case WEBSOCKET_MORE:
 	case WEBSOCKET_PONG:
 		break;
 	case WEBSOCKET_TEXT:
 		socket_command(l, s->in.payload);
+		websocket_forget(&s->in);
+		charge(l);
 		break;
 	case WEBSOCKET_PING:
 		send_frame(l, PONG, s->in.payload);
@@ -291,6 +313,7 @@ socket_free(struct listener *l)
 		return;
 	socket_forget_puts(s);
 	websocket_deinit(&s->in);
+	server_uncharge(l->server, s->charged);
 	l->socket = mem_free(s);
 }
 

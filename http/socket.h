@@ -13,6 +13,7 @@ struct socket {
 	struct mono heard;     /* of the peer */
 	struct mono cursor_at; /* when it was told where it stands */
 	uint32_t n_events;     /* since then */
+	uint64_t charged;      /* for the message that comes */
 	struct list puts;      /* struct socket_put */
 	uint32_t n_puts;
 };

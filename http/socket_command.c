@@ -36,7 +36,9 @@ struct socket_put {
 	struct vnode_put put;
 	struct vnode_put_event event;
 	struct list link;
+	struct http_server *server;
 	struct listener *l; /* NULL: gone */
+	uint64_t charged;
 	struct slice id;
 	uint8_t bytes[];
 };
@@ -94,6 +96,7 @@ member(struct jpool *p, struct jvalue *object, const char *name)
 static int
 take_string(const struct jvalue *v, struct buf *out)
 {
+	uint8_t bytes[UTF8_MAX];
 	struct slice in;
 
 	if (!v || v->type != JVALUE_STRING)
@@ -276,6 +279,7 @@ put_done(struct msg *m)
 		}
 		conn_kick(l->rq->conn); /* it may be read from again */
 	}
+	server_uncharge(p->server, p->charged);
 	mem_free(p);
 }
 
@@ -289,60 +293,65 @@ socket_forget_puts(struct socket *s)
 	s->n_puts = 0;
 }
 
-/* Where S is, copied to *AT, which moves on. */
-static struct slice
-keep(uint8_t **at, struct slice s)
+/* A put of DATA with its own copy of everything, charged like a body; or why
+ * not. */
+static const char *
+new_put(const struct command *c, struct slice data, struct socket_put **out)
 {
-	struct slice kept = SLICE(*at, s.n);
+	struct http_server *server = c->l->server;
+	struct slice bucket = buf_slice(&c->bucket);
+	struct slice stream = buf_slice(&c->stream);
+	uint64_t n = sizeof(**out) + bucket.n + stream.n + data.n + c->id.n;
+	struct socket_put *p = NULL;
+	int room = server_charge(server, n);
+	uint8_t *at;
 
-	if (s.n)
-		memcpy(*at, s.p, s.n);
-	*at += s.n;
-	return kept;
+	if (room)
+		p = mem_alloc(n);
+	if (!p) {
+		server_uncharge(server, n);
+		return room ? "out of memory" : "unavailable";
+	}
+	at = p->bytes;
+	*p = (struct socket_put){.server = server, .l = c->l, .charged = n};
+	p->id = slice_put(&at, c->id);
+	p->event = (struct vnode_put_event){
+	    .flags = EVENT_JSON, .data = slice_put(&at, data)};
+	p->put = (struct vnode_put){
+	    .msg = {.kind = MSG_PUT, .from = server->worker, .fn = put_done},
+	    .group = ring_hash_group(
+		server->hash, bucket, stream, server->config.route.n_groups),
+	    .bucket = slice_put(&at, bucket),
+	    .stream = slice_put(&at, stream),
+	    .n_events = 1,
+	    .events = &p->event,
+	};
+	*out = p;
+	return NULL;
 }
 
 static const char *
 put(const struct command *c)
 {
-	struct http_server *server = c->l->server;
-	const struct vnode_route *route = &server->config.route;
-	struct slice bucket = buf_slice(&c->bucket);
-	struct slice stream = buf_slice(&c->stream), data;
+	const struct vnode_route *route = &c->l->server->config.route;
 	struct socket_put *p;
+	const char *why;
 	struct buf text;
-	uint8_t *at;
 
 	if (is_bucket_wide(c))
 		return "illegal name";
 	if (!c->data)
 		return "missing data";
-	if (!request_may_still(c->l->rq, AUTH_PUT, bucket, stream))
+	if (!request_may_still(c->l->rq, AUTH_PUT, buf_slice(&c->bucket),
+		buf_slice(&c->stream)))
 		return "unauthorized";
-	buf_init(&text, server->config.max_body + 64);
+	buf_init(&text, c->l->server->config.max_body + 64);
 	jvalue_write(c->data, &text);
-	data = buf_slice(&text);
-	p = buf_error(&text) ? NULL
-			     : mem_alloc(sizeof(*p) + bucket.n + stream.n +
-					 data.n + c->id.n);
-	if (!p) {
-		buf_deinit(&text);
-		return "out of memory";
-	}
-	at = p->bytes;
-	*p = (struct socket_put){.l = c->l};
-	p->id = keep(&at, c->id);
-	p->event = (struct vnode_put_event){
-	    .flags = EVENT_JSON, .data = keep(&at, data)};
-	p->put = (struct vnode_put){
-	    .msg = {.kind = MSG_PUT, .from = server->worker, .fn = put_done},
-	    .group =
-		ring_hash_group(server->hash, bucket, stream, route->n_groups),
-	    .bucket = keep(&at, bucket),
-	    .stream = keep(&at, stream),
-	    .n_events = 1,
-	    .events = &p->event,
-	};
+	why = buf_error(&text) ? "out of memory"
+			       : new_put(c, buf_slice(&text), &p);
 	buf_deinit(&text);
+	if (why)
+		return why;
 	list_add_tail(&c->l->socket->puts, &p->link);
 	c->l->socket->n_puts++;
 	route->send(route->ctx, p->put.group, &p->put.msg);

@@ -31,6 +31,13 @@ websocket_deinit(struct websocket *w)
 	buf_deinit(&w->message);
 }
 
+void
+websocket_forget(struct websocket *w)
+{
+	buf_deinit(&w->message);
+	buf_init(&w->message, w->max);
+}
+
 static enum websocket_event
 fail(struct websocket *w, enum websocket_code code)
 {
@@ -208,10 +215,8 @@ websocket_step(struct websocket *w, struct slice in, size_t *used)
 	enum websocket_event e = WEBSOCKET_MORE;
 	int code = 0;
 
-	if (!w->in_message && !w->in_frame && w->message.n) {
-		buf_deinit(&w->message); /* of the event before */
-		buf_init(&w->message, w->max);
-	}
+	if (!w->in_message && !w->in_frame && w->message.n)
+		websocket_forget(w); /* of the event before */
 	while (code == 0 && e == WEBSOCKET_MORE &&
 	       (in.n || (w->in_frame && w->left == 0))) {
 		if (!w->in_frame)

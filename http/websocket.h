@@ -56,6 +56,10 @@ void websocket_deinit(struct websocket *w);
 enum websocket_event websocket_step(
     struct websocket *w, struct slice in, size_t *used);
 
+/* Nobody needs the message of the last event any more: its memory goes now, not
+ * with the next step. */
+void websocket_forget(struct websocket *w);
+
 /* Whether a peer may send CODE in a close frame. */
 int websocket_code_is_good(uint16_t code);
 

@@ -10,6 +10,8 @@ import threading
 import time
 
 import tap
+from cluster import eventually
+from listeners import Socket, frame
 from node import Node, answers, parse, shared
 
 IORIOD = sys.argv[1]
@@ -115,6 +117,32 @@ def test_bodies_in_flight_have_a_limit():
             s.close()
         time.sleep(0.2)
         assert n.post("b/s", b'"' + b"x" * 3900000 + b'"')[0] == 201
+
+
+def in_flight(n):
+    return parse(n.request("GET", "/stats")[2])["http"]["in_flight_bytes"]
+
+
+def test_messages_of_sockets_count_as_bodies_in_flight():
+    with Node(IORIOD, {"http.max_inflight": "4MB"}) as n:
+        socks = [Socket(n) for _ in range(3)]
+        # half a message takes 2 MiB, so there is no room for a third one
+        for s, size in zip(socks, (1200000, 1200000, 50000)):
+            s.s.sendall(frame(b'"' + b"x" * size, fin=False) +
+                        frame(b"x", 9))
+            s.step()
+        assert [s.code for s in socks] == [None, None, 1013]
+        eventually(lambda: in_flight(n) == 4 * MIB)
+        s = socks[0]
+        s.s.sendall(frame(b'"', 0))
+        assert s.answer()["reason"] == "invalid json"
+        assert in_flight(n) <= 2 * MIB  # without waiting for what comes next
+        got = s.ask(cmd="put", bucket="b", stream="s", data="x" * 1500000)
+        assert got["reason"] == "unavailable", got
+        assert s.ask(cmd="put", bucket="b", stream="s", data="x")["ok"]
+        for s in socks:
+            s.s.close()
+        eventually(lambda: in_flight(n) == 0)
 
 
 def test_large_answers_that_are_pipelined_do_not_add_up():
