@@ -27,7 +27,7 @@ add_bucket(struct listener *l, struct slice bucket)
 {
 	if (bucket_find(l, bucket))
 		return 0;
-	if (l->n_buckets == BUCKETS_MAX)
+	if (!listener_may_add(l, 0, 1))
 		return -ERR_LIMIT;
 	return bucket_add(l, bucket) ? 0 : -ERR_NOMEM;
 }
@@ -46,7 +46,7 @@ add_wanted(struct listener *l, const struct listen_wanted *w)
 			s->next = w->next;
 		return 0;
 	}
-	if (l->n_subs == l->server->config.listen_max_subscriptions)
+	if (!listener_may_add(l, 1, 0))
 		return -ERR_LIMIT;
 	names = listen_names_new(l->server, w->bucket, w->stream);
 	s = names ? listener_add(l, names, 0, w->next) : NULL;

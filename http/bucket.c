@@ -227,7 +227,7 @@ own_ready(void *arg, const struct batch *b, int r)
 	if (r) {
 		close_own(x);
 		if (r == -ERR_CORRUPT || r == -ERR_LIMIT)
-			l->transport->fail(l, r);
+			listener_fail(l, r, NULL);
 		try_later(x);
 	} else if (!offer(x, b)) {
 		close_own(x);

@@ -12,8 +12,6 @@
 
 #include "http/merge.h"
 
-#define BUCKETS_MAX 100 /* of a listener: each has a lane for every group */
-
 struct bucket_feed;
 struct bucket_where;
 

@@ -7,6 +7,7 @@
 #include "src/base/err.h"
 
 #define EVENTS_MAX 1000
+#define OVERDUE_US 1000000
 #define BYTES_MAX  (1u << 20)
 
 static void
@@ -88,8 +89,8 @@ answer(struct listener *l)
 
 	l->ended = 1;
 	if (l->out.bytes == 0 && l->n_unknown) {
-		respond_error(rq, 503, "unavailable", "Retry-After: 1\r\n",
-		    NULL, "it is not known where the streams end now");
+		respond_unavailable(
+		    rq, "it is not known where the streams end now");
 		return;
 	}
 	buf_init(&head, 2 * CURSOR_TEXT_MAX);
@@ -119,11 +120,12 @@ flush(struct listener *l)
 		answer(l);
 }
 
-/* What is asked already may still come; its answer ends this too. */
+/* What is asked already may still come; its answer ends this too.  Until then it
+ * stays among those whose permission is looked at. */
 static void
 tick(struct listener *l, struct mono now)
 {
-	(void)now;
+	listener_set_due(l, mono_add_us(now, OVERDUE_US));
 	l->overdue = 1;
 	conn_kick(l->rq->conn);
 }
@@ -139,16 +141,19 @@ stop(struct listener *l)
 static void
 fail(struct listener *l, int r)
 {
-	if (l->ended)
-		return;
+	static const char why[] = "these events cannot be read here and now";
+
 	if (l->out.bytes) { /* the next one will hear of it */
 		answer(l);
 		return;
 	}
 	l->ended = 1;
-	respond_error(l->rq, r == -ERR_CORRUPT ? 500 : 503,
-	    r == -ERR_CORRUPT ? "damaged" : "unavailable", NULL, NULL,
-	    "these events cannot be read here and now");
+	if (r == -ERR_CORRUPT && l->rq->read.damaged_last)
+		respond_damaged(l->rq);
+	else if (r == -ERR_CORRUPT) /* in some stream of a bucket */
+		respond_error(l->rq, 500, "damaged", NULL, NULL, why);
+	else
+		respond_unavailable(l->rq, why);
 }
 
 static void

@@ -46,6 +46,21 @@ cursor_names(struct slice bucket, struct slice stream)
 	return hash64(names, 1 + bucket.n + stream.n, 0);
 }
 
+int
+cursor_fits(uint32_t n_streams, uint32_t n_buckets, uint32_t n_groups)
+{
+	enum {
+		AROUND = HEAD_BYTES + 2 * 5 + 4,
+		STREAM = 8 + 2 * 6,
+		BUCKET = 8 + 2,
+		GROUP = 2 + 6 + 2 + 6,
+	};
+
+	return AROUND + n_streams * (uint64_t)STREAM +
+		   n_buckets * (BUCKET + n_groups * (uint64_t)GROUP) <=
+	       CURSOR_BYTES_MAX;
+}
+
 /* --- writing -------------------------------------------------------------- */
 
 static void
@@ -100,7 +115,7 @@ cursor_encode(
 	struct buf b;
 	uint8_t fixed[8];
 
-	buf_init(&b, CURSOR_TEXT_MAX);
+	buf_init(&b, CURSOR_BYTES_MAX);
 	buf_add_byte(&b, FORMAT);
 	buf_add(&b, cluster_id, 16);
 	add_num(&b, c->n_streams);
@@ -257,7 +272,7 @@ cursor_decode(
 	size_t n;
 	int r;
 
-	if (text.n > 2 * CURSOR_TEXT_MAX)
+	if (text.n > CURSOR_TEXT_MAX)
 		return -ERR_INVAL;
 	bytes = mem_alloc(text.n + 1);
 	if (!bytes)

@@ -33,10 +33,16 @@ struct cursor {
 	struct cursor_group *groups;   /* together for each bucket, ascending */
 };
 
-#define CURSOR_TEXT_MAX    (48u << 10) /* it must fit into a head */
+#define CURSOR_BYTES_MAX   (40u << 10) /* before they become a text */
+#define CURSOR_TEXT_MAX    (56u << 10) /* fits into a head, with other headers */
 #define CURSOR_ENTRIES_MAX 65536
 
 uint64_t cursor_names(struct slice bucket, struct slice stream);
+
+/* Whether cursors of so many streams, and of buckets in so many groups each, stay
+ * within CURSOR_BYTES_MAX: as long as log indices, seqnums and times are below
+ * 2^42, and ordinals below 2^14. */
+int cursor_fits(uint32_t n_streams, uint32_t n_buckets, uint32_t n_groups);
 
 /* C behind TEXT. */
 void cursor_encode(

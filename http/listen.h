@@ -125,7 +125,7 @@ struct listen_transport {
 	void (*stop)(struct listener *l);
 	/* Ends: it may not listen to this any more. */
 	void (*expire)(struct listener *l);
-	/* Cannot go on: R of the store. */
+	/* Cannot go on: R of the store.  Not after any end. */
 	void (*fail)(struct listener *l, int r);
 };
 
@@ -165,7 +165,7 @@ struct listen_server {
 	struct list retry_lanes, paused_buckets;
 };
 
-/* NULL: no memory. */
+/* listen_server.c.  NULL: no memory. */
 struct listen_server *listen_server_new(uint64_t seed);
 /* Takes NULL and returns NULL. */
 struct listen_server *listen_server_free(struct listen_server *ls);
@@ -179,6 +179,10 @@ struct listener *listener_new(struct request *rq, enum listen_kind kind,
 /* Takes NULL and returns NULL. */
 struct listener *listener_free(struct listener *l);
 
+/* Whether there is room for so many more subscriptions, to streams and to buckets:
+ * where they all stand must fit into a cursor. */
+int listener_may_add(
+    const struct listener *l, uint32_t n_subs, uint32_t n_buckets);
 /* One more, from NEXT on (0: from now); NULL: no memory.  Nothing is asked
  * before listener_pump. */
 struct sub *listener_add(struct listener *l, struct listen_names *names,
@@ -189,29 +193,35 @@ void listener_remove(struct sub *s);
 
 /* After subscriptions were changed by hand. */
 void listener_count_unknown(struct listener *l);
-/* Those that have to catch up are read for, as far as there is room. */
-void listener_pump(struct listener *l);
 /* tick is called at DUE. */
 void listener_set_due(struct listener *l, struct mono due);
 /* Bytes that are on their way to the peer. */
 uint64_t listener_queued(const struct listener *l);
 /* Whether all are live: nothing more is to be had now. */
 int listener_is_live(const struct listener *l);
+/* It cannot go on: R of the store, which READ (or NULL) tells more of. */
+void listener_fail(struct listener *l, int r, const struct vnode_read *read);
 /* Where they all stand, behind TEXT. */
 void listener_cursor(const struct listener *l, struct buf *text);
 /* Of requests that listen, from conn.c. */
 void listener_flush(struct request *rq);
 void listener_stop(struct request *rq);
 
-/* What F, whose next is FROM, has got; from feed.c. */
+/* --- what becomes of subscriptions: catchup.c ----------------------------- */
+
+/* What is being read for S, which goes, is dropped. */
+void catchup_forget(struct sub *s);
+/* P, which its feed has got. */
 void sub_offer(struct sub *s, const struct listen_page *p);
-/* F can serve it no more. */
+/* Its feed can serve it no more. */
 void sub_catch_up(struct sub *s);
+/* Those that have to catch up are read for, as far as there is room. */
+void listener_pump(struct listener *l);
 
 /* --- feeds: feed.c -------------------------------------------------------- */
 
 /* S is live from its next on; NEWEST is what the stream had when it last looked.
- * 1: not yet, it must read more; -ERR_NOMEM. */
+ * 1: not yet, it must read more; -ERR_NOMEM, -ERR_BUSY: later. */
 int feed_join(struct http_server *server, struct sub *s, uint64_t newest);
 void feed_leave(struct sub *s);
 void feed_retry_all(struct http_server *s);

@@ -171,7 +171,7 @@ subscribe_bucket(const struct command *c)
 
 	if (bucket_find(l, buf_slice(&c->bucket)))
 		return "already subscribed";
-	if (l->n_buckets == BUCKETS_MAX)
+	if (!listener_may_add(l, 0, 1))
 		return "too many subscriptions";
 	return bucket_add(l, buf_slice(&c->bucket)) ? NULL : "out of memory";
 }
@@ -205,7 +205,7 @@ subscribe(const struct command *c)
 		return "already subscribed";
 	if (take_from(c->from, &next))
 		return "invalid from";
-	if (l->n_subs >= l->server->config.listen_max_subscriptions)
+	if (!listener_may_add(l, 1, 0))
 		return "too many subscriptions";
 	names = listen_names_new(
 	    l->server, buf_slice(&c->bucket), buf_slice(&c->stream));

@@ -160,8 +160,7 @@ fail(struct listener *l, int r)
 static void
 expire(struct listener *l)
 {
-	if (l->n_subs + l->n_buckets)
-		add_id(l);
+	add_id(l);
 	add_text(l, "{\"notice\":\"auth-expired\"}]\n\n");
 	stop(l);
 }

@@ -159,6 +159,22 @@ def test_all_streams_of_a_bucket():
             assert sse.take(1)[0]["data"] == "live"
 
 
+def test_as_many_buckets_as_a_cursor_can_name():
+    with Node(IORIOD) as node:
+        def query(n):
+            return "&".join(f"s=b{i}:*" for i in range(n))
+        status, _, body = poll(node, query(60) + "&wait=0")
+        assert status == 400 and parse(body)["type"] == "invalid-field", body
+
+        def asked():
+            status, head, _ = poll(node, query(39) + "&wait=1")
+            return status == 204 and head["Iorio-Cursor"]
+        cursor = eventually(asked)
+        append(node, "b38/s", "news")
+        with Sse(node, query(39), {"Last-Event-ID": cursor}) as sse:
+            assert sse.take(1)[0]["data"] == "news"
+
+
 def test_a_cursor_of_a_bucket_goes_through_history():
     with Node(IORIOD) as node:
         status, head, _ = poll(node, "s=b:*&wait=0")

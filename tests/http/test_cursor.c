@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /* Where a listener stands, as a text. */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "http/cursor.h"
 #include "src/base/err.h"
@@ -81,6 +82,58 @@ Test(cursor, of_nothing_is_one_too)
 	cr_expect_eq(got.n_streams + got.n_groups, 0);
 	cursor_deinit(&got);
 	buf_deinit(&text);
+}
+
+/* As long as an entry of either kind may be. */
+static void
+check_fits(uint32_t n_streams, uint32_t n_buckets, uint32_t n_groups)
+{
+	uint32_t n = n_buckets * n_groups;
+	struct cursor c = {
+	    .n_streams = n_streams,
+	    .n_groups = n,
+	    .streams = calloc(n_streams + 1, sizeof(*c.streams)),
+	    .groups = calloc(n + 1, sizeof(*c.groups)),
+	};
+	struct cursor got;
+	struct buf text;
+
+	for (uint32_t i = 0; i < n_streams; i++)
+		c.streams[i] = (struct cursor_stream){
+		    UINT64_MAX - i, (1ull << 42) - 1, (1ull << 42) - 1};
+	for (uint32_t i = 0; i < n; i++)
+		c.groups[i] = (struct cursor_group){
+		    .names = i / n_groups,
+		    .group = i % n_groups,
+		    .ordinal = (1u << 14) - 2,
+		    .index = (1ull << 42) - 1,
+		    .t_ms = (1ull << 42) - 1,
+		};
+	buf_init(&text, CURSOR_TEXT_MAX);
+	cursor_encode(&text, cluster, &c);
+	cr_assert_eq(
+	    buf_error(&text), 0, "%u %u %u", n_streams, n_buckets, n_groups);
+	cr_assert_eq(cursor_decode(&got, cluster, buf_slice(&text)), 0);
+	cursor_deinit(&got);
+	buf_deinit(&text);
+	free(c.streams);
+	free(c.groups);
+}
+
+Test(cursor, what_is_said_to_fit_does)
+{
+	uint32_t n = 0;
+
+	cr_assert(cursor_fits(1000, 1, 1024));
+	while (cursor_fits(n + 1, 0, 64))
+		n++;
+	check_fits(n, 0, 64);
+	for (uint32_t q = 64; q <= 1024; q *= 4) {
+		for (n = 0; cursor_fits(0, n + 1, q); n++)
+			;
+		check_fits(0, n, q);
+	}
+	check_fits(1000, 1, 1024);
 }
 
 Test(cursor, of_another_cluster_or_changed_anywhere_is_none)
