@@ -201,28 +201,30 @@ is_called(const struct route *r, uint32_t i, const char *name)
 	       (p[strlen(name)] == '/' || p[strlen(name)] == '\0');
 }
 
+/* NAME_OK, or what is wrong with the bucket or the stream. */
 static int
 take_names(struct request *rq)
 {
 	struct uri *u = &rq->uri;
 	const struct route *r = rq->route;
-	int all = is_called(r, 1, ":B");
+	int all = is_called(r, 1, ":B"), c;
 
 	if (!all && !is_called(r, 1, ":b"))
-		return 0;
+		return NAME_OK;
 	rq->bucket = u->segments[1];
-	if (name_check(rq->bucket) &&
-	    !(all && u->n_segments == 2 &&
-		slice_equal(rq->bucket, SLICE_LIT(AUTH_EVERYTHING))))
-		return -ERR_INVAL;
+	c = name_check(rq->bucket);
+	if (c && !(all && u->n_segments == 2 &&
+		     slice_equal(rq->bucket, SLICE_LIT(AUTH_EVERYTHING))))
+		return c;
 	if (!is_called(r, 2, ":s"))
-		return 0;
+		return NAME_OK;
 	rq->stream = u->segments[2];
-	if (name_check(rq->stream))
-		return -ERR_INVAL;
+	c = name_check(rq->stream);
+	if (c)
+		return c;
 	rq->group = ring_hash_group(rq->server->hash, rq->bucket, rq->stream,
 	    rq->server->config.route.n_groups);
-	return 0;
+	return NAME_OK;
 }
 
 /* The decoded path goes first, decoded parameters behind it. */
@@ -241,12 +243,14 @@ static void
 check(struct request *rq)
 {
 	const struct route *r = rq->route;
+	int c;
 
 	if (!request_identify(rq))
 		return;
-	if (take_names(rq))
+	c = take_names(rq);
+	if (c)
 		respond_error(rq, 400, "illegal-name", NULL, NULL,
-		    "the bucket or stream name is not allowed");
+		    "the bucket or the stream: %s", name_text(c));
 	else if (!request_allow(rq))
 		return;
 	else if (r->json && !rq->problem &&

@@ -15,10 +15,10 @@
 
 #define NAME_MAX_BYTES 255 /* inclusive */
 
-/* STREAM and this: the stream of the patches to it, in the same group. */
 #define NAME_SYSTEM_BUCKET "$sys" /* of what nodes tell of themselves */
-#define NAME_PATCH_SUFFIX  "-$patch"
-#define NAME_PATCH_BYTES   (sizeof(NAME_PATCH_SUFFIX) - 1)
+/* STREAM and this: the stream of the patches to it, in the same group. */
+#define NAME_PATCH_SUFFIX "-$patch"
+#define NAME_PATCH_BYTES  (sizeof(NAME_PATCH_SUFFIX) - 1)
 
 /* X(name, text): the text is fit for a person, without a final full stop. */
 #define NAME_COND_TABLE(X)                                                     \
