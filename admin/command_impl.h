@@ -9,6 +9,8 @@
 enum command_option {
 	OPTION_WAIT = 1,
 	OPTION_PLAN = 2,
+	/* No option: its second argument may begin with one dash. */
+	OPTION_SECRET = 4,
 };
 
 /* A row of the table in commands.c. */

@@ -103,6 +103,17 @@ parse_option(struct command *c, uint32_t i, unsigned allowed)
 	return -1;
 }
 
+/* Argument I, before which are N that are none: a password may begin with one
+ * dash. */
+static int
+is_option(const struct command *c, uint32_t i, uint32_t n)
+{
+	int dashes = (int)strspn(c->args[i], "-");
+
+	return n == 1 && (c->word->options & OPTION_SECRET) ? dashes > 1
+							    : dashes > 0;
+}
+
 enum parse
 command_parse(struct command *c)
 {
@@ -128,7 +139,7 @@ command_parse(struct command *c)
 		return PARSE_MISUSED;
 	for (uint32_t i = used; i < c->n_args; i += (uint32_t)k) {
 		k = 1;
-		if (c->args[i][0] == '-')
+		if (is_option(c, i, n))
 			k = parse_option(c, i, c->word->options);
 		else
 			c->args[n++] = c->args[i];

@@ -500,6 +500,12 @@ def test_iorio_admin():
         assert admin("user", "passwd", "--format=json", "dot", "-",
                      stdin="other")[0] == 0
         assert n.login("dot", "other")
+        assert admin("user", "passwd", "dot", "-", stdin="-dash\n") == (
+            0, "Done\n")
+        assert n.login("dot", "-dash")
+        assert admin("user", "passwd", "dot", "-other") == (0, "Done\n")
+        assert n.login("dot", "-other")
+        assert admin("user", "passwd", "dot", "--other")[0] == 1
         assert admin("user", "passwd", "dot", "-", stdin="\n") == (
             1, "Failed: there is no password\n")
         assert admin_typing(n, "typed", "user", "passwd", "dot", "-") == (
