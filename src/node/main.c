@@ -5,20 +5,21 @@
  *	ioriod [-r ROOT] [-c FILE] [-o KEY=VALUE]... [-d]
  *	ioriod --check-config | --get KEY | --ping | --ready | --version
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "admin/wire.h"
 #include "src/base/conf.h"
 #include "src/base/err.h"
 #include "src/node/node.h"
+#include "src/os/os.h"
 
 #define START_WAIT_MS 15000
 
@@ -129,8 +130,9 @@ print_value(const struct conf *c, const struct options *o)
 	const char *text;
 
 	if (strcmp(o->get, "url") == 0) {
-		printf("http://%s:%llu\n", conf_str(c, CONF_http_ip),
-		    (unsigned long long)conf_num(c, CONF_http_port));
+		node_url("http", conf_str(c, CONF_http_ip),
+		    (uint16_t)conf_num(c, CONF_http_port), path, sizeof(path));
+		puts(path);
 		return 0;
 	}
 	if (strcmp(o->get, "pidfile") == 0 || strcmp(o->get, "logfile") == 0) {
@@ -166,7 +168,7 @@ ping_control(const struct conf *c, const struct options *o)
 	node_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
 	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", root,
-	    "control.sock");
+	    ADMIN_SOCKET);
 	ok = root >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
 	if (root >= 0)
 		close(root);
@@ -179,24 +181,28 @@ static int
 ping(const struct conf *c, const char *path)
 {
 	struct timeval limit = {3, 0};
-	struct sockaddr_in a = {.sin_family = AF_INET,
-	    .sin_port = htons((uint16_t)conf_num(c, CONF_http_port))};
-	char request[64], answer[16] = "";
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+			    .ai_socktype = SOCK_STREAM},
+			*a;
+	char port[16], request[64], answer[16] = "";
 	int n = snprintf(request, sizeof(request),
 	    "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int ok = 0;
+	int ok = 0, fd;
 
-	if (fd < 0)
+	snprintf(port, sizeof(port), "%llu",
+	    (unsigned long long)conf_num(c, CONF_http_port));
+	if (getaddrinfo(conf_str(c, CONF_http_ip), port, &hints, &a))
 		return 1;
+	fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (inet_pton(AF_INET, conf_str(c, CONF_http_ip), &a.sin_addr) == 1 &&
-	    connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+	if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0 &&
 	    write(fd, request, (size_t)n) == n &&
 	    recv(fd, answer, 12, MSG_WAITALL) == 12)
 		ok = memcmp(answer, "HTTP/1.1 200", 12) == 0;
-	close(fd);
+	freeaddrinfo(a);
+	if (fd >= 0)
+		close(fd);
 	return !ok;
 }
 
@@ -283,24 +289,13 @@ daemonise(struct verdict *v)
 	return 0;
 }
 
-static struct wall
-wall_now(void *ctx)
-{
-	struct timespec t;
-
-	(void)ctx;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (struct wall){
-	    (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u};
-}
-
 static void
 log_settings(const struct conf *c, struct log_config *l)
 {
 	l->level = node_log_level(c);
 	l->json = conf_num(c, CONF_log_format) == 1;
 	conf_log_rotate(c, &l->rotate_bytes, &l->rotate_files);
-	l->now = wall_now;
+	l->now = os_wall;
 }
 
 /* The file as it is now, with the environment and options of the start. */

@@ -28,6 +28,15 @@ node_path(const char *root, const char *path, char *out, size_t n)
 		    strncmp(path, "./", 2) == 0 ? path + 2 : path);
 }
 
+void
+node_url(const char *scheme, const char *ip, uint16_t port, char *out, size_t n)
+{
+	int v6 = strchr(ip, ':') != NULL;
+
+	snprintf(out, n, "%s://%s%s%s:%u", scheme, v6 ? "[" : "", ip,
+	    v6 ? "]" : "", port);
+}
+
 /* --- messages ------------------------------------------------------------- */
 
 void
@@ -102,9 +111,8 @@ stop_worker(struct msg *m)
 void
 node_stop(struct node *n)
 {
-	if (n->stopping)
+	if (atomic_exchange(&n->stopping, 1))
 		return;
-	n->stopping = 1;
 	n->stop_since = n->env->clock.mono(n->env->clock.ctx);
 	log_write(n->log, LOG_INFO, "stopping");
 	control_stop(n->control, n->move == MOVE_OUT);
@@ -130,7 +138,7 @@ node_signal(void *arg, int signo)
 	if (signo != SIGHUP) {
 		n->ends = 1; /* be it on its way to another cluster */
 		node_stop(n);
-	} else if (!n->stopping) {
+	} else if (!atomic_load(&n->stopping)) {
 		reload_start(n->reload);
 	}
 }
@@ -201,18 +209,17 @@ say_what_is_served(const struct node *n)
 {
 	uint16_t plain = http_server_port(n->servers[0]);
 	uint16_t tls = http_server_tls_port(n->servers[0]);
-	char urls[256] = " nothing", *at = urls;
-	size_t left = sizeof(urls);
+	char urls[2][128] = {"", ""};
 
 	if (plain)
-		at += snprintf(at, left, " http://%s:%u",
-		    conf_str(n->conf, CONF_http_ip), plain);
-	left = sizeof(urls) - (size_t)(at - urls);
+		node_url("http", conf_str(n->conf, CONF_http_ip), plain,
+		    urls[0], sizeof(urls[0]));
 	if (tls)
-		snprintf(at, left, " https://%s:%u",
-		    conf_str(n->conf, CONF_https_ip), tls);
-	log_write(n->log, LOG_INFO, "iorio %s serves%s as %s, %u workers",
-	    IORIO_VERSION, urls, conf_str(n->conf, CONF_nodename),
+		node_url("https", conf_str(n->conf, CONF_https_ip), tls,
+		    urls[1], sizeof(urls[1]));
+	log_write(n->log, LOG_INFO, "iorio %s serves %s%s%s as %s, %u workers",
+	    IORIO_VERSION, plain || tls ? urls[0] : "nothing",
+	    plain && tls ? " " : "", urls[1], conf_str(n->conf, CONF_nodename),
 	    n->n_workers);
 }
 

@@ -31,6 +31,10 @@ int node_run(const struct node_options *options, char why[NODE_WHY_BYTES]);
 /* What log.level says. */
 enum log_level node_log_level(const struct conf *c);
 
+/* SCHEME://IP:PORT, with brackets where IP needs them. */
+void node_url(
+    const char *scheme, const char *ip, uint16_t port, char *out, size_t n);
+
 /* ROOT/PATH unless PATH is absolute. */
 void node_path(const char *root, const char *path, char *out, size_t n);
 

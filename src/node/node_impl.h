@@ -40,8 +40,8 @@ struct node {
 	struct http_server **servers;
 	atomic_ullong inflight_bytes;
 	atomic_uint n_connections;
-	atomic_int up, failed, idle_workers;
-	int stopping, ends; /* ends: by a signal, whatever it stopped for */
+	atomic_int up, failed, idle_workers, stopping;
+	int ends; /* by a signal, whatever it stopped for */
 	struct mono stop_since;
 	struct env_timer **stop_timers;
 	struct reload *reload;

@@ -31,8 +31,8 @@ on_fatal(void *arg, const char *what)
 	struct node *n = arg;
 
 	log_write(n->log, LOG_ERROR, "%s", what);
-	snprintf(n->fatal, sizeof(n->fatal), "%s", what);
-	atomic_store(&n->failed, 1);
+	if (!atomic_exchange(&n->failed, 1)) /* the first says why */
+		snprintf(n->fatal, sizeof(n->fatal), "%s", what);
 	os_stop(n->os);
 }
 

@@ -22,8 +22,8 @@ clock_mono(void *ctx)
 	    (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u};
 }
 
-static struct wall
-clock_wall(void *ctx)
+struct wall
+os_wall(void *ctx)
 {
 	struct timespec t;
 
@@ -61,7 +61,7 @@ os_open(struct os **out, const struct os_config *config)
 	os->config = *config;
 	os->root_fd = os->lock_fd = -1;
 	os->env = (struct env){
-	    .clock = {clock_mono, clock_wall, os},
+	    .clock = {clock_mono, os_wall, os},
 	    .rng = {rng_bytes, os},
 	    .timers = {loop_timer_start, loop_timer_stop, os},
 	    .post = {loop_post, lanes_post, config->n_workers, os},

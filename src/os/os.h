@@ -29,6 +29,9 @@ struct os_config {
 	void *arg;
 };
 
+/* The wall clock, as an env has it; CTX is not used. */
+struct wall os_wall(void *ctx);
+
 /* No thread runs yet: what is posted waits. */
 int os_open(struct os **out, const struct os_config *config);
 const struct env *os_env(struct os *os);

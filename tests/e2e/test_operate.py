@@ -58,6 +58,19 @@ def test_start_ping_restart_stop():
         node.close()
 
 
+def test_an_address_of_six():
+    node = tree()
+    with open(f"{node.root}/etc/iorio.conf", "a") as f:
+        f.write("http.ip = ::1\n")
+    try:
+        assert iorio(node, "start") == (0, "")
+        assert iorio(node, "ping") == (0, "pong\n")
+        assert iorio(node, "url") == (0, f"http://[::1]:{node.port}\n")
+    finally:
+        iorio(node, "stop")
+        node.close()
+
+
 def fails(options, *words):
     node = Node(IORIOD)
     node.options.update(options)
