@@ -257,7 +257,7 @@ ring_plan_store(
 }
 
 enum ring_refusal
-ring_commit(struct ring *now, const char *text, struct ring **out)
+ring_plan_stored(struct ring *now, const char *text, struct ring_plan **out)
 {
 	char stored[RING_PLAN_TEXT_BYTES];
 	struct ring_plan *p;
@@ -271,12 +271,25 @@ ring_commit(struct ring *now, const char *text, struct ring **out)
 	no = ring_plan_new(now, &p);
 	if (no)
 		return no == RING_NOTHING_STAGED ? RING_PLAN_CHANGED : no;
-	if (memcmp(p->id, now->plan_id, RING_ID_BYTES) != 0)
-		no = RING_PLAN_CHANGED;
-	else
-		*out = ring_ref(p->at[0]);
+	if (memcmp(p->id, now->plan_id, RING_ID_BYTES) != 0) {
+		ring_plan_free(p);
+		return RING_PLAN_CHANGED;
+	}
+	*out = p;
+	return RING_OK;
+}
+
+enum ring_refusal
+ring_commit(struct ring *now, const char *text, struct ring **out)
+{
+	struct ring_plan *p;
+	enum ring_refusal no = ring_plan_stored(now, text, &p);
+
+	if (no)
+		return no;
+	*out = ring_ref(p->at[0]);
 	ring_plan_free(p);
-	return no;
+	return RING_OK;
 }
 
 /* --- transfers that are done ---------------------------------------------- */

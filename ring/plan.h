@@ -36,13 +36,17 @@ struct ring_plan *ring_plan_free(struct ring_plan *p);
 void ring_plan_text(
     const uint8_t id[RING_ID_BYTES], char out[RING_PLAN_TEXT_BYTES]);
 
-/* NOW with P's id as its plan: what ring_commit may carry out. */
+/* NOW with P's id as its plan: what may be committed. */
 enum ring_refusal ring_plan_store(
     const struct ring *now, const struct ring_plan *p, struct ring **out);
 /*
- * Carries out the plan stored in NOW, if its id is what would be planned now;
- * and if that is TEXT (8 hex digits), unless TEXT is NULL or empty.
+ * The plan stored in NOW, made again, if its id is what would be planned now;
+ * and if that is TEXT (8 hex digits), unless TEXT is NULL or empty.  To commit it
+ * is to go on with its at[0].
  */
+enum ring_refusal ring_plan_stored(
+    struct ring *now, const char *text, struct ring_plan **out);
+/* That at[0]. */
 enum ring_refusal ring_commit(
     struct ring *now, const char *text, struct ring **out);
 

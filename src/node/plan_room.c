@@ -79,16 +79,15 @@ enum ring_refusal
 plan_room_commit(const struct cluster *c, struct ring *now, const char *text,
     struct ring **out, int *lacks, struct plan_lack *lack)
 {
-	enum ring_refusal r = ring_commit(now, text, out);
 	struct ring_plan *p;
+	enum ring_refusal no = ring_plan_stored(now, text, &p);
 
 	*lacks = 0;
-	if (r != RING_OK || ring_plan_new(now, &p) != RING_OK)
-		return r;
+	if (no)
+		return no;
 	*lacks = plan_room_lacks(c, p, lack);
-	ring_plan_free(p);
 	if (!*lacks)
-		return r;
-	*out = ring_unref(*out);
-	return RING_SAME;
+		*out = ring_ref(p->at[0]);
+	ring_plan_free(p);
+	return *lacks ? RING_SAME : RING_OK;
 }
