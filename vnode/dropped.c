@@ -19,6 +19,8 @@
  */
 #include "vnode/dropped.h"
 
+#include <stdlib.h>
+
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -36,6 +38,7 @@ enum stage { IDLE, WAITING, LISTING, UNLINKING };
 
 struct file {
 	uint64_t id, first;
+	int known; /* of a stream whose files are on their way out */
 };
 
 struct dropped {
@@ -159,7 +162,7 @@ take_files(struct dropped *d)
 		while (d->n < BATCH && s->n_chunks) {
 			const struct chunk_info *c = &s->chunks[--s->n_chunks];
 
-			d->files[d->n++] = (struct file){s->id, c->first};
+			d->files[d->n++] = (struct file){s->id, c->first, 0};
 		}
 		if (s->n_chunks == 0)
 			stream_free(s, &d->worker->cache);
@@ -207,7 +210,7 @@ note_file(void *arg, const char *name)
 		d->found = p;
 		d->cap_found = cap;
 	}
-	d->found[d->n_found++] = (struct file){id, first};
+	d->found[d->n_found++] = (struct file){id, first, 0};
 }
 
 /* A bug to have: files of streams that a manifest still names. */
@@ -260,17 +263,32 @@ wait_for_reads(struct dropped *d)
 
 /* --- left behind ---------------------------------------------------------- */
 
-/* Whether F is a chunk of one of STREAMS. */
 static int
-has(const struct list *streams, const struct file *f)
+by_id(const void *a, const void *b)
+{
+	const struct file *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* The files of STREAMS are known; those that D has found are sorted. */
+static void
+mark_known(struct dropped *d, const struct list *streams)
 {
 	LIST_FOREACH (l, streams) {
 		const struct stream *s = LIST_ENTRY(l, struct stream, unsaved);
 
-		if (s->id == f->id && stream_find_chunk(s, f->first))
-			return 1;
+		for (uint32_t i = 0; i < s->n_chunks; i++) {
+			struct file key = {s->id, s->chunks[i].first, 0}, *f;
+
+			f = bsearch(
+			    &key, d->found, d->n_found, sizeof(key), by_id);
+			if (f)
+				f->known = 1;
+		}
 	}
-	return 0;
 }
 
 /* Whether F is of a stream that is there, and was not cut off it: what is not
@@ -290,12 +308,14 @@ choose(struct dropped *d, const struct vnode *v)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < d->n_found; i++) {
-		const struct file *f = &d->found[i];
-
-		if (!is_live(v, f) && !has(&v->dead, f) && !has(&v->gone, f))
-			d->found[n++] = *f;
-	}
+	if (d->n_found == 0)
+		return;
+	qsort(d->found, d->n_found, sizeof(*d->found), by_id);
+	mark_known(d, &v->dead);
+	mark_known(d, &v->gone);
+	for (uint32_t i = 0; i < d->n_found; i++)
+		if (!d->found[i].known && !is_live(v, &d->found[i]))
+			d->found[n++] = d->found[i];
 	d->n_found = n;
 }
 
