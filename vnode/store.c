@@ -88,9 +88,8 @@ store_fatal(struct store *s, const char *what, int r)
 
 	if (atomic_exchange(&s->dead, 1))
 		return;
-	snprintf(line, sizeof(line),
-	    "%s: %s; the node stops: check the disk, then start it again", what,
-	    err_text(r));
+	snprintf(line, sizeof(line), "%s: %s; the node stops: %sstart it again",
+	    what, err_text(r), r == -ERR_NOMEM ? "" : "check the disk, then ");
 	if (s->config.fatal)
 		s->config.fatal(s->config.arg, line);
 }
