@@ -159,25 +159,26 @@ call_answer(const struct call_in *in, struct block *block, struct msg *m)
 		call_take(&c, 1);
 		if (c.bad)
 			return -ERR_CORRUPT;
-		OF(m, vnode_put)->first = v[0];
-		OF(m, vnode_put)->last = v[1];
-		OF(m, vnode_put)->t_ms = v[2];
-		OF(m, vnode_put)->newest = v[3];
-		OF(m, vnode_put)->n_replicas = n;
-		OF(m, vnode_put)->replayed = (flags & PUT_REPLAYED) != 0;
+		REQUEST_OF(m, vnode_put)->first = v[0];
+		REQUEST_OF(m, vnode_put)->last = v[1];
+		REQUEST_OF(m, vnode_put)->t_ms = v[2];
+		REQUEST_OF(m, vnode_put)->newest = v[3];
+		REQUEST_OF(m, vnode_put)->n_replicas = n;
+		REQUEST_OF(m, vnode_put)->replayed =
+		    (flags & PUT_REPLAYED) != 0;
 		break;
 	case MSG_DELETE:
 		break;
 	case MSG_READ:
-		r = answer_read(&c, block, OF(m, vnode_read));
-		OF(m, vnode_read)->stale = in->stale;
+		r = answer_read(&c, block, REQUEST_OF(m, vnode_read));
+		REQUEST_OF(m, vnode_read)->stale = in->stale;
 		break;
 	case MSG_NEWS:
-		r = news_take_answer(c.in, OF(m, vnode_news));
+		r = news_take_answer(c.in, REQUEST_OF(m, vnode_news));
 		break;
 	default:
-		r = answer_list(&c, OF(m, vnode_list));
-		OF(m, vnode_list)->stale = in->stale;
+		r = answer_list(&c, REQUEST_OF(m, vnode_list));
+		REQUEST_OF(m, vnode_list)->stale = in->stale;
 	}
 	if (r)
 		return r;

@@ -204,23 +204,24 @@ body(struct call_out *out, const struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_PUT:
-		return m->answer ? put_answer(out, OF(m, vnode_put))
-				 : put_request(out, OF(m, vnode_put));
+		return m->answer ? put_answer(out, REQUEST_OF(m, vnode_put))
+				 : put_request(out, REQUEST_OF(m, vnode_put));
 	case MSG_DELETE:
-		return m->answer ? room_for(out, 0)
-				 : delete_request(out, OF(m, vnode_delete));
+		return m->answer
+			   ? room_for(out, 0)
+			   : delete_request(out, REQUEST_OF(m, vnode_delete));
 	case MSG_READ:
-		return m->answer ? read_answer(out, OF(m, vnode_read))
-				 : read_request(out, OF(m, vnode_read));
+		return m->answer ? read_answer(out, REQUEST_OF(m, vnode_read))
+				 : read_request(out, REQUEST_OF(m, vnode_read));
 	case MSG_NEWS:
 		if (m->answer)
-			news_add_answer(&out->head, OF(m, vnode_news));
+			news_add_answer(&out->head, REQUEST_OF(m, vnode_news));
 		else
-			news_add_request(&out->head, OF(m, vnode_news));
+			news_add_request(&out->head, REQUEST_OF(m, vnode_news));
 		return room_for(out, 0);
 	case MSG_LIST:
-		return m->answer ? list_answer(out, OF(m, vnode_list))
-				 : list_request(out, OF(m, vnode_list));
+		return m->answer ? list_answer(out, REQUEST_OF(m, vnode_list))
+				 : list_request(out, REQUEST_OF(m, vnode_list));
 	default:
 		ASSERT_UNREACHED();
 	}
@@ -248,9 +249,9 @@ is_stale(const struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_READ:
-		return OF(m, vnode_read)->stale;
+		return REQUEST_OF(m, vnode_read)->stale;
 	case MSG_LIST:
-		return OF(m, vnode_list)->stale;
+		return REQUEST_OF(m, vnode_list)->stale;
 	default:
 		return 0;
 	}

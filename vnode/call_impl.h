@@ -11,9 +11,6 @@
 #include "src/base/assert.h"
 #include "src/base/buf.h"
 
-/* The request, a struct TYPE, that message M is the head of. */
-#define OF(m, type) CONTAINER_OF(m, struct type, msg)
-
 #define CALL_MAGIC  0x41434f49u /* "IOCA" */
 #define CALL_FORMAT 1
 #define CALL_BYTES  16

@@ -196,19 +196,19 @@ call_free_request(struct msg *m)
 	request_drop_answer(m);
 	switch (m->kind) {
 	case MSG_PUT:
-		mem_free(OF(m, vnode_put));
+		mem_free(REQUEST_OF(m, vnode_put));
 		break;
 	case MSG_DELETE:
-		mem_free(OF(m, vnode_delete));
+		mem_free(REQUEST_OF(m, vnode_delete));
 		break;
 	case MSG_READ:
-		mem_free(OF(m, vnode_read));
+		mem_free(REQUEST_OF(m, vnode_read));
 		break;
 	case MSG_LIST:
-		mem_free(OF(m, vnode_list));
+		mem_free(REQUEST_OF(m, vnode_list));
 		break;
 	case MSG_NEWS:
-		mem_free(OF(m, vnode_news));
+		mem_free(REQUEST_OF(m, vnode_news));
 		break;
 	default:
 		ASSERT_UNREACHED();

@@ -5,8 +5,6 @@
 #include "src/base/assert.h"
 #include "src/base/mem.h"
 
-#define OF(m, type) CONTAINER_OF(m, struct type, msg)
-
 void
 vnode_page_deinit(struct vnode_page *page)
 {
@@ -51,17 +49,17 @@ request_group(const struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_PUT:
-		return OF(m, vnode_put)->group;
+		return REQUEST_OF(m, vnode_put)->group;
 	case MSG_DELETE:
-		return OF(m, vnode_delete)->group;
+		return REQUEST_OF(m, vnode_delete)->group;
 	case MSG_READ:
-		return OF(m, vnode_read)->group;
+		return REQUEST_OF(m, vnode_read)->group;
 	case MSG_NEWS:
-		return OF(m, vnode_news)->group;
+		return REQUEST_OF(m, vnode_news)->group;
 	case MSG_LIST:
-		return OF(m, vnode_list)->group;
+		return REQUEST_OF(m, vnode_list)->group;
 	case MSG_CHANGE:
-		return OF(m, vnode_change)->group;
+		return REQUEST_OF(m, vnode_change)->group;
 	default:
 		ASSERT_UNREACHED();
 	}
@@ -72,17 +70,17 @@ request_result(struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_PUT:
-		return &OF(m, vnode_put)->r;
+		return &REQUEST_OF(m, vnode_put)->r;
 	case MSG_DELETE:
-		return &OF(m, vnode_delete)->r;
+		return &REQUEST_OF(m, vnode_delete)->r;
 	case MSG_READ:
-		return &OF(m, vnode_read)->r;
+		return &REQUEST_OF(m, vnode_read)->r;
 	case MSG_NEWS:
-		return &OF(m, vnode_news)->r;
+		return &REQUEST_OF(m, vnode_news)->r;
 	case MSG_LIST:
-		return &OF(m, vnode_list)->r;
+		return &REQUEST_OF(m, vnode_list)->r;
 	case MSG_CHANGE:
-		return &OF(m, vnode_change)->r;
+		return &REQUEST_OF(m, vnode_change)->r;
 	default:
 		ASSERT_UNREACHED();
 	}
@@ -93,17 +91,17 @@ request_leader(struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_PUT:
-		return OF(m, vnode_put)->leader;
+		return REQUEST_OF(m, vnode_put)->leader;
 	case MSG_DELETE:
-		return OF(m, vnode_delete)->leader;
+		return REQUEST_OF(m, vnode_delete)->leader;
 	case MSG_READ:
-		return OF(m, vnode_read)->leader;
+		return REQUEST_OF(m, vnode_read)->leader;
 	case MSG_NEWS:
-		return OF(m, vnode_news)->leader;
+		return REQUEST_OF(m, vnode_news)->leader;
 	case MSG_LIST:
-		return OF(m, vnode_list)->leader;
+		return REQUEST_OF(m, vnode_list)->leader;
 	case MSG_CHANGE:
-		return OF(m, vnode_change)->leader;
+		return REQUEST_OF(m, vnode_change)->leader;
 	default:
 		ASSERT_UNREACHED();
 	}
@@ -119,9 +117,9 @@ void
 request_drop_answer(struct msg *m)
 {
 	if (m->kind == MSG_READ)
-		vnode_page_deinit(&OF(m, vnode_read)->page);
+		vnode_page_deinit(&REQUEST_OF(m, vnode_read)->page);
 	else if (m->kind == MSG_LIST)
-		vnode_list_deinit(OF(m, vnode_list));
+		vnode_list_deinit(REQUEST_OF(m, vnode_list));
 	else if (m->kind == MSG_NEWS)
-		vnode_news_deinit(OF(m, vnode_news));
+		vnode_news_deinit(REQUEST_OF(m, vnode_news));
 }

@@ -22,6 +22,7 @@
 
 #include <stdint.h>
 
+#include "src/base/assert.h"
 #include "src/base/buf.h"
 #include "src/base/msg.h"
 #include "vnode/event.h"
@@ -231,6 +232,8 @@ struct vnode_ping {
 
 /* --- what all requests have ------------------------------------------------ */
 
+/* The request, a struct TYPE, that message M is the head of. */
+#define REQUEST_OF(m, type) CONTAINER_OF(m, struct type, msg)
 /* The group that request M is about, its result, and who it says leads. */
 uint32_t request_group(const struct msg *m);
 int *request_result(struct msg *m);
