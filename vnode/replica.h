@@ -33,12 +33,6 @@ void replica_effects(struct store_worker *w, struct vnode *v);
 /* The open entry is proposed; nothing happens without one. */
 void replica_propose(struct store_worker *w, struct vnode *v);
 
-/* A record of a group is durable, or (R) never will be; after all of them: */
-void replica_recorded(struct store_worker *w, struct journal_append *a, int r);
-void replica_recorded_all(struct store_worker *w);
-
-/* In the journal, for the next start: its log has a hole.  -ERR_NOMEM. */
-int replica_say_damaged(struct store_worker *w, struct vnode *v);
 /* Another voter shall lead: the one that has most of the log. */
 void replica_hand_over(struct store_worker *w, struct vnode *v);
 
@@ -55,10 +49,25 @@ uint32_t replica_count(const struct vnode *v, uint64_t index);
 /* A reference of the journal, a frame or the log has been given back. */
 void replica_release(struct store_worker *w, struct body *b);
 void replica_worker_init(struct store_worker *w);
+
+/* --- replica_journal.c ---------------------------------------------------- */
+
 /* A, whose payload is filled in, joins the records of this turn. */
 void replica_record(struct store_worker *w, struct vnode *v,
     struct journal_append *a, enum journal_type type, uint64_t term,
     uint64_t index);
+/* Term and vote, and the entries of FX, as the core wants them. */
+void replica_persist_hard(struct store_worker *w, struct vnode *v,
+    uint64_t term, uint64_t vote, uint64_t seq);
+void replica_persist_entries(
+    struct store_worker *w, struct vnode *v, const struct raft_effect *fx);
+/* A record of a group is durable, or (R) never will be; after all of them: */
+void replica_recorded(struct store_worker *w, struct journal_append *a, int r);
+void replica_recorded_all(struct store_worker *w);
+/* For the next start: its log has a hole.  -ERR_NOMEM. */
+int replica_say_damaged(struct store_worker *w, struct vnode *v);
+/* For the next start: whether it has one.  What is lost may not show then. */
+void replica_say_whether_damaged(struct store_worker *w, struct vnode *v);
 
 /* --- replica_net.c -------------------------------------------------------- */
 
