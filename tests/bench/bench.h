@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * bench - one run of iorio-bench, as its files share it: iorio_bench.c asks,
- * bench_login.c logs in, bench_verify.c reads back.
+ * bench_login.c logs in, bench_verify.c reads back, bench_cli.c has the options and
+ * the report.
  */
 #ifndef TESTS_BENCH_BENCH_H
 #define TESTS_BENCH_BENCH_H
@@ -35,6 +36,10 @@ struct bench {
 	} * logs;
 };
 
+/* The options; exits where they make no sense. */
+void bench_parse(struct bench *b, int argc, char **argv);
+/* LOST: events that are lost or changed, by bench_verify_stream. */
+void bench_report(const struct bench *b, double seconds, uint64_t lost);
 void bench_die(const char *what) __attribute__((noreturn));
 int bench_connect(const struct bench *b, int blocking);
 /* The body of event ID: JSON of exactly SIZE bytes (at least what it needs), to

@@ -53,12 +53,20 @@ void rig_run_for(struct rig *rig, uint64_t us);
 void rig_run_until(struct rig *rig, int (*cond)(struct rig *rig, void *arg),
     void *arg, unsigned seconds);
 
+/* Runs until *DONE; the same. */
+void rig_wait_for(struct rig *rig, const int *done, unsigned seconds);
+
 /* FN(m) on worker 0 of MEMBER. */
 void rig_on_worker_0(
     struct member *member, struct msg *m, void (*fn)(struct msg *m));
 
 void rig_start(struct member *m);
 void rig_kill(struct member *m);
+/* M ends, and goes on in the cluster of TO (NULL: back in its own, or nowhere),
+ * having been WAS. */
+void rig_move(struct member *m, struct ring *to, enum ring_state was);
+
+/* --- cluster_asks.c ------------------------------------------------------- */
 
 /* A joins the cluster of B: what it was told. */
 enum admin_result rig_join(struct member *a, struct member *b);
@@ -76,6 +84,8 @@ int64_t rig_put(struct member *m, const char *stream, uint32_t nth);
 /* Events of STREAM, read through M one page; each must be what was put: the
  * newest seqnum, or the error. */
 int64_t rig_read(struct member *m, const char *stream);
+
+/* --- cluster_rig.c -------------------------------------------------------- */
 
 /* The ring that M goes by. */
 struct ring *rig_ring(struct member *m);
