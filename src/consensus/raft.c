@@ -413,12 +413,6 @@ raft_restore(struct raft *r, const struct raft_entry *e, uint64_t index)
 	return bad;
 }
 
-void
-raft_set_damaged(struct raft *r)
-{
-	r->damaged = 1;
-}
-
 struct raft *
 raft_free(struct raft *r)
 {

@@ -187,8 +187,6 @@ struct raft *raft_free(struct raft *r);
  * 0; -ERR_CORRUPT: E cannot follow what there is; -ERR_NOMEM.
  */
 int raft_restore(struct raft *r, const struct raft_entry *e, uint64_t index);
-/* Before the first event: the journal has lost something of this group. */
-void raft_set_damaged(struct raft *r);
 
 /* --- events --------------------------------------------------------------- */
 
