@@ -163,8 +163,6 @@ def test_what_is_open_or_may_be_deleted_is_asked_for_each_time():
 
 def test_a_stream_that_was_made_again_does_not_come_from_the_cache():
     with Node(IORIOD) as node:
-        if "DELETE" not in node.request("OPTIONS", "/streams/b/s")[1]["Allow"]:
-            raise tap.Skip("streams cannot be deleted")
         front = Front(node, PRIVATE)
         page = "/streams/b/s?from=1&to=3"
         fill(node, "b/s", 1, 3)
@@ -185,8 +183,7 @@ def test_what_everybody_may_read_is_kept_for_everybody():
             "POST", "/access/b", json.dumps(
                 {"action": "grant", "role": "*", "permission": "get"}),
             {"Content-Type": "application/json"})
-        if status != 200:
-            raise tap.Skip("there are no grants")
+        assert status == 200, data
         front = Front(node, PUBLIC)
         fill(node, "b/s", 1, 3)
         page = "/streams/b/s?from=1&to=3&cache=immutable"
