@@ -8,6 +8,10 @@
  * Those under way may all fail: so they count, too, and who comes when only
  * that is in the way is to come again in a moment.
  *
+ * The same holds for what addresses with many failures share: LEFT may fail now,
+ * LOGINS_PER_S more with each second, up to LOGINS_SHARED.  Which users there are
+ * does not matter to it.
+ *
  * Who tries is a place in a table of fixed size, by a hash under a seed that
  * nobody knows.  A place in use is given to another one only if its minute is
  * over, or the row is full of others and it is the oldest there.
@@ -30,13 +34,19 @@ struct logins_try {
 	uint32_t failed, under_way;
 };
 
+typedef struct logins_try logins_table[ROWS][PLACES];
+
 struct logins {
 	const struct env *env;
 	void (*work)(struct os *os, struct env_job *job);
 	struct os *os;
 	uint64_t seed;
 	uint32_t n_waiting;
-	struct logins_try tries[ROWS][PLACES];
+	uint32_t n_sharing; /* under way, of addresses with many failures */
+	uint32_t left; /* so many of those may fail; at most LOGINS_SHARED */
+	uint64_t since_us;  /* LEFT is as of then */
+	logins_table users; /* and their addresses */
+	logins_table addresses;
 };
 
 static uint64_t
@@ -47,20 +57,21 @@ now_us(const struct logins *l)
 
 /* --- who tries ------------------------------------------------------------ */
 
-static uint64_t
-name_try(const struct logins *l, const struct login *q)
+/* Both names of who tries. */
+static void
+name_try(const struct logins *l, struct login *q)
 {
-	uint64_t h = hash64(q->address.p, q->address.n, l->seed);
-
-	h = hash64(q->user.p, q->user.n, h);
-	return h ? h : 1;
+	q->from = hash64(q->address.p, q->address.n, l->seed);
+	q->who = hash64(q->user.p, q->user.n, q->from);
+	q->from = q->from ? q->from : 1;
+	q->who = q->who ? q->who : 1;
 }
 
 /* The place of WHO, its own or a new one. */
 static struct logins_try *
-find_try(struct logins *l, uint64_t who)
+find_try(const struct logins *l, logins_table table, uint64_t who)
 {
-	struct logins_try *row = l->tries[who % ROWS], *oldest = row;
+	struct logins_try *row = table[who % ROWS], *oldest = row;
 	uint64_t now = now_us(l);
 
 	for (int i = 0; i < PLACES; i++) {
@@ -80,34 +91,66 @@ find_try(struct logins *l, uint64_t who)
 	return oldest;
 }
 
+/* What has come to LEFT since it was looked at. */
+static void
+refill(struct logins *l)
+{
+	uint64_t more = (now_us(l) - l->since_us) / (1000000 / LOGINS_PER_S);
+
+	l->since_us += more * (1000000 / LOGINS_PER_S);
+	l->left = more < LOGINS_SHARED - l->left ? l->left + (uint32_t)more
+						 : LOGINS_SHARED;
+}
+
+/* T may have failed often enough, once all that is under way is done. */
+static int
+is_full(const struct logins_try *t)
+{
+	return t->failed + t->under_way >= LOGINS_FAILURES;
+}
+
 /* 0: it may be tried; -ERR_LIMIT, -ERR_BUSY. */
 static int
 let_in(struct logins *l, struct login *q)
 {
-	struct logins_try *t;
+	struct logins_try *t, *from;
 
-	q->who = name_try(l, q);
-	t = find_try(l, q->who);
+	name_try(l, q);
+	t = find_try(l, l->users, q->who);
+	from = find_try(l, l->addresses, q->from);
 	if (t->failed >= LOGINS_FAILURES) {
 		uint64_t left = t->since_us + LOGINS_WINDOW_US - now_us(l);
 
 		q->wait_s = (uint32_t)(left / 1000000 + 1);
 		return -ERR_LIMIT;
 	}
-	if (t->failed + t->under_way >= LOGINS_FAILURES)
+	refill(l);
+	q->shares = is_full(from);
+	if (is_full(t) || (q->shares && l->n_sharing >= l->left))
 		return -ERR_BUSY;
 	t->under_way++;
+	from->under_way++;
+	l->n_sharing += (uint32_t)q->shares;
 	return 0;
+}
+
+static void
+count_try(struct logins_try *t, int good)
+{
+	if (t->under_way)
+		t->under_way--;
+	t->failed += !good;
 }
 
 static void
 count(struct logins *l, const struct login *q)
 {
-	struct logins_try *t = find_try(l, q->who);
-
-	if (t->under_way)
-		t->under_way--;
-	t->failed += !q->good;
+	count_try(find_try(l, l->users, q->who), q->good);
+	count_try(find_try(l, l->addresses, q->from), q->good);
+	if (!q->shares)
+		return;
+	l->n_sharing--;
+	l->left -= !q->good;
 }
 
 /* --- on its way ----------------------------------------------------------- */
@@ -194,6 +237,7 @@ logins_new(const struct env *env,
 	l->env = env;
 	l->work = work;
 	l->os = os;
+	l->left = LOGINS_SHARED;
 	env->rng.bytes(env->rng.ctx, &l->seed, sizeof(l->seed));
 	return l;
 }

@@ -23,7 +23,7 @@ static const struct {
     [LANE_JOURNAL] = {"journal", 0},
     [LANE_FLUSH] = {"flush", 5},
     [LANE_READ] = {"read", 0},
-    [OS_WORK] = {"work", 5},
+    [OS_WORK] = {"work", 10},
 };
 
 static void

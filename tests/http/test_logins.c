@@ -15,7 +15,7 @@ struct machine {
 	uint64_t now_us;
 	struct msg *first, **last;  /* on their way to workers */
 	struct env_job *jobs[MANY]; /* on their way to a thread */
-	uint32_t n_jobs, n_done;
+	uint32_t n_jobs, n_users;
 };
 
 static struct mono
@@ -199,7 +199,7 @@ Test(logins, no_more_wait_than_are_allowed)
 	start(&m);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(names[i], sizeof(names[i]), "u%d", i);
-		ask(&m, &q[i], names[i], "1.2.3.4", "x", "");
+		ask(&m, &q[i], names[i], names[i], "x", "");
 	}
 	deliver(&m);
 	cr_assert_eq(m.n_jobs, LOGINS_MAX);
@@ -212,5 +212,56 @@ Test(logins, no_more_wait_than_are_allowed)
 	logins_ask(m.logins, &q[0]);
 	deliver(&m);
 	cr_assert_eq(q[0].r, -ERR_BUSY);
+	logins_free(m.logins);
+}
+
+/* N logins, each of another user; how many were looked at. */
+static uint32_t
+count_checked(struct machine *m, uint32_t n, const char *address,
+    const char *password, const char *hash)
+{
+	uint32_t checked = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct login q;
+		char who[16];
+
+		snprintf(who, sizeof(who), "u%u", m->n_users++);
+		ask(m, &q, who, address, password, hash);
+		run(m);
+		cr_assert(q.r == 0 || q.r == -ERR_BUSY);
+		checked += q.r == 0;
+	}
+	return checked;
+}
+
+Test(logins, guessing_takes_a_share_of_the_machine_and_nothing_from_others)
+{
+	const uint32_t first = LOGINS_FAILURES + LOGINS_SHARED;
+	const char *bad = "1.2.3.4", *worse = "1.2.3.5", *good = "1.2.3.6";
+	char hash[AUTH_HASH_MAX + 1];
+	struct machine m;
+	struct login q;
+
+	start(&m);
+	m.now_us = 3600000000ull; /* nobody has come for long */
+	hash_of(&m, "pa55", hash);
+	cr_assert_eq(count_checked(&m, first + 9, bad, "x", ""), first);
+	m.now_us += 1000000;
+	cr_assert_eq(count_checked(&m, 9, bad, "x", hash), LOGINS_PER_S);
+	cr_assert_eq(count_checked(&m, 30, worse, "x", ""), LOGINS_FAILURES,
+	    "they share it");
+	cr_assert_eq(count_checked(&m, 3, good, "x", ""), 3);
+	m.now_us += 1000000 / LOGINS_PER_S;
+	cr_assert_eq(count_checked(&m, 3, worse, "pa55", hash), 3);
+	cr_assert_eq(count_checked(&m, 3, bad, "x", hash), 1);
+	/* Who makes a password has one. */
+	q = (struct login){
+	    .op = LOGIN_HASH, .msg.fn = done, .password = SLICE_LIT("x")};
+	logins_ask(m.logins, &q);
+	run(&m);
+	cr_assert_eq(q.r, 0);
+	m.now_us += LOGINS_WINDOW_US;
+	cr_assert_eq(count_checked(&m, 1, bad, "x", ""), 1, "a minute later");
 	logins_free(m.logins);
 }
