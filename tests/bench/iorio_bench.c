@@ -410,9 +410,14 @@ next_request(struct conn *c)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct conn *c = arg;
+	uint64_t now = now_us();
+
 	(void)fd;
 	(void)what;
-	ask(arg);
+	if (c->due_us > now) /* libevent's clock is coarse */
+		c->due_us = now;
+	ask(c);
 }
 
 static void
