@@ -66,7 +66,8 @@ class Steps:
         self.history = History()
 
     def claimant(self):
-        name = self.c.json(1, "ring-status")["claimant"]
+        name = eventually(
+            lambda: self.c.json(1, "ring-status")["claimant"])
         return next(n for n in self.c.nodes if n.name == name)
 
     def arm(self, step, role, fourth):
