@@ -40,6 +40,11 @@ def restart(nodes):
         node.__enter__()
     for node in nodes:
         node.token = nodes[0].login()
+    while True:  # all groups are led, by those that are preferred
+        r = nodes[0].bench("append", connections=16, seconds=3, rate=RATE,
+                           bucket="front")
+        if r["ok"] and not r["failed"]:
+            break
 
 
 def copies(node, to):
@@ -111,7 +116,6 @@ def foreground(base, form, row, seconds):
     nodes = form(base, 3)
     pour(nodes[0])
     restart(nodes)
-    time.sleep(5)  # leaders go where they are preferred
     before = latency(nodes[0], seconds)
     new = type(nodes[0])(base, ["nodename=n4@127.0.0.1"])
     new.__enter__()
