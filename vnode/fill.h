@@ -31,6 +31,9 @@
 #define FILL_AGAIN_US     1000000
 #define FILL_SILENCE_US   15000000
 #define FILL_LOST_US      3000000 /* the same, when an address is wrong */
+/* Who is silent for so long may have been started again, and knows nothing of the
+ * fill: it is offered once more, and begins at once with what it has. */
+#define FILL_DOUBT_US 1000000
 
 enum fill_op {
 	FILL_OFFER = 1,    /* leader: there is data for you; a: who has applied

@@ -206,6 +206,19 @@ offer_next(struct store_worker *w)
 	}
 }
 
+/* Nobody may know of F. */
+static int
+is_to_be_offered(const struct store_worker *w, const struct fill_out *f)
+{
+	struct mono now = fill_out_now(w);
+
+	if (f->stage == FILL_SENDING &&
+	    mono_diff_us(f->heard, now) <= FILL_DOUBT_US)
+		return 0;
+	return (f->stage == FILL_OFFERED || f->stage == FILL_SENDING) &&
+	       mono_diff_us(f->offered, now) > FILL_AGAIN_US;
+}
+
 void
 fill_send_tick(struct store_worker *w, struct vnode *v)
 {
@@ -224,8 +237,7 @@ fill_send_tick(struct store_worker *w, struct vnode *v)
 		}
 		if (f->stage == FILL_SENDING)
 			fill_serve_tick(w, v, f);
-		if (f->stage == FILL_OFFERED &&
-		    mono_diff_us(f->offered, fill_out_now(w)) > FILL_AGAIN_US)
+		if (is_to_be_offered(w, f))
 			offer(w, v, f);
 	}
 }

@@ -139,6 +139,26 @@ manifest_is_read(struct msg *m)
 }
 
 static void
+begin_round(struct fill_out *f, const struct fill_message *m)
+{
+	f->round = m->a;
+	f->position = m->d;
+	f->credit = 0;
+	f->first = f->n_wants = 0;
+	f->n_asked = 0;
+	f->begun = f->all = 0;
+	f->out.n = f->out_at = 0;
+}
+
+/* The receiver knows nothing of what it was sent before. */
+static void
+begin_anew(struct fill_out *f)
+{
+	begin_round(f, &(struct fill_message){.a = 0});
+	f->seen.bytes = f->seen.events = 0;
+}
+
+static void
 serve_manifest(struct store_worker *w, struct vnode *v, struct fill_out *f)
 {
 	struct fill_reading *rd;
@@ -146,6 +166,8 @@ serve_manifest(struct store_worker *w, struct vnode *v, struct fill_out *f)
 	if (!fill_rate_allows(w->store) || f->reading)
 		return;
 	if (f->manifest) {
+		if (f->manifest_at == 0)
+			begin_anew(f);
 		if (f->manifest_at <= f->n)
 			send_manifest(w, v, f);
 		return;
@@ -262,18 +284,6 @@ stream_read(struct msg *m)
 		send_pages(w, v, f);
 	}
 	fill_reading_free(rd);
-}
-
-static void
-begin_round(struct fill_out *f, const struct fill_message *m)
-{
-	f->round = m->a;
-	f->position = m->d;
-	f->credit = 0;
-	f->first = f->n_wants = 0;
-	f->n_asked = 0;
-	f->begun = f->all = 0;
-	f->out.n = f->out_at = 0;
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "src/base/le.h"
 #include "src/base/mem.h"
 #include "tests/vnode/nodes_rig.h"
+#include "vnode/fill.h"
 #include "vnode/store_impl.h"
 
 TestSuite(replicas, .timeout = 120);
@@ -72,6 +73,61 @@ Test(replicas, one_that_was_away_for_long_is_filled_again)
 	nodes_start(away, 0);
 	nodes_run_for(rig, 5 * SECOND);
 	nodes_check_all(rig, 1520);
+}
+
+/* What FILL_* frames of chunks are left on the way, to node `to`. */
+struct lost {
+	struct node *to;
+	uint32_t n;
+};
+
+static int
+lose_chunks(void *arg, struct node *from, struct node *to,
+    const struct iovec *iov, int count)
+{
+	struct lost *l = arg;
+	const uint8_t *p = iov[0].iov_base;
+	uint32_t at = WIRE_FRAME_BYTES + WIRE_MESSAGE_BYTES;
+
+	(void)from;
+	(void)count;
+	if (to != l->to || iov[0].iov_len != at + FILL_HEADER_BYTES ||
+	    le_get32(p + at) != FILL_CHUNKS)
+		return 0;
+	l->n++;
+	return 1;
+}
+
+/* Its leader, which waits for a word of it, need not wait for the silence to end. */
+Test(replicas, one_that_is_killed_while_it_is_filled_goes_on_at_once)
+{
+	struct nodes *rig = nodes_new();
+	struct lost lost = {0};
+	struct store_group g;
+
+	nodes_join_all(rig);
+	nodes_put_many(rig, 1, 10);
+	lost.to = nodes_leader(rig) == &rig->nodes[2] ? &rig->nodes[1]
+						      : &rig->nodes[2];
+	nodes_kill(lost.to);
+	nodes_put_many(rig, 11, 1500);
+	nodes_run_for(rig, 100 * SECOND);
+	nodes_put_many(rig, 1511, 10);
+	nodes_run_for(rig, 100 * SECOND);
+	rig->hook = lose_chunks;
+	rig->arg = &lost;
+	nodes_start(lost.to, 0);
+	for (int i = 0; i < 200 && !lost.n; i++)
+		nodes_run_for(rig, SECOND / 10);
+	cr_assert_gt(lost.n, 0);
+	nodes_kill(lost.to);
+	rig->hook = NULL;
+	nodes_start(lost.to, 0);
+	nodes_run_for(rig, 4 * SECOND);
+	store_group(lost.to->store, 0, &g);
+	cr_assert_geq(g.applied, 1520);
+	nodes_check_all(rig, 1520);
+	nodes_check_events(rig, 1520);
 }
 
 Test(replicas, a_node_cut_off_answers_no_reads_and_acknowledges_nothing)
