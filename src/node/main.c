@@ -254,7 +254,7 @@ await_verdict(int fd)
 	}
 	if (strcmp(text, "ok") == 0)
 		return 0;
-	printf("%s\n",
+	fprintf(stderr, "ioriod: %s\n",
 	    n ? text : "the node did not start within 15 s: see the log");
 	return 1;
 }
@@ -339,7 +339,8 @@ run(struct conf *c, struct options *o)
 		node_path(
 		    o->root, conf_str(c, CONF_paths_log), dir, sizeof(dir));
 		if (mkdir(dir, 0750) && errno != EEXIST) {
-			printf("paths.log: %s: %s\n", dir, strerror(errno));
+			fprintf(stderr, "ioriod: paths.log: %s: %s\n", dir,
+			    strerror(errno));
 			return 1;
 		}
 		snprintf(log_path, sizeof(log_path), "%.4000s/iorio.log", dir);

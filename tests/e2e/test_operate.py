@@ -74,13 +74,14 @@ def test_an_address_of_six():
 def fails(options, *words):
     node = Node(IORIOD)
     node.options.update(options)
-    p = subprocess.run(node.command(), stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, text=True, timeout=30)
+    for more in ([], ["-d"]):
+        p = subprocess.run(node.command() + more, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=30)
+        assert p.returncode == 1, p.returncode
+        for w in words:
+            assert w in p.stdout, (w, p.stdout)
+        assert p.stdout.count("\n") == 1, p.stdout
     node.close()
-    assert p.returncode == 1, p.returncode
-    for w in words:
-        assert w in p.stdout, (w, p.stdout)
-    assert p.stdout.count("\n") == 1, p.stdout
 
 
 def test_starts_that_fail_say_why_in_one_line():
@@ -90,6 +91,8 @@ def test_starts_that_fail_say_why_in_one_line():
     fails({"http.ip": "localhost"}, "http.ip")
     fails({"ring_size": "100"}, "ring_size", "power of two")
     fails({"paths.data": "/proc/nowhere"}, "paths.data")
+    with Node(IORIOD) as node:
+        fails({"http.port": node.port}, "http.port", str(node.port))
 
 
 def test_one_directory_and_one_port_serve_one_node():
