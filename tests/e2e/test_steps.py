@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 
 import tap
@@ -67,14 +68,18 @@ class Steps:
         self.history = History()
 
     def claimant(self):
-        """As one says that does not stand still."""
+        """As one says that does not stand still; while too many do there is
+        none, and one of those is as good."""
         def ask():
             for k, node in enumerate(self.c.nodes, 1):
                 if not stopped(node):
                     text = self.c.admin(k, "ring-status", "--format=json",
                                         timeout=3)[1]
-                    return json.loads(text)["claimant"]
-        name = eventually(ask)
+                    return json.loads(text).get("claimant")
+        try:
+            name = eventually(ask, 15)
+        except AssertionError:
+            return next(n for n in self.c.nodes if stopped(n))
         return next(n for n in self.c.nodes if n.name == name)
 
     def arm(self, step, role, fourth):
@@ -113,12 +118,26 @@ class Steps:
             if node is not dies and stopped(node):
                 node.process.send_signal(signal.SIGCONT)
         restart(dies)
+        checked = threading.Event()
+        threading.Thread(target=self.others_go_on, args=(checked,),
+                         daemon=True).start()
         self.go_on()
         load.stop()
         print(f"# {step}, {victim} dies: {time.monotonic() - begun:.1f} s",
               flush=True)
         self.check()
+        checked.set()
         return fourth
+
+    def others_go_on(self, checked):
+        """Those that come to the step as well do not stand still for long."""
+        while not checked.wait(0.2):
+            for node in self.c.nodes:
+                try:
+                    if node.process.poll() is None and stopped(node):
+                        node.process.send_signal(signal.SIGCONT)
+                except OSError:
+                    pass  # it has just ended
 
     def go_on(self):
         """The change is done, whatever was lost of the asking."""
@@ -129,15 +148,8 @@ class Steps:
                 self.c.admin(2, "cluster", "commit")
                 return False
             return len(members) == len(self.c.nodes)
-
-        def others_go_on():
-            for node in self.c.nodes:
-                if node.process.poll() is None and stopped(node):
-                    node.process.send_signal(signal.SIGCONT)
-            return True
-        eventually(lambda: others_go_on() and all_done(), 90, 0.3)
-        eventually(lambda: others_go_on() and
-                   not self.c.settle(2, 3), 120, 0.3)
+        eventually(all_done, 90, 0.3)
+        self.c.settle(2, 120)
 
     def check(self):
         for i, (stream, want) in enumerate(self.prints.items()):
