@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
 /*
  * flush_impl - a flush on its way: captured by flush_capture.c, carried out by
- * flush.c.
+ * flush.c and flush_manifest.c.
  */
 #ifndef VNODE_FLUSH_IMPL_H
 #define VNODE_FLUSH_IMPL_H
@@ -60,6 +60,8 @@ struct flush {
 /* 0, or -ERR_NOMEM and nothing has changed but lists of what is dirty. */
 int flush_capture(struct store_worker *w, int checkpoint, struct flush **out);
 void flush_abandon(struct flush *f);
+/* M, of F, whose chunks are written.  LANE_FLUSH. */
+int flush_write_manifest(struct flush *f, struct flush_manifest *m);
 void flush_chunk_path(const struct flush_chunk *c, char out[FILES_PATH_BYTES]);
 
 #endif
