@@ -96,6 +96,14 @@ def test_what_cannot_be_changed_says_why():
             1, "Failed: This node cannot join itself in a cluster\n")
         assert ask("cluster", "leave") == (
             1, f"Failed: '{SELF}' is the only member.\n")
+        assert ask("cluster", "force-remove", SELF) == (
+            1, f"Failed: '{SELF}' is the only member.\n")
+        for word in "replace", "force-replace":
+            assert ask("cluster", word, SELF, SELF) == (
+                1, f"Failed: '{SELF}' is not a valid replacement candidate.\n"
+                "Only newly joining nodes can be used for replacement.\n")
+        assert ask("transfer-limit", "a@b", "3") == (
+            1, "Failed to set transfer limit for 'a@b'\n")
         assert ask("cluster", "force_remove", "a@b") == (
             1, "Failed: 'a@b' is not a member of the cluster.\n")
         assert ask("cluster", "commit") == (
