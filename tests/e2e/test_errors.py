@@ -12,7 +12,7 @@ import threading
 
 import tap
 from cluster import Cluster
-from node import Node, answers
+from node import Node
 
 IORIOD = sys.argv[1]
 PROBLEM = "application/problem+json"
@@ -107,18 +107,6 @@ def test_what_is_wrong_with_a_request():
         row(400, "bad-cursor", "GET", "/listen?s=b:s&cursor=x")
         row(400, "invalid-field", "GET", "/listen?s=b", fields=["field",
                                                                 "value"])
-
-
-def test_a_slow_head_is_408():
-    with Node(IORIOD) as node:
-        with node.open(30) as s:
-            s.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n")
-            data = b""
-            while chunk := s.recv(65536):
-                data += chunk
-        status, head, body = answers(data)[0]
-        check((status, {"Content-Type": head["content-type"]}, body), 408,
-              "timeout")
 
 
 def test_a_patch_that_lost_its_races_is_409():

@@ -294,7 +294,10 @@ def test_who_trickles_is_told_408_and_closed():
         got = answers(out)
         assert got and got[-1][0] == want, (name, how, out[-300:])
         if want == 408:
-            assert parse(got[-1][2])["type"] == "timeout"
+            body = parse(got[-1][2])
+            assert (body["type"], body["status"]) == ("timeout", 408), body
+            assert set(body) == {"type", "reason", "status"}, body
+            assert got[-1][1]["content-type"] == "application/json"
             assert got[-1][1]["connection"] == "close"
         assert 9 < took < 20, (name, took)
     assert len(results) == len(cases)
