@@ -36,6 +36,15 @@ record_at(
 	ASSERT(r == 0);
 }
 
+/* Nothing was applied since. */
+static int
+has_all(const struct vnode *v, const struct vnode_news *req)
+{
+	return req->after_index > v->group.applied_index ||
+	       (req->after_index == v->group.applied_index &&
+		   req->after_ordinal == UINT32_MAX);
+}
+
 /* Whether S may have something new: yes, unless that is known. */
 static int
 is_new(
@@ -46,7 +55,7 @@ is_new(
 	uint32_t n;
 
 	if (s->last == 0 || kept_is_over(s, v->group.clock_ms) ||
-	    s->last_t < req->after_t)
+	    s->last_t < req->after_t || has_all(v, req))
 		return 0;
 	if (!tb || tb->last != s->last)
 		return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* Reads that wait until there is more of a stream. */
+/* Requests that wait until there is more of a stream, or of a bucket. */
 #include <criterion/criterion.h>
 
 #include "src/base/err.h"
@@ -188,4 +188,62 @@ Test(watch, keeps_the_newest_events_in_memory_while_somebody_listens)
 	}
 	sr_deinit(&rig);
 	metrics_free(m);
+}
+
+/* --- of a bucket --------------------------------------------------------------- */
+
+struct news {
+	struct vnode_news req;
+	int n_answers;
+};
+
+static void
+news_back(struct msg *m)
+{
+	CONTAINER_OF(CONTAINER_OF(m, struct vnode_news, msg), struct news, req)
+	    ->n_answers++;
+}
+
+/* What comes after AT, an answer. */
+static void
+ask_news(struct news *n, const struct vnode_news *at, uint32_t wait_ms)
+{
+	const struct env_post *post = &rig.config.env->post;
+
+	*n = (struct news){.req = {
+			       .msg = {.kind = MSG_NEWS, .fn = news_back},
+			       .bucket = SLICE_LIT("b"),
+			       .after_index = at->index,
+			       .after_ordinal = UINT32_MAX,
+			       .after_t = at->t_ms,
+			       .wait_ms = wait_ms,
+			   }};
+	post->to_worker(post->ctx, 0, &n->req.msg);
+	sr_run_for(&rig, 1000);
+}
+
+Test(watch, of_a_bucket_waits_after_a_restart_though_no_event_is_in_memory)
+{
+	static const struct vnode_news beginning;
+	struct news all, more;
+	int done = 0;
+
+	start();
+	sr_append_and_wait(&rig, 0, 100);
+	store_stop(rig.store, stopped, &done);
+	sr_run_for(&rig, 3 * SR_SECOND);
+	cr_assert(done);
+	sr_kill(&rig);
+	sr_start(&rig);
+	ask_news(&all, &beginning, 0);
+	cr_assert_eq(all.n_answers, 1);
+	cr_assert_eq(all.req.n_items, 1);
+	ask_news(&more, &all.req, 5000);
+	cr_assert_eq(more.n_answers, 0);
+	sr_append_and_wait(&rig, 0, 100);
+	cr_assert_eq(more.n_answers, 1);
+	cr_assert_eq(more.req.n_items, 1);
+	vnode_news_deinit(&all.req);
+	vnode_news_deinit(&more.req);
+	sr_deinit(&rig);
 }
