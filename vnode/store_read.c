@@ -154,8 +154,8 @@ seek(struct store *s, const struct stream *st, struct vnode_read *req)
 	req->seek = seek_tail(st, req->seek_ms);
 	if (memory <= from || req->seek > memory ||
 	    c->first_t >= req->seek_ms) {
-		if (c->first_t >= req->seek_ms)
-			req->seek = from;
+		if (c->first_t >= req->seek_ms || req->seek < from)
+			req->seek = from; /* memory may have hidden ones */
 		answer(s, req, 0);
 		return;
 	}

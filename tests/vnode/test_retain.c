@@ -225,6 +225,39 @@ read_back(struct test *t, int b, int s)
 	} while (next <= x->n);
 }
 
+/* The first of X that is visible, as of FIRST, and not older than MS. */
+static uint64_t
+seek(const struct told *x, uint64_t first, uint64_t ms)
+{
+	while (first <= x->n && x->at[first].t < ms)
+		first++;
+	return first;
+}
+
+static void
+check_seek(struct test *t, int b, int s)
+{
+	struct told *x = &t->told[b][s];
+	uint64_t from = x->n ? 1 + chance_below(&t->chance, x->n) : 0, was;
+	struct vnode_read req = {.msg = {.kind = MSG_READ},
+	    .group = x->group,
+	    .bucket = text(buckets[b]),
+	    .stream = text(x->name),
+	    .op = VNODE_READ_SEEK,
+	    .seek_ms = from ? x->at[from].t : 1};
+
+	hide_all(t);
+	was = x->first;
+	ask(t, &req.msg);
+	hide_all(t); /* time goes on while a file is read */
+	cr_assert_eq(req.r, 0, "%s", err_text(req.r));
+	cr_assert(req.seek >= seek(x, was, req.seek_ms) &&
+		      req.seek <= seek(x, x->first, req.seek_ms),
+	    "%llu from %llu on, of %llu to %llu", (unsigned long long)req.seek,
+	    (unsigned long long)from, (unsigned long long)x->first,
+	    (unsigned long long)x->n);
+}
+
 static void
 check_list(struct test *t, int b, uint32_t group)
 {
@@ -503,6 +536,9 @@ step(struct test *t)
 		break;
 	case 12:
 		check_list(t, b, (uint32_t)(s & 1));
+		break;
+	case 13:
+		check_seek(t, b, s);
 		break;
 	default:
 		append(t, b, s);
