@@ -81,9 +81,7 @@ first_item(const struct lane *x, const struct batch *b)
 {
 	uint32_t i = 0;
 
-	while (i < b->n &&
-	       (b->items[i].before ? position_before(b->items[i].at, x->at)
-				   : !position_before(x->at, b->items[i].at)))
+	while (i < b->n && !position_before(x->at, b->items[i].of))
 		i++;
 	return i;
 }
@@ -104,12 +102,11 @@ offer(struct lane *x, const struct batch *b)
 		conn_kick(l->rq->conn);
 		if (n < b->n - i) {
 			if (n)
-				x->at = b->items[i + n - 1].at;
+				lane_had(x, b->items[i + n - 1].at);
 			return 0;
 		}
 	}
-	if (position_before(x->at, b->to))
-		x->at = b->to;
+	lane_had(x, b->to);
 	return 1;
 }
 

@@ -28,6 +28,14 @@ struct lane {
 	uint8_t busy;  /* OWN has been asked */
 };
 
+/* What stands up to AT was sent, or more. */
+static inline void
+lane_had(struct lane *x, struct position at)
+{
+	if (position_before(x->at, at))
+		x->at = at;
+}
+
 struct bucket_sub {
 	struct list link; /* of the listener */
 	struct listener *listener;

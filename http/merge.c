@@ -127,13 +127,13 @@ give_out(struct merge *m)
 		m->ready(m->arg, b, 0);
 }
 
-/* A notice that stands where the listener stood before. */
+/* A notice that is told before the head of S; who has had it stands where it stood
+ * before. */
 static void
-begin_notice(struct merge *m)
+begin_notice(struct merge *m, const struct source *s)
 {
-	struct batch_item *item = &m->batch.items[m->batch.n];
-
-	*item = (struct batch_item){.at = m->at, .before = 1, .notice = 1};
+	m->batch.items[m->batch.n] =
+	    (struct batch_item){.at = m->at, .of = s->head, .notice = 1};
 }
 
 /* What is to be said before the event of S that comes next, E: 1 when the batch
@@ -144,14 +144,14 @@ add_notices(struct merge *m, struct source *s, const struct event *e)
 	struct batch *b = &m->batch;
 
 	if (e->seq == 1 && m->news.forgot && !s->told) {
-		begin_notice(m);
+		begin_notice(m, s);
 		batch_add_deleted(b, &m->text, s->names);
 		s->told = 1;
 		if (is_full(m))
 			return 1;
 	}
 	if (s->gap) {
-		begin_notice(m);
+		begin_notice(m, s);
 		batch_add_gap(b, &m->text, s->names, s->gap);
 		s->gap = 0;
 	}
@@ -172,9 +172,20 @@ take_head(struct merge *m, uint32_t i)
 	if (add_notices(m, s, &e))
 		return;
 	m->at = s->head;
-	b->items[b->n] = (struct batch_item){.at = m->at};
+	b->items[b->n] = (struct batch_item){.at = m->at, .of = m->at};
 	batch_add_event(b, &m->text, s->names, &e);
 	merge_use_head(m, i, n);
+}
+
+/* That all of source I is hidden goes into the batch. */
+static void
+take_hidden(struct merge *m, uint32_t i)
+{
+	struct source *s = m->sources[i];
+
+	begin_notice(m, s);
+	batch_add_gap(&m->batch, &m->text, s->names, s->gap);
+	merge_remove_source(m, i);
 }
 
 /* Streams of this name were told of, should they come up in this round. */
@@ -199,7 +210,8 @@ take_ended(struct merge *m)
 		return -ERR_NOMEM;
 	m->ended++;
 	m->at = (struct position){e->index, e->t_ms, e->ordinal};
-	b->items[b->n] = (struct batch_item){.at = m->at, .notice = 1};
+	b->items[b->n] =
+	    (struct batch_item){.at = m->at, .of = m->at, .notice = 1};
 	batch_add_deleted(b, &m->text, names);
 	if (m->news.forgot)
 		mark_told(m, e->name);
@@ -230,6 +242,10 @@ take_next(struct merge *m)
 
 	if (ended_is_first(m, s))
 		return take_ended(m) ? -ERR_NOMEM : 1;
+	if (s->hidden) {
+		take_hidden(m, i);
+		return 1;
+	}
 	if (s->page.n_parts == 0) {
 		merge_drop_head(m, s);
 		return 0;

@@ -38,9 +38,12 @@ position_before(struct position a, struct position b)
 }
 
 struct batch_item {
+	/* Who has had it stands there, or further on already. */
 	struct position at;
+	/* It is for those who stand before that: `at`, but of a notice that is
+	 * told before what comes next. */
+	struct position of;
 	uint8_t notice; /* no event */
-	uint8_t before; /* `at` is where the listener stood before */
 };
 
 struct batch {

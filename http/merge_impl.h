@@ -17,6 +17,7 @@ struct source {
 	int told; /* that one of its name was deleted, in this round */
 	struct position head;
 	uint64_t gap;           /* to be told of before the head */
+	int hidden;             /* all up to `last` is: no event is the head */
 	struct vnode_page page; /* empty: given back to save memory */
 	uint32_t part;
 	struct slice in; /* of the page, from the head on */

@@ -160,6 +160,8 @@ find_head(struct merge *m, struct source *s)
 		}
 		s->in = SLICE(s->in.p + n, s->in.n - n);
 		s->next = e.seq + 1;
+		if (s->gap <= e.seq) /* what is hidden came before, too */
+			s->gap = 0;
 	}
 	drop_page(m, s);
 }
@@ -193,11 +195,26 @@ use_page(struct merge *m, struct source *s, struct vnode_read *r)
 		drop_page(m, s);
 }
 
+/* All that is new of S is hidden, as R says: that is told where the round ends. */
+static void
+use_hidden(struct merge *m, struct source *s, const struct vnode_read *r)
+{
+	s->gap = r->kept_first ? r->kept_first : r->newest + 1;
+	s->hidden = 1;
+	s->head = m->end;
+	s->has_head = 1;
+	m->n_heads++;
+}
+
 static void
 use_answer(struct merge *m, struct source *s, struct vnode_read *r)
 {
 	if (r->incarnation != s->incarnation) { /* deleted: nothing of it */
 		remove_this(m, s);
+		return;
+	}
+	if (r->newest && (r->kept_first == 0 || r->kept_first > s->last)) {
+		use_hidden(m, s, r);
 		return;
 	}
 	if (s->seeks) {

@@ -164,7 +164,7 @@ batch(struct lane *x, const struct batch *b, uint32_t first)
 	*to = ']';
 	l->socket->n_events += b->n - first;
 	if (l->socket->n_events >= CURSOR_EVENTS) {
-		x->at = b->items[b->n - 1].at;
+		lane_had(x, b->items[b->n - 1].at);
 		say_cursor(l);
 	}
 	return b->n - first;

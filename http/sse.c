@@ -92,9 +92,9 @@ batch(struct lane *x, const struct batch *b, uint32_t first)
 	renew(l);
 	for (uint32_t i = first; i < b->n; i++) {
 		if (!b->items[i].notice) /* its id is of the position before */
-			x->at = b->items[i].at;
+			lane_had(x, b->items[i].at);
 		add_id(l);
-		x->at = b->items[i].at;
+		lane_had(x, b->items[i].at);
 		out_block(&l->out,
 		    SLICE(b->text->p + b->begin[i], b->end[i] - b->begin[i]),
 		    b->text);

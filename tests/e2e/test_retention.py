@@ -153,6 +153,20 @@ def test_listeners_are_told_of_the_gap():
             assert split(sse.take(10)) == ([], ids)
 
 
+def test_who_follows_a_bucket_is_not_told_of_what_it_has_had():
+    with Node(IORIOD) as node:
+        fill(node, "b/s", 15)  # of one moment
+        query = "s=b:*&cursor=" + poll(node, "s=b:*&wait=0")[1]["Iorio-Cursor"]
+        fill(node, "b/s", 5, start=15)
+        keep(node, "b/s", max_events=12)
+        node.stop()
+        node.start()  # where it stands is looked for in files, by time
+        status, _, data = poll(node, query)
+        assert status == 200
+        assert [e.get("meta", e).get("id") for e in parse(data)] == [
+            16, 17, 18, 19, 20]
+
+
 # --- files --------------------------------------------------------------------
 
 def chunk_bytes(node):
