@@ -45,7 +45,8 @@ has_all(const struct vnode *v, const struct vnode_news *req)
 		   req->after_ordinal == UINT32_MAX);
 }
 
-/* Whether S may have something new: yes, unless that is known. */
+/* Whether S may have something new: yes, unless that is known; be it hidden, which
+ * who follows it is told. */
 static int
 is_new(
     const struct vnode *v, const struct stream *s, const struct vnode_news *req)
@@ -54,8 +55,7 @@ is_new(
 	struct event e;
 	uint32_t n;
 
-	if (s->last == 0 || kept_is_over(s, v->group.clock_ms) ||
-	    s->last_t < req->after_t || has_all(v, req))
+	if (s->last == 0 || s->last_t < req->after_t || has_all(v, req))
 		return 0;
 	if (!tb || tb->last != s->last)
 		return 1;

@@ -153,6 +153,22 @@ def test_listeners_are_told_of_the_gap():
             assert split(sse.take(10)) == ([], ids)
 
 
+def test_who_follows_a_bucket_is_told_when_all_that_is_new_is_hidden():
+    with Node(IORIOD) as node:
+        fill(node, "b/s", 3)
+        query = "s=b:*&cursor=" + poll(node, "s=b:*&wait=0")[1]["Iorio-Cursor"]
+        fill(node, "b/s", 4, start=3)
+        keep(node, "b/s", max_age=1)
+        eventually(lambda: visible(node, "b/s")[0] == 0)
+        gap = {"notice": "gap", "bucket": "b", "stream": "s", "first": 8}
+        status, head, data = poll(node, query)
+        assert (status, parse(data)) == (200, [gap])
+        with Sse(node, query) as sse:
+            assert sse.take(1) == [gap]
+        query = "s=b:*&wait=0&cursor=" + head["Iorio-Cursor"]
+        assert poll(node, query)[0] == 204
+
+
 def test_who_follows_a_bucket_is_not_told_of_what_it_has_had():
     with Node(IORIOD) as node:
         fill(node, "b/s", 15)  # of one moment
