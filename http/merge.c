@@ -141,20 +141,11 @@ begin_notice(struct merge *m, const struct source *s)
 static int
 add_notices(struct merge *m, struct source *s, const struct event *e)
 {
-	struct batch *b = &m->batch;
-
-	if (e->seq == 1 && m->news.forgot && !s->told) {
-		begin_notice(m, s);
-		batch_add_deleted(b, &m->text, s->names);
-		s->told = 1;
-		if (is_full(m))
-			return 1;
-	}
-	if (s->gap) {
-		begin_notice(m, s);
-		batch_add_gap(b, &m->text, s->names, s->gap);
-		s->gap = 0;
-	}
+	if (e->seq != 1 || !m->news.forgot || s->told)
+		return 0;
+	begin_notice(m, s);
+	batch_add_deleted(&m->batch, &m->text, s->names);
+	s->told = 1;
 	return is_full(m);
 }
 
@@ -175,17 +166,6 @@ take_head(struct merge *m, uint32_t i)
 	b->items[b->n] = (struct batch_item){.at = m->at, .of = m->at};
 	batch_add_event(b, &m->text, s->names, &e);
 	merge_use_head(m, i, n);
-}
-
-/* That all of source I is hidden goes into the batch. */
-static void
-take_hidden(struct merge *m, uint32_t i)
-{
-	struct source *s = m->sources[i];
-
-	begin_notice(m, s);
-	batch_add_gap(&m->batch, &m->text, s->names, s->gap);
-	merge_remove_source(m, i);
 }
 
 /* Streams of this name were told of, should they come up in this round. */
@@ -242,10 +222,6 @@ take_next(struct merge *m)
 
 	if (ended_is_first(m, s))
 		return take_ended(m) ? -ERR_NOMEM : 1;
-	if (s->hidden) {
-		take_hidden(m, i);
-		return 1;
-	}
 	if (s->page.n_parts == 0) {
 		merge_drop_head(m, s);
 		return 0;
@@ -254,13 +230,60 @@ take_next(struct merge *m)
 	return 1;
 }
 
+/* That one of the name of S was deleted is to be given out yet. */
+static int
+follows_ended(const struct merge *m, const struct source *s)
+{
+	for (uint32_t i = m->ended; i < m->news.n_ended; i++)
+		if (slice_equal(m->news.ended[i].name, s->names->stream))
+			return 1;
+	return 0;
+}
+
+/* Of the sources whose gap can be told, that whose head comes first; n_sources:
+ * there is none. */
+static uint32_t
+first_gap(const struct merge *m)
+{
+	uint32_t best = m->n_sources;
+
+	for (uint32_t i = 0; i < m->n_sources; i++)
+		if (m->sources[i]->gap && !follows_ended(m, m->sources[i]) &&
+		    (best == m->n_sources ||
+			position_before(
+			    m->sources[i]->head, m->sources[best]->head)))
+			best = i;
+	return best;
+}
+
+/* Gaps make a batch of their own, before anything that may come after what is
+ * missing: whoever gets that stands behind it.  How many there were. */
+static uint32_t
+take_gaps(struct merge *m)
+{
+	uint32_t n = 0, i;
+
+	if (m->n_heads < m->n_sources)
+		return 0;
+	for (; !is_full(m) && (i = first_gap(m)) < m->n_sources; n++) {
+		struct source *s = m->sources[i];
+
+		begin_notice(m, s);
+		batch_add_gap(&m->batch, &m->text, s->names, s->gap);
+		s->gap = 0;
+		if (s->hidden)
+			merge_remove_source(m, i);
+	}
+	return n;
+}
+
 void
 merge_step(struct merge *m)
 {
-	int r = 1;
+	int r = take_gaps(m) == 0;
 
 	while (r == 1 && !is_full(m) && !round_is_over(m) &&
-	       m->n_heads == m->n_sources)
+	       m->n_heads == m->n_sources && first_gap(m) == m->n_sources)
 		r = take_next(m);
 	if (r >= 0 && (m->batch.n || round_is_over(m))) {
 		give_out(m);

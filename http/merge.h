@@ -6,6 +6,8 @@
  * gives out the event that comes next in the log, until all is given out that
  * there was when it asked; then the position is where the log was.  Whoever
  * comes back with the position of any event gets exactly what comes after it.
+ * That events of a stream are not visible any more is told before anything that
+ * may come after them.
  * That a stream was deleted stands among them, where the log has it.  Of a
  * position from before the oldest deletion that is remembered (vnode/ended.h) a
  * stream that begins is taken for one that was deleted and made again.
