@@ -118,6 +118,12 @@ seek_tail(const struct stream *st, uint64_t seek_ms)
 	return st->last + 1;
 }
 
+static uint64_t
+lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* The first chunk whose last event is not older than seek_ms; NULL: none. */
 static const struct chunk_info *
 seek_chunk(const struct stream *st, uint64_t seek_ms)
@@ -135,23 +141,25 @@ seek_chunk(const struct stream *st, uint64_t seek_ms)
 	return lo < st->n_chunks ? &st->chunks[lo] : NULL;
 }
 
+/* Of what is visible and was there when that was known: there may be more. */
 static void
 seek(struct store *s, const struct stream *st, struct vnode_read *req)
 {
-	uint64_t first = req->kept_first ? req->kept_first : st->last + 1;
+	uint64_t none = req->newest + 1;
+	uint64_t first = req->kept_first ? req->kept_first : none;
 	const struct chunk_info *c = seek_chunk(st, req->seek_ms);
 	uint64_t from, memory, to;
 
-	req->seek = st->last + 1;
+	req->seek = none;
 	if (c && c->last < first) /* hidden, and yet new enough */
-		c = first <= st->last ? stream_chunk(st, first) : NULL;
-	if (!c) {
+		c = first < none ? stream_chunk(st, first) : NULL;
+	from = c && c->first > first ? c->first : first;
+	if (!c || from >= none) {
 		answer(s, req, 0);
 		return;
 	}
-	from = c->first > first ? c->first : first;
 	memory = st->tail.oldest ? st->tail.oldest->first : st->last + 1;
-	req->seek = seek_tail(st, req->seek_ms);
+	req->seek = lower(seek_tail(st, req->seek_ms), none);
 	if (memory <= from || req->seek > memory ||
 	    c->first_t >= req->seek_ms) {
 		if (c->first_t >= req->seek_ms || req->seek < from)
@@ -159,7 +167,7 @@ seek(struct store *s, const struct stream *st, struct vnode_read *req)
 		answer(s, req, 0);
 		return;
 	}
-	to = memory - 1 < c->last ? memory - 1 : c->last;
+	to = lower(lower(memory - 1, c->last), req->newest);
 	req->desc = 0;
 	read_chunk(s, st, req, from, to);
 }
