@@ -290,12 +290,15 @@ class Follower:
 
     # --- what must be -------------------------------------------------------
 
+    def last_of(self, name):
+        return (self.seen.get(name) or [None])[-1]
+
     def missing(self):
         """(stream, what it has last, what it should have)."""
-        return [(name, self.seen.get(name, [None])[-1], want[:2])
+        return [(name, self.last_of(name), want[:2])
                 for name, want in self.truth.at_least().items()
                 if self.wants(name) and want[1] >= self.from_seq and
-                self.seen.get(name, [None])[-1] != want[:2]]
+                self.last_of(name) != want[:2]]
 
     def is_done(self):
         return self.truth.is_final and not self.missing()
