@@ -322,6 +322,7 @@ chaos_begin(struct sim *s)
 	s->drop = (uint32_t)sim_below(s, 300);
 	s->dup = (uint32_t)sim_below(s, 100);
 	s->straggling = sim_chance(s, 500) ? 5 : 60;
+	s->held = sim_chance(s, 700) ? 0 : 1 + (uint32_t)sim_below(s, 30);
 	s->jitter_us = sim_chance(s, 500) ? 60000 : 8000;
 	s->straggling_us = sim_chance(s, 500) ? 400000 : 1500000;
 	s->operators = sim_chance(s, 500) ? 2 : 20 * sim_chance(s, 600);
@@ -353,6 +354,7 @@ chaos_end(struct sim *s)
 	s->quiet = 1;
 	s->drop = 0;
 	s->dup = 0;
+	s->held = 0;
 	s->delay_max = 1000;
 	memset(s->cut, 0, sizeof(s->cut));
 	for (uint32_t i = 0; i < SIM_NODES; i++) {

@@ -26,6 +26,8 @@ copy_entries(struct sim *s, const struct sim_node *from,
 	}
 }
 
+#define HELD_US 5000000
+
 static void
 send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
     const struct raft_msg *m)
@@ -43,6 +45,8 @@ send_once(struct sim *s, struct sim_node *from, struct sim_node *to,
 		us += sim_below(s, s->straggling_us);
 	ev = sim_schedule(s, EV_MSG, sim_slot(s, to), us);
 	ev->msg = *m;
+	if (m->type == RAFT_APPEND_ANSWER && sim_chance(s, s->held))
+		ev->held_until = s->now + HELD_US;
 	copy_entries(s, from, m, ev);
 }
 
@@ -88,6 +92,27 @@ net_send(struct sim *s, struct sim_node *from, const struct raft_msg *m)
 		send_once(s, from, to, m);
 }
 
+/* N has not led since in another term. */
+static int
+is_held(
+    const struct sim *s, const struct sim_node *n, const struct sim_event *ev)
+{
+	return ev->held_until > s->now && !s->quiet &&
+	       (raft_role(n->raft) != RAFT_LEADER ||
+		   raft_term(n->raft) <= ev->msg.term);
+}
+
+static void
+deliver_later(struct sim *s, struct sim_event *ev)
+{
+	struct sim_event *later = sim_schedule(s, EV_MSG, ev->slot, 5000);
+
+	later->msg = ev->msg;
+	later->entries = ev->entries;
+	later->held_until = ev->held_until;
+	ev->entries = NULL;
+}
+
 void
 net_deliver(struct sim *s, struct sim_event *ev)
 {
@@ -96,13 +121,9 @@ net_deliver(struct sim *s, struct sim_event *ev)
 
 	if (n->id != ev->msg.to)
 		return;
-	if (n->stopped) { /* it is read when the process goes on */
-		struct sim_event *later =
-		    sim_schedule(s, EV_MSG, ev->slot, 5000);
-
-		later->msg = ev->msg;
-		later->entries = ev->entries;
-		ev->entries = NULL;
+	/* A stopped process reads it when it goes on. */
+	if (n->stopped || is_held(s, n, ev)) {
+		deliver_later(s, ev);
 		return;
 	}
 	ev->msg.entries = ev->entries;

@@ -124,6 +124,7 @@ struct sim_event {
 	uint64_t boot, life;
 	struct raft_msg msg;
 	struct raft_entry *entries;
+	uint64_t held_until; /* or until who gets it leads once more */
 	/* a fill */
 	uint8_t name[16];
 	uint32_t from_slot;
@@ -144,6 +145,7 @@ struct sim {
 	uint8_t cut[SIM_NODES][SIM_NODES]; /* from, to */
 	uint32_t drop, dup;
 	uint32_t straggling; /* messages that come much later */
+	uint32_t held;       /* answers of a term that come in another one */
 	uint32_t aimed;      /* a crash just after a word was given */
 	uint32_t no_memory;  /* of 100,000 allocations of a core */
 	uint32_t harm, operators, cuts;
