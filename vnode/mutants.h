@@ -40,7 +40,7 @@
 	X(NEWS_BEGIN_TOO_LATE)                                                 \
 	X(FILES_GO_BEFORE_CHECKPOINT)
 
-/* Those of retention: tests/vnode/test_retain.c finds them. */
+/* Those of retention: tests/vnode/test_retain.c finds them, too. */
 #define RETAIN_MUTANTS(X)                                                      \
 	X(LOOSENED_SHOWS_AGAIN)                                                \
 	X(CUT_NOT_SAVED)                                                       \

@@ -379,6 +379,7 @@ chaos_end(struct world *w)
 		w->misfortune[i] = 0;
 	net_heal(w);
 	operator_calm(w);
+	policies_calm(w);
 	for (uint32_t i = 0; i < w->n_nodes; i++)
 		node_heal(&w->nodes[i]);
 }

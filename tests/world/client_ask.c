@@ -193,7 +193,7 @@ ask_some(struct node *n, struct client *c, uint32_t stream)
 		req->op = VNODE_READ_SEEK;
 		req->from = 0;
 		req->seek_ms =
-		    1767225600000 + world_below(w, w->now_us / 1000 + 1000);
+		    WORLD_WALL_MS + world_below(w, w->now_us / 1000 + 1000);
 	} else {
 		if (world_one_in(w, 2))
 			req->to = world_below(w, top);

@@ -188,13 +188,21 @@ check_page(struct call *call)
 		    (unsigned long long)req->page.last);
 }
 
-/* The range that was asked for is what the answer is about. */
+/* The first visible event; newest + 1: there is none. */
+static uint64_t
+first_of(const struct vnode_read *req)
+{
+	return req->kept_first ? req->kept_first : req->newest + 1;
+}
+
+/* The range that was asked for, as far as it is visible, is what the answer is
+ * about. */
 static void
 check_range(struct call *call)
 {
 	struct world *w = call->world;
 	struct vnode_read *req = &call->req.read;
-	uint64_t first = req->from > 1 ? req->from : 1;
+	uint64_t first = req->from > first_of(req) ? req->from : first_of(req);
 	uint64_t last = req->to < req->newest ? req->to : req->newest;
 
 	if (req->last_n && last >= first && last - first >= req->last_n)
@@ -227,9 +235,10 @@ is_damaged(struct call *call)
 {
 	struct world *w = call->world;
 	const struct vnode_read *req = &call->req.read;
+	uint64_t id = w->rings ? w->lives[call->stream] : req->incarnation;
 
 	if (req->r != -ERR_CORRUPT ||
-	    !flips_explain(call->node, req->group, req->incarnation))
+	    !flips_explain(call->node, req->group, id))
 		return 0;
 	if (req->damaged_first == 0 || req->damaged_last > req->newest ||
 	    req->damaged_first > req->damaged_last)
@@ -275,9 +284,13 @@ answer_read(struct call *call)
 		    "read");
 	else if (req->incarnation)
 		world_fail(w, "a stream without events has an incarnation");
-	if (req->kept_first != (req->newest ? 1 : 0))
-		world_fail(w, "%s begins at %llu",
-		    w->model.streams[call->stream].name,
+	if (req->newest)
+		must_hold(call,
+		    keep_saw(&w->keep, &w->model, call->stream, &call->ask,
+			req->incarnation, req->newest, first_of(req)),
+		    "read");
+	else if (req->kept_first)
+		world_fail(w, "a stream without events begins at %llu",
 		    (unsigned long long)req->kept_first);
 	call->next = req->newest + 1;
 	if (req->op == VNODE_READ_PAGE)
@@ -285,8 +298,29 @@ answer_read(struct call *call)
 	else
 		must_hold(call,
 		    model_seek(&w->model, call->stream, req->incarnation,
-			req->seek_ms, req->seek, req->newest),
+			req->seek_ms, req->seek, first_of(req), req->newest),
 		    "seek");
+}
+
+/* What ITEM says of what is visible of STREAM. */
+static void
+check_item(
+    struct call *call, uint32_t stream, const struct vnode_list_item *item)
+{
+	struct world *w = call->world;
+	uint64_t first = item->first ? item->first : item->last + 1;
+	uint64_t life =
+	    w->rings ? 1 + stream : w->model.streams[stream].incarnation;
+
+	if (item->count != item->last + 1 - first)
+		world_fail(w, "a list has %llu events of %s, %llu to %llu",
+		    (unsigned long long)item->count,
+		    w->model.streams[stream].name, (unsigned long long)first,
+		    (unsigned long long)item->last);
+	must_hold(call,
+	    keep_saw(&w->keep, &w->model, stream, &call->ask, life, item->last,
+		first),
+	    "list");
 }
 
 /* Whether stream I of the model is what the list should show. */
@@ -325,10 +359,8 @@ answer_list(struct call *call)
 		    model_newest(
 			&w->model, s, &call->ask, 0, item ? item->last : 0),
 		    "list");
-		if (!item)
-			continue;
-		if (item->first != 1 || item->count != item->last)
-			world_fail(w, "a list has %s wrong", ms->name);
+		if (item)
+			check_item(call, s, item);
 	}
 }
 
@@ -408,7 +440,8 @@ call_answered(struct msg *m)
 	case MSG_READ:
 		call->r = call->req.read.r;
 		learn_leader(call, call->req.read.leader);
-		if (call->r == 0 && call->req.read.newest)
+		if ((call->r == 0 || call->r == -ERR_CORRUPT) &&
+		    call->req.read.newest)
 			learn_life(call, &call->req.read.incarnation);
 		answer_read(call);
 		vnode_page_deinit(&call->req.read.page);

@@ -9,7 +9,7 @@ const char course_name[] = "node";
 
 const struct course_mutant course_mutants[] = {
 #define COURSE_MUTANT(x) {#x, VNODE_##x},
-    VNODE_MUTANTS(COURSE_MUTANT)
+    VNODE_MUTANTS(COURSE_MUTANT) RETAIN_MUTANTS(COURSE_MUTANT)
 #undef COURSE_MUTANT
 	{NULL, 0},
 };
@@ -100,6 +100,7 @@ course_conclude(struct world *w)
 	clients_stop(w);
 	world_must(w, world_none_waiting, "a request was not answered");
 	world_must(w, settled_groups, "not all groups are on all nodes");
+	world_must(w, policies_are_done, "policies are not in force");
 	verify_all(w);
 	world_must(w, flips_are_mended, "a damaged chunk was not repaired");
 	flips_end(w);

@@ -3,11 +3,14 @@
  * flips - bits that turn, in chunks and in the journal of one node.
  *
  * A group must be able to do without that node, so its groups have three voters
- * before the first bit turns, and never fewer again: see operator.c.  In the
- * journal only what is proven durable is hit: what stands in front of a record
+ * before the first bit turns, and never fewer again: see operator.c, rings.c.  In
+ * the journal only what is proven durable is hit: what stands in front of a record
  * that says so and is itself known to be durable.  What the newest batch loses
- * looks like a torn end, as journal.c says.  Manifests are left alone: without
- * one a node refuses to start, which is an operator's case.
+ * looks like a torn end, as journal.c says.
+ *
+ * With manifests, rings and identities it is another matter: a node that cannot
+ * do without them refuses to start, and then its disk is replaced.  So that is
+ * done where a disk may be lost (flips_spoil, rings.c).
  */
 #include "src/base/assert.h"
 #include "src/base/mem.h"
@@ -16,13 +19,14 @@
 
 #define BLOCK        4096
 #define HEADER_BYTES 56 /* of a segment */
+#define PATH_BYTES   256
 
 void
 flips_begin(struct world *w)
 {
 	struct flips *f = &w->flips;
 
-	if (w->n_nodes < 3 || w->rings || !world_one_in(w, 3))
+	if (w->n_nodes < 3 || !world_one_in(w, 3))
 		return;
 	f->on = 1;
 	f->slot = (uint32_t)world_between(w, 1, w->n_nodes - 1);
@@ -49,10 +53,10 @@ is_safe(struct world *w, uint32_t group)
 static int
 may_flip(struct world *w)
 {
-	for (uint32_t g = 0; g < w->n_groups; g++)
+	for (uint32_t g = 0; g < w->n_logs; g++)
 		if (!(w->flips.safe >> g & 1) && is_safe(w, g))
 			w->flips.safe |= 1u << g;
-	return w->flips.safe == (1u << w->n_groups) - 1;
+	return w->flips.safe == (1u << w->n_logs) - 1;
 }
 
 /* --- some file ---------------------------------------------------------------
@@ -77,14 +81,14 @@ note_name(void *arg, const char *name)
 
 static int
 draw_file(struct node *n, const char *dir, int (*want)(const char *name),
-    char out[256])
+    char out[PATH_BYTES])
 {
 	const struct env_disk *d = memdisk_disk(n->disk);
 	struct lot l = {.world = n->world, .want = want};
 
 	if (d->list(d->ctx, dir, note_name, &l) || l.n == 0)
 		return 0;
-	snprintf(out, 256, "%s/%s", dir, l.name);
+	snprintf(out, PATH_BYTES, "%s/%s", dir, l.name);
 	return 1;
 }
 
@@ -100,8 +104,37 @@ turn_bit(struct node *n, const char *path, uint64_t at)
 	    n->slot, (unsigned long long)at, path);
 }
 
+/* 0: there are none. */
+static int
+turn_any_bit(struct node *n, const char *path)
+{
+	struct buf content;
+	uint64_t bytes = 0;
+
+	buf_init(&content, DISK_BYTES);
+	if (memdisk_read_all(n->disk, path, &content) == 0)
+		bytes = content.n;
+	buf_deinit(&content);
+	if (bytes)
+		turn_bit(n, path, world_below(n->world, bytes));
+	return bytes != 0;
+}
+
 /* --- chunks ------------------------------------------------------------------
  */
+
+/* Of the manifests of a replica, and of the files of a ring. */
+static int
+is_manifest(const char *name)
+{
+	return strstr(name, "manifest.") != NULL;
+}
+
+static int
+is_ring(const char *name)
+{
+	return strstr(name, "ring.") != NULL;
+}
 
 static int
 is_replica(const char *name)
@@ -118,27 +151,31 @@ is_chunk(const char *name)
 	return strstr(name, ".chunk") != NULL;
 }
 
+static int
+draw_replica(struct node *n, char dir[PATH_BYTES])
+{
+	char all[PATH_BYTES];
+
+	snprintf(all, sizeof(all), "%s/vnodes", process_dir(n));
+	return draw_file(n, all, is_replica, dir);
+}
+
 static void
 flip_chunk(struct node *n)
 {
 	struct flips *f = &n->world->flips;
 	unsigned long long stream;
-	char dir[256], path[256];
-	struct buf content;
+	char dir[PATH_BYTES], path[PATH_BYTES];
 	unsigned group;
 
-	if (f->n == FLIPS_MAX || !draw_file(n, "c/vnodes", is_replica, dir) ||
+	if (f->n == FLIPS_MAX || !draw_replica(n, dir) ||
 	    !draw_file(n, dir, is_chunk, path))
 		return;
-	if (sscanf(dir, "c/vnodes/%u-", &group) != 1 ||
+	if (sscanf(strrchr(dir, '/'), "/%u-", &group) != 1 ||
 	    sscanf(path + strlen(dir) + 1, "%16llx", &stream) != 1)
 		return;
-	buf_init(&content, DISK_BYTES);
-	if (memdisk_read_all(n->disk, path, &content) == 0 && content.n) {
+	if (turn_any_bit(n, path))
 		f->chunks[f->n++] = (struct flipped){group, stream};
-		turn_bit(n, path, world_below(n->world, content.n));
-	}
-	buf_deinit(&content);
 }
 
 int
@@ -147,7 +184,8 @@ flips_explain(const struct node *n, uint32_t group, uint64_t stream_id)
 	const struct flips *f = &n->world->flips;
 
 	for (uint32_t i = 0; i < f->n && !f->mended; i++)
-		if (n->slot == f->slot && f->chunks[i].group == group &&
+		if ((n->slot == f->slot || n->world->rings) &&
+		    f->chunks[i].group == group &&
 		    f->chunks[i].stream_id == stream_id)
 			return 1;
 	return 0;
@@ -203,9 +241,10 @@ round_up(uint64_t n, uint64_t to)
 }
 
 static void
-journal_path(lsn_t lsn, char out[64])
+journal_path(const struct node *n, lsn_t lsn, char out[PATH_BYTES])
 {
-	snprintf(out, 64, "c/journal/%08x.journal", (unsigned)(lsn >> 32));
+	snprintf(out, PATH_BYTES, "%s/journal/%08x.journal", process_dir(n),
+	    (unsigned)(lsn >> 32));
 }
 
 static void
@@ -215,18 +254,18 @@ scan_segment(void *arg, const char *name)
 	struct journal_record rec;
 	unsigned generation;
 	struct buf b;
-	char path[64];
+	char path[PATH_BYTES];
 
 	if (sscanf(name, "%8x.journal", &generation) != 1)
 		return;
-	journal_path((lsn_t)generation << 32, path);
+	journal_path(s->node, (lsn_t)generation << 32, path);
 	buf_init(&b, DISK_BYTES);
 	if (memdisk_read_all(s->node->disk, path, &b))
 		b.n = 0;
 	for (uint64_t at = BLOCK; at < b.n;) {
 		if (journal_record_decode(SLICE(b.p + at, b.n - at),
-			s->node->world->store.cluster_id,
-			(lsn_t)generation << 32 | at, &rec)) {
+			process_cluster(s->node), (lsn_t)generation << 32 | at,
+			&rec)) {
 			at += 8;
 			continue;
 		}
@@ -255,10 +294,11 @@ flip_journal(struct node *n)
 	struct scan s = {.node = n};
 	const struct record *chosen = NULL;
 	uint32_t n_hit = 0;
-	char path[64];
+	char path[PATH_BYTES];
 	lsn_t top;
 
-	d->list(d->ctx, "c/journal", scan_segment, &s);
+	snprintf(path, sizeof(path), "%s/journal", process_dir(n));
+	d->list(d->ctx, path, scan_segment, &s);
 	top = proven(&s, proven(&s, UINT64_MAX));
 	for (uint32_t i = 0; i < s.n; i++)
 		if (s.at[i].lsn <= top && world_below(n->world, ++n_hit) == 0)
@@ -269,7 +309,7 @@ flip_journal(struct node *n)
 		at = world_one_in(n->world, 3)
 			 ? world_below(n->world, HEADER_BYTES)
 			 : at + world_below(n->world, chosen->bytes);
-		journal_path(chosen->lsn, path);
+		journal_path(n, chosen->lsn, path);
 		turn_bit(n, path, at);
 	}
 	mem_free(s.at);
@@ -310,7 +350,7 @@ flips_strike(struct world *w)
 {
 	struct node *n = &w->nodes[w->flips.slot];
 
-	if (!may_flip(w))
+	if (!process_belongs(n) || !may_flip(w))
 		return;
 	if (world_one_in(w, 2)) {
 		flip_chunk(n);
@@ -319,4 +359,25 @@ flips_strike(struct world *w)
 	flip_journal(n);
 	if (world_one_in(w, 4))
 		start_twice(n);
+}
+
+/* --- what a node cannot do without ------------------------------------------- */
+
+void
+flips_spoil(struct node *n)
+{
+	char dir[PATH_BYTES], path[PATH_BYTES];
+	uint64_t what = world_below(n->world, 8);
+	int found = 1;
+
+	if (what == 0)
+		snprintf(path, sizeof(path), "node.id");
+	else if (what < 3)
+		found = draw_file(n, process_dir(n), is_ring, path);
+	else
+		found = draw_replica(n, dir) &&
+			draw_file(n, dir, is_manifest, path);
+	if (found)
+		turn_any_bit(n, path);
+	n->spoiled = found;
 }

@@ -48,39 +48,70 @@ saw_event(struct follower *x, uint32_t stream, uint64_t seq)
 	uint64_t want = s->deleted ? 1 : s->last + 1;
 
 	if (seq != want)
-		world_fail(w, "follower %u gets %llu of %s after %llu%s",
-		    x->number, (unsigned long long)seq,
-		    w->model.streams[stream].name, (unsigned long long)s->last,
+		world_fail(w, "follower %u of %s gets %llu of %s after %llu%s",
+		    x->number, x->wide ? "a bucket" : "it",
+		    (unsigned long long)seq, w->model.streams[stream].name,
+		    (unsigned long long)s->last,
 		    s->deleted ? ", which was deleted" : "");
 	*s = (struct follow_seen){.last = seq};
 	x->follow->world->counts.followed++;
 	world_note(w, seq << 32 ^ stream);
 }
 
-/* A notice, which is a JSON object of ours. */
+/* That it was deleted; the world does not do that to all. */
 static void
-saw_notice(struct follower *x, struct slice text)
+saw_deleted(struct follower *x, uint32_t stream)
 {
-	static const char deleted[] = "{\"notice\":\"deleted\",\"bucket\":\"";
-	static const char before[] = "\",\"stream\":\"";
-	const uint8_t *at = text.p + sizeof(deleted) - 1, *end, *name;
 	struct world *w = x->follow->world;
-	uint32_t stream;
 
-	if (text.n < sizeof(deleted) ||
-	    memcmp(text.p, deleted, sizeof(deleted) - 1))
-		world_fail(w, "follower %u gets a notice: %.*s", x->number,
-		    (int)text.n, (const char *)text.p);
-	name = memchr(at, '"', text.n - (size_t)(at - text.p));
-	ASSERT(name && memcmp(name, before, sizeof(before) - 1) == 0);
-	name += sizeof(before) - 1;
-	end = memchr(name, '"', text.n - (size_t)(name - text.p));
-	ASSERT(end);
-	stream = stream_named(x, SLICE(name, (size_t)(end - name)));
 	if (!w->deletes)
 		world_fail(w, "follower %u is told that %s was deleted",
 		    x->number, w->model.streams[stream].name);
 	x->seen[stream].deleted = 1;
+}
+
+/* That it goes on with FIRST: what is before is not visible any more, and who
+ * reads from now on must not see it either. */
+static void
+saw_gap(struct follower *x, uint32_t stream, uint64_t first)
+{
+	struct world *w = x->follow->world;
+	struct model_stream *s = &w->model.streams[stream];
+	struct follow_seen *seen = &x->seen[stream];
+
+	/* Who follows a bucket knows a place in the log, and no seqnum: it may
+	 * be told of what it has had. */
+	if (first <= seen->last + !x->wide || w->keep.n == 1)
+		world_fail(w, "follower %u has %llu of %s, and a gap to %llu",
+		    x->number, (unsigned long long)seen->last, s->name,
+		    (unsigned long long)first);
+	seen->last = first - 1;
+	if (s->first < first)
+		s->first = first;
+}
+
+/* A notice, which is a JSON object of ours. */
+static void
+saw_notice(struct follower *x, struct slice text)
+{
+	char all[160], what[16], bucket[16], name[16];
+	unsigned long long first = 0;
+	uint32_t stream;
+	int n;
+
+	snprintf(all, sizeof(all), "%.*s", (int)text.n, (const char *)text.p);
+	n = sscanf(all,
+	    "{\"notice\":\"%15[^\"]\",\"bucket\":\"%15[^\"]\","
+	    "\"stream\":\"%15[^\"]\",\"first\":%llu}",
+	    what, bucket, name, &first);
+	if (n < 3 || strcmp(what, n == 4 ? "gap" : "deleted") != 0)
+		world_fail(x->follow->world, "follower %u gets a notice: %s",
+		    x->number, all);
+	stream = stream_named(x, SLICE_STR(name));
+	if (n == 4)
+		saw_gap(x, stream, first);
+	else
+		saw_deleted(x, stream);
 	x->follow->world->counts.notices++;
 }
 
@@ -243,7 +274,6 @@ come(struct follower *x)
 		struct sub *sub;
 
 		ASSERT(names);
-		names->group = s->group; /* the world has its own hash */
 		sub = listener_add(l, names, x->incarnation, x->next);
 		ASSERT(sub);
 		listen_names_unref(names);
@@ -330,14 +360,15 @@ followers_forget(struct node *n)
 		follow_way_forget(n->world->follow, n);
 }
 
-/* X has the newest event of each stream that it wants, of which is known. */
+/* X has the newest event of each stream that it wants, as far as is known and
+ * visible. */
 static int
 has_all(const struct follower *x)
 {
 	const struct model *m = &x->follow->world->model;
 
 	for (uint32_t i = 0; i < m->n_streams; i++)
-		if (wants(x, i) && m->streams[i].floor &&
+		if (wants(x, i) && m->streams[i].floor >= m->streams[i].first &&
 		    x->seen[i].last != m->streams[i].floor)
 			return 0;
 	return 1;

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 
+#include "ring/hash.h"
 #include "src/base/assert.h"
 #include "src/base/hash.h"
 #include "src/base/mem.h"
@@ -11,8 +12,8 @@
 
 #define TYPE "text/x-world"
 
-static int
-wrong(struct model *m, const char *fmt, ...)
+int
+model_wrong(struct model *m, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -22,22 +23,43 @@ wrong(struct model *m, const char *fmt, ...)
 	return -1;
 }
 
+/* A name in BUCKET that belongs to GROUP of N_GROUPS. */
+static void
+find_name(struct ring_hash *h, const struct model_stream *s, uint32_t plain,
+    uint32_t n_groups, char out[16])
+{
+	for (uint32_t i = 0; i < 10000; i++) {
+		snprintf(out, 16, "s%u-%u", plain, i);
+		if (ring_hash_group(h, SLICE_STR(s->bucket), SLICE_STR(out),
+			n_groups) == s->group)
+			return;
+	}
+	ASSERT_UNREACHED();
+}
+
 void
 model_init(struct model *m, uint32_t n_plain, uint32_t n_groups)
 {
+	struct ring_hash *h = ring_hash_new();
+
 	*m = (struct model){.n_streams = 2 * n_plain, .n_plain = n_plain};
-	ASSERT(n_plain <= MODEL_PLAIN);
+	ASSERT(n_plain <= MODEL_PLAIN && n_groups <= MODEL_GROUPS && h);
 	m->scratch = mem_alloc(MODEL_DATA_MAX);
 	ASSERT(m->scratch);
 	for (uint32_t i = 0; i < m->n_streams; i++) {
 		struct model_stream *s = &m->streams[i];
 		uint32_t plain = i % n_plain;
+		char name[16];
 
 		s->group = plain % n_groups;
-		snprintf(s->bucket, sizeof(s->bucket), "b%u", plain % 3);
-		snprintf(s->name, sizeof(s->name), "s%u%s", plain,
+		s->first = 1;
+		snprintf(
+		    s->bucket, sizeof(s->bucket), "b%u", plain % MODEL_BUCKETS);
+		find_name(h, s, plain, n_groups, name);
+		snprintf(s->name, sizeof(s->name), "%.8s%s", name,
 		    i < n_plain ? "" : NAME_PATCH_SUFFIX);
 	}
+	ring_hash_free(h);
 }
 
 void
@@ -65,12 +87,13 @@ data_bytes(uint64_t put, uint32_t ordinal, uint32_t n)
 	uint64_t h = hash64(key, sizeof(key), 1);
 
 	if (n > 8)
-		return 24 + h % 40;
+		return MODEL_DATA_MIN + h % 40;
 	if (h % 16 == 0)
-		return 24 + (h >> 8) % 4000;
+		return MODEL_DATA_MIN + (h >> 8) % 4000;
 	if (h % 97 == 0 && n == 1)
-		return 24 + (h >> 8) % (MODEL_DATA_MAX - 24);
-	return 24 + (h >> 8) % 200;
+		return MODEL_DATA_MIN +
+		       (h >> 8) % (MODEL_DATA_MAX - MODEL_DATA_MIN);
+	return MODEL_DATA_MIN + (h >> 8) % 200;
 }
 
 struct vnode_put_event
@@ -164,6 +187,12 @@ life_of(const struct model_stream *s, uint64_t id)
 	return NULL;
 }
 
+const struct model_life *
+model_life(const struct model_stream *s, uint64_t id)
+{
+	return life_of(s, id);
+}
+
 static struct model_life *
 get_life(struct model_stream *s, uint64_t id)
 {
@@ -195,13 +224,25 @@ reserve(struct model_life *l, uint64_t last)
 		l->n = last;
 }
 
-/* The time of the put at SEQ of L; 0 when it is not known. */
-static uint64_t
-time_at(const struct model *m, const struct model_life *l, uint64_t seq)
+uint64_t
+model_time_at(const struct model *m, const struct model_life *l, uint64_t seq)
 {
 	if (!l || seq == 0 || seq > l->n || l->puts[seq] == 0)
 		return 0;
 	return m->puts[l->puts[seq] - 1].t_ms;
+}
+
+uint64_t
+model_bytes_at(const struct model *m, const struct model_life *l, uint64_t seq)
+{
+	const struct model_put *p;
+	uint64_t put;
+
+	if (!l || seq == 0 || seq > l->n || l->puts[seq] == 0)
+		return 0;
+	put = l->puts[seq] - 1;
+	p = &m->puts[put];
+	return data_bytes(put, (uint32_t)(seq - p->first), p->n_events);
 }
 
 /* PUT is at FIRST of life LIFE, with time T_MS, and nowhere else. */
@@ -217,7 +258,7 @@ place(
 	if (p->first == first && p->t_ms == t_ms && p->life == life)
 		return 0;
 	if (p->first)
-		return wrong(m,
+		return model_wrong(m,
 		    "put %llu of %s is at %llu.%llu with time %llu and at "
 		    "%llu.%llu with time %llu",
 		    (unsigned long long)put, s->name,
@@ -225,19 +266,21 @@ place(
 		    (unsigned long long)p->t_ms, (unsigned long long)life,
 		    (unsigned long long)first, (unsigned long long)t_ms);
 	if (first == 0 || t_ms == 0 || life == 0)
-		return wrong(m, "put %llu of %s has seqnum, time or life 0",
+		return model_wrong(m,
+		    "put %llu of %s has seqnum, time or life 0",
 		    (unsigned long long)put, s->name);
 	l = get_life(s, life);
 	reserve(l, first + p->n_events);
-	before = time_at(m, l, first - 1);
-	after = time_at(m, l, first + p->n_events);
+	before = model_time_at(m, l, first - 1);
+	after = model_time_at(m, l, first + p->n_events);
 	if (t_ms < before || (after && t_ms > after))
-		return wrong(m, "the time of %s decreases at %llu", s->name,
-		    (unsigned long long)first);
+		return model_wrong(m, "the time of %s decreases at %llu",
+		    s->name, (unsigned long long)first);
 	for (uint64_t seq = first; seq < first + p->n_events; seq++) {
 		if (l->puts[seq])
-			return wrong(m, "%s has put %llu at %llu, and put %llu",
-			    s->name, (unsigned long long)l->puts[seq] - 1,
+			return model_wrong(m,
+			    "%s has put %llu at %llu, and put %llu", s->name,
+			    (unsigned long long)l->puts[seq] - 1,
 			    (unsigned long long)seq, (unsigned long long)put);
 		l->puts[seq] = put + 1;
 	}
@@ -258,8 +301,16 @@ model_ask(struct model *m, struct model_ask *out)
 	for (uint32_t i = 0; i < m->n_streams; i++) {
 		const struct model_stream *s = &m->streams[i];
 
-		out->streams[i] = (struct model_known){s->epoch, s->floor,
-		    s->floor_life, s->incarnation, s->n_puts, s->empty};
+		out->streams[i] = (struct model_known){
+		    .epoch = s->epoch,
+		    .floor = s->floor,
+		    .floor_life = s->floor_life,
+		    .incarnation = s->incarnation,
+		    .n_puts = s->n_puts,
+		    .first = s->first,
+		    .clock_ms = m->clock_ms[s->group],
+		    .empty = s->empty,
+		};
 	}
 }
 
@@ -290,11 +341,12 @@ model_put_acked(struct model *m, uint64_t put, const struct model_ask *ask,
 	ASSERT(p->state == PUT_PENDING || p->state == PUT_ACKED);
 	settle(m, p, PUT_ACKED);
 	if (a->last != a->first + p->n_events - 1)
-		return wrong(m, "put %llu of %u events is %llu to %llu",
+		return model_wrong(m, "put %llu of %u events is %llu to %llu",
 		    (unsigned long long)put, p->n_events,
 		    (unsigned long long)a->first, (unsigned long long)a->last);
 	if (a->incarnation < k->incarnation)
-		return wrong(m, "put %llu went to stream %llu, after %llu",
+		return model_wrong(m,
+		    "put %llu went to stream %llu, after %llu",
 		    (unsigned long long)put, (unsigned long long)a->incarnation,
 		    (unsigned long long)k->incarnation);
 	if (is_quiet(s, k))
@@ -311,7 +363,8 @@ model_put_failed(struct model *m, uint64_t put, enum put_state state)
 	ASSERT(p->state == PUT_PENDING);
 	settle(m, p, state);
 	if (state == PUT_REFUSED && (p->first || (twin && twin->first)))
-		return wrong(m, "put %llu of %s was refused, and is at %llu",
+		return model_wrong(m,
+		    "put %llu of %s was refused, and is at %llu",
 		    (unsigned long long)put, m->streams[p->stream].name,
 		    (unsigned long long)p->first);
 	return 0;
@@ -329,7 +382,8 @@ in_entry(struct model *m, uint64_t put, uint64_t index)
 
 	if ((p->index && p->index != index) ||
 	    (twin && twin->index && twin->index != index))
-		return wrong(m, "put %llu of %s is in entry %llu and in %llu",
+		return model_wrong(m,
+		    "put %llu of %s is in entry %llu and in %llu",
 		    (unsigned long long)put, m->streams[p->stream].name,
 		    (unsigned long long)(p->index ? p->index : twin->index),
 		    (unsigned long long)index);
@@ -348,26 +402,29 @@ model_saw(struct model *m, uint32_t stream, const struct model_ask *ask,
 
 	if (!parse(e->data, &put, &ordinal) || put >= m->n_puts ||
 	    ordinal >= m->puts[put].n_events)
-		return wrong(m, "%s has an event at %llu that nobody sent",
-		    s->name, (unsigned long long)e->seq);
+		return model_wrong(m,
+		    "%s has an event at %llu that nobody sent", s->name,
+		    (unsigned long long)e->seq);
 	want = model_event(put, ordinal, m->puts[put].n_events, m->scratch);
 	if (!slice_equal(want.data, e->data) ||
 	    !slice_equal(want.type, e->type) ||
 	    want.flags != (e->flags & ~EVENT_KEY))
-		return wrong(m, "%s has other bytes at %llu than were sent",
-		    s->name, (unsigned long long)e->seq);
+		return model_wrong(m,
+		    "%s has other bytes at %llu than were sent", s->name,
+		    (unsigned long long)e->seq);
 	if (m->puts[put].stream != stream)
-		return wrong(m, "%s has an event at %llu that was sent to %s",
-		    s->name, (unsigned long long)e->seq,
+		return model_wrong(m,
+		    "%s has an event at %llu that was sent to %s", s->name,
+		    (unsigned long long)e->seq,
 		    m->streams[m->puts[put].stream].name);
 	if (m->puts[put].state == PUT_REFUSED)
-		return wrong(m, "%s has put %llu at %llu, which was refused",
-		    s->name, (unsigned long long)put,
-		    (unsigned long long)e->seq);
+		return model_wrong(m,
+		    "%s has put %llu at %llu, which was refused", s->name,
+		    (unsigned long long)put, (unsigned long long)e->seq);
 	if (m->puts[put].gone && m->puts[put].gone < ask->at)
-		return wrong(m, "%s has put %llu at %llu, which was deleted",
-		    s->name, (unsigned long long)put,
-		    (unsigned long long)e->seq);
+		return model_wrong(m,
+		    "%s has put %llu at %llu, which was deleted", s->name,
+		    (unsigned long long)put, (unsigned long long)e->seq);
 	return in_entry(m, put, e->index) ||
 		       place(m, put, life, e->seq - ordinal, e->t_ms)
 		   ? -1
@@ -382,18 +439,18 @@ model_newest(struct model *m, uint32_t stream, const struct model_ask *ask,
 	const struct model_known *k = &ask->streams[stream];
 
 	if (newest && k->empty && k->n_puts == s->n_puts)
-		return wrong(m, "%s was deleted, and has %llu events", s->name,
-		    (unsigned long long)newest);
+		return model_wrong(m, "%s was deleted, and has %llu events",
+		    s->name, (unsigned long long)newest);
 	if (!is_quiet(s, k))
 		return 0;
 	if (newest < k->floor)
-		return wrong(m,
+		return model_wrong(m,
 		    "%s ends at %llu, though %llu was committed before the "
 		    "question",
 		    s->name, (unsigned long long)newest,
 		    (unsigned long long)k->floor);
 	if (life && k->floor && k->floor_life != life)
-		return wrong(m, "%s was stream %llu and is %llu", s->name,
+		return model_wrong(m, "%s was stream %llu and is %llu", s->name,
 		    (unsigned long long)k->floor_life,
 		    (unsigned long long)life);
 	if (life)
@@ -408,15 +465,16 @@ model_incarnation(struct model *m, uint32_t stream, const struct model_ask *ask,
 	struct model_stream *s = &m->streams[stream];
 
 	if (life == 0)
-		return wrong(m, "%s has events and no incarnation", s->name);
+		return model_wrong(
+		    m, "%s has events and no incarnation", s->name);
 	if (life < ask->streams[stream].incarnation)
-		return wrong(m, "%s is stream %llu again, after %llu", s->name,
-		    (unsigned long long)life,
+		return model_wrong(m, "%s is stream %llu again, after %llu",
+		    s->name, (unsigned long long)life,
 		    (unsigned long long)ask->streams[stream].incarnation);
 	for (uint32_t i = 0; i < m->n_streams; i++)
 		if (i != stream && m->streams[i].group == s->group &&
 		    life_of(&m->streams[i], life))
-			return wrong(m, "%s and %s are both stream %llu",
+			return model_wrong(m, "%s and %s are both stream %llu",
 			    s->name, m->streams[i].name,
 			    (unsigned long long)life);
 	if (s->incarnation < life)
@@ -427,17 +485,20 @@ model_incarnation(struct model *m, uint32_t stream, const struct model_ask *ask,
 
 int
 model_seek(struct model *m, uint32_t stream, uint64_t life, uint64_t ms,
-    uint64_t seek, uint64_t newest)
+    uint64_t seek, uint64_t first, uint64_t newest)
 {
 	const struct model_stream *s = &m->streams[stream];
 	const struct model_life *l = life_of(s, life);
-	uint64_t before = time_at(m, l, seek - 1), at = time_at(m, l, seek);
+	uint64_t before = model_time_at(m, l, seek - 1),
+		 at = model_time_at(m, l, seek);
 
-	if (seek == 0 || seek > newest + 1)
-		return wrong(m, "%s: seek gave %llu of %llu", s->name,
-		    (unsigned long long)seek, (unsigned long long)newest);
-	if ((before && before >= ms) || (seek <= newest && at && at < ms))
-		return wrong(m, "%s: seek %llu gave %llu", s->name,
+	if (seek < first || seek > newest + 1)
+		return model_wrong(m, "%s: seek gave %llu of %llu to %llu",
+		    s->name, (unsigned long long)seek,
+		    (unsigned long long)first, (unsigned long long)newest);
+	if ((seek > first && before && before >= ms) ||
+	    (seek <= newest && at && at < ms))
+		return model_wrong(m, "%s: seek %llu gave %llu", s->name,
 		    (unsigned long long)ms, (unsigned long long)seek);
 	return 0;
 }
@@ -450,7 +511,7 @@ model_check_patches(struct model *m)
 		const struct model_put *twin = twin_of(m, p);
 
 		if (twin && p->first && !twin->first)
-			return wrong(m,
+			return model_wrong(m,
 			    "put %llu of a patch is in %s, and %llu is nowhere",
 			    (unsigned long long)i, m->streams[p->stream].name,
 			    (unsigned long long)p->twin - 1);

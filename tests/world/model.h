@@ -32,7 +32,10 @@
 
 #define MODEL_PLAIN     16
 #define MODEL_STREAMS   (2 * MODEL_PLAIN)
+#define MODEL_BUCKETS   3
+#define MODEL_DATA_MIN  24 /* of an event */
 #define MODEL_DATA_MAX  8192
+#define MODEL_GROUPS    8
 #define MODEL_EVENT_MAX 100 /* events of one put */
 
 enum put_state { PUT_PENDING, PUT_ACKED, PUT_REFUSED, PUT_UNKNOWN };
@@ -66,7 +69,8 @@ struct model_stream {
 	uint64_t floor, floor_life;
 	uint64_t incarnation; /* the highest that was seen */
 	uint64_t n_puts;
-	int empty; /* there can be nothing until a put is sent */
+	uint64_t first; /* nothing below it is visible, as somebody was told */
+	int empty;      /* there can be nothing until a put is sent */
 };
 
 /* What was known when somebody asked. */
@@ -74,6 +78,7 @@ struct model_ask {
 	uint64_t at;
 	struct model_known {
 		uint64_t epoch, floor, floor_life, incarnation, n_puts;
+		uint64_t first, clock_ms;
 		int empty;
 	} streams[MODEL_STREAMS];
 };
@@ -84,16 +89,29 @@ struct model {
 	uint32_t n_plain; /* stream I has its patches in I + n_plain */
 	struct model_put *puts;
 	uint64_t n_puts, cap_puts;
-	uint64_t now; /* counts what happens */
+	uint64_t now;                    /* counts what happens */
+	uint64_t clock_ms[MODEL_GROUPS]; /* of each, as applied by somebody */
 	uint8_t *scratch;
 	char why[256];
 };
 
-/* N_PLAIN streams, and one more for the patches of each. */
+/* N_PLAIN streams, and one more for the patches of each; they are where their
+ * names belong. */
 void model_init(struct model *m, uint32_t n_plain, uint32_t n_groups);
 void model_deinit(struct model *m);
 
 void model_ask(struct model *m, struct model_ask *out);
+/* Sets m->why; -1. */
+int model_wrong(struct model *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* NULL: nothing is known of it. */
+const struct model_life *model_life(const struct model_stream *s, uint64_t id);
+/* Of the event at SEQ of L, which may be NULL; 0: not known. */
+uint64_t model_time_at(
+    const struct model *m, const struct model_life *l, uint64_t seq);
+uint64_t model_bytes_at(
+    const struct model *m, const struct model_life *l, uint64_t seq);
 
 /* A put of N events is on its way; returns its number. */
 uint64_t model_put_new(struct model *m, uint32_t stream, uint32_t n);
@@ -118,9 +136,9 @@ int model_newest(struct model *m, uint32_t stream, const struct model_ask *ask,
     uint64_t life, uint64_t newest);
 int model_incarnation(struct model *m, uint32_t stream,
     const struct model_ask *ask, uint64_t life);
-/* SEEK is the first event not older than MS, of NEWEST in LIFE. */
+/* SEEK is the first event not older than MS, of FIRST to NEWEST in LIFE. */
 int model_seek(struct model *m, uint32_t stream, uint64_t life, uint64_t ms,
-    uint64_t seek, uint64_t newest);
+    uint64_t seek, uint64_t first, uint64_t newest);
 
 /* Everything there is was seen, and nothing was deleted. */
 int model_check_patches(struct model *m);

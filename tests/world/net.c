@@ -199,3 +199,22 @@ net_heal(struct world *w)
 	w->net.delay_min_us = 50;
 	w->net.delay_max_us = 500;
 }
+
+static void
+fast_again(struct world *w, struct happening *ev)
+{
+	for (uint32_t from = 0; from < w->n_nodes; from++)
+		link_of(w, from, ev->slot, NET_BULK)->us_per_kb = 0;
+}
+
+void
+net_slow_fills(struct world *w, uint32_t to, uint64_t for_us)
+{
+	uint32_t us_per_kb = (uint32_t)world_between(w, 2000, 60000);
+
+	world_trace(w, "node %u is filled slowly", to);
+	for (uint32_t from = 0; from < w->n_nodes; from++)
+		link_of(w, from, to, NET_BULK)->us_per_kb = us_per_kb;
+	world_schedule(
+	    w, for_us, (struct happening){.run = fast_again, .slot = to});
+}

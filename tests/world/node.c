@@ -14,7 +14,6 @@
 #include "tests/world/arena.h"
 #include "tests/world/world.h"
 
-#define WALL_MS    UINT64_C(1767225600000)
 #define LAST_STEPS 100000 /* that a stopped process may still make */
 
 static unsigned
@@ -167,7 +166,7 @@ node_replace_disk(struct node *n)
 	memdisk_free(n->disk);
 	new_disk(n);
 	memset(n->words, 0, sizeof(n->words));
-	n->removed = n->exited = 0;
+	n->removed = n->exited = n->spoiled = 0;
 }
 
 static void
@@ -184,6 +183,7 @@ forget_process(struct node *n)
 	n->starving = 0;
 	n->starved = 0;
 	n->fault_in = 0;
+	n->told_policies = 0;
 	world_note(n->world, simenv_trace(n->sim));
 	n->sim = simenv_free(n->sim);
 	memdisk_close_all(n->disk);
@@ -279,7 +279,7 @@ new_process(struct node *n)
 	    .seed = chance_next(&w->chance),
 	    .n_workers = 1u << world_below(w, 3),
 	    .disk = memdisk_disk(n->disk),
-	    .start = {(uint64_t)((int64_t)WALL_MS + n->skew_ms)},
+	    .start = {(uint64_t)((int64_t)WORLD_WALL_MS + n->skew_ms)},
 	    .step_max_us = w->step_max_us,
 	};
 
@@ -316,6 +316,11 @@ node_start(struct node *n)
 	w->counts.starts++;
 	if (after(n))
 		return;
+	if (r == -ERR_CORRUPT && n->spoiled) {
+		process_spoiled(n);
+		return;
+	}
+	n->spoiled = 0;
 	if (r == 0) {
 		words_kept(n);
 		simenv_advance(n->sim, world_between(w, 1000, 100000));
@@ -369,16 +374,6 @@ node_stop(struct node *n)
 	leave();
 }
 
-/* Nothing hangs any more. */
-static void
-let_go(struct node *n)
-{
-	for (int i = 0; i < LANE_COUNT; i++)
-		simenv_hold_lane(n->sim, (enum env_lane)i, 0);
-	for (uint32_t i = 0; i < n->n_workers; i++)
-		simenv_hold_worker(n->sim, i, 0);
-}
-
 /* 1: something went wrong on the way, and was seen to. */
 static int
 move(struct node *n)
@@ -408,7 +403,7 @@ finish_stop(struct node *n)
 {
 	struct world *w = n->world;
 
-	let_go(n);
+	node_let_go(n);
 	enter(n);
 	simenv_run_idle(n->sim, LAST_STEPS);
 	leave();
@@ -458,6 +453,15 @@ node_receive(
 		    (uint32_t)world_below(n->world, n->n_workers), &f->msg);
 }
 
+void
+node_hear_policies(struct node *n)
+{
+	enter(n);
+	if (process_hear_policies(n) == 0)
+		n->told_policies = n->world->policies.version;
+	leave();
+}
+
 /* Raft, figure 3, election safety; one group a step, since a leader leads for
  * many. */
 static void
@@ -465,7 +469,7 @@ check_leader(struct node *n)
 {
 	struct world *w = n->world;
 	uint32_t group = (uint32_t)(w->counts.steps % w->n_logs);
-	struct group *g = &w->groups[group];
+	struct world_group *g = &w->groups[group];
 	struct store_group sg;
 
 	if (memcmp(n->identity.cluster_id, w->cluster, 16) != 0)
@@ -503,6 +507,7 @@ node_step(struct node *n)
 	if (after(n))
 		return;
 	check_leader(n);
+	policies_watch(n);
 	process_check(n);
 	if (n->move)
 		node_stop(n);
@@ -510,82 +515,8 @@ node_step(struct node *n)
 		finish_stop(n);
 }
 
-/* --- the machine ------------------------------------------------------------
+/* --- the end ----------------------------------------------------------------
  */
-
-void
-node_pause(struct node *n, int pause)
-{
-	if (n->state == NODE_DOWN || n->paused == pause)
-		return;
-	world_trace(
-	    n->world, "node %u %s", n->slot, pause ? "is paused" : "goes on");
-	n->paused = pause;
-	simenv_pause(n->sim, pause);
-	if (!pause)
-		simenv_advance_to(n->sim, (struct mono){n->world->now_us});
-}
-
-void
-node_starve(struct node *n, uint32_t one_in)
-{
-	world_trace(
-	    n->world, "node %u: one in %u allocations fails", n->slot, one_in);
-	n->starving = one_in;
-}
-
-void
-node_arm(struct node *n, enum memdisk_fault fault, uint64_t n_calls)
-{
-	n->fault = fault;
-	n->fault_in = world_between(n->world, 1, n_calls);
-}
-
-void
-node_set_room(struct node *n, uint64_t bytes)
-{
-	const struct env_disk *d = memdisk_disk(n->disk);
-	uint64_t capacity = DISK_BYTES, room;
-
-	memdisk_set_capacity(n->disk, capacity);
-	if (bytes == UINT64_MAX || d->free_bytes(d->ctx, &room)) {
-		n->full = 0;
-		return;
-	}
-	if (bytes < room)
-		capacity -= room - bytes;
-	world_trace(n->world, "node %u has room for %llu bytes", n->slot,
-	    (unsigned long long)bytes);
-	memdisk_set_capacity(n->disk, capacity);
-	n->full = 1;
-}
-
-/* Who is off the others leads nothing. */
-static void
-set_clock_right(struct node *n)
-{
-	n->skew_ms = 0;
-	if (n->state != NODE_DOWN)
-		simenv_set_wall(
-		    n->sim, (struct wall){WALL_MS + n->world->now_us / 1000});
-}
-
-void
-node_heal(struct node *n)
-{
-	set_clock_right(n);
-	n->fault_in = 0;
-	n->starving = 0;
-	node_set_room(n, UINT64_MAX);
-	node_pause(n, 0);
-	/* Groups that ran out of memory serve again only after a start. */
-	if (n->starved)
-		node_kill(n);
-	if (n->state == NODE_DOWN)
-		node_restart_in(n, 0);
-	else
-		let_go(n);
-}
 
 void
 node_free(struct node *n)

@@ -64,6 +64,14 @@ tell_back(void *arg, const uint8_t node[16], const struct iovec *iov, int n)
 	return 0;
 }
 
+static int
+publish_policies(void *arg, uint32_t worker, struct policies *table)
+{
+	struct node *n = arg;
+
+	return worker ? 0 : store_set_policies(n->store, table);
+}
+
 /* --- a life ----------------------------------------------------------------
  */
 
@@ -77,6 +85,7 @@ open_core(struct node *n, struct ring *ring, char *why, size_t why_bytes)
 	    .store = n->world->store,
 	    .tell = tell,
 	    .tell_back = tell_back,
+	    .roots = {.policies_publish = publish_policies},
 	    .published = on_published,
 	    .left = on_left,
 	    .arg = n,
@@ -217,6 +226,31 @@ process_hears(
 	return n->core && !n->removed &&
 	       memcmp(n->identity.cluster_id, cluster, 16) == 0 &&
 	       is_peer(n, from);
+}
+
+const char *
+process_dir(const struct node *n)
+{
+	return n->identity.dir;
+}
+
+const uint8_t *
+process_cluster(const struct node *n)
+{
+	return n->identity.cluster_id;
+}
+
+int
+process_belongs(const struct node *n)
+{
+	return !n->removed && !n->exited && !n->move &&
+	       memcmp(n->identity.cluster_id, n->world->cluster, 16) == 0;
+}
+
+void
+process_spoiled(struct node *n)
+{
+	rings_lose_disk(n);
 }
 
 int

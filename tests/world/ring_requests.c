@@ -204,6 +204,7 @@ operator_forget(struct node *n)
 {
 	struct rings *rs = n->world->rings;
 
+	ring_policies_forget(n);
 	for (int i = 0; i < RINGS_REQUESTS; i++) {
 		struct ring_request *q = &rs->requests[i];
 

@@ -124,14 +124,45 @@ node_of_member(struct world *w, uint16_t member)
 	return NULL;
 }
 
-static void
-lose_disk(struct node *n)
+void
+rings_lose_disk(struct node *n)
 {
 	memcpy(n->world->rings->lost, n->id, 16);
 	if (n->state != NODE_DOWN)
 		node_kill(n);
 	node_replace_disk(n);
 	node_restart_in(n, world_below(n->world, 1000000));
+}
+
+/* It may find at its next start that it cannot do without what has turned: then
+ * its disk is replaced. */
+static void
+spoil_disk(struct node *n)
+{
+	if (n->state != NODE_DOWN)
+		node_kill(n);
+	flips_spoil(n);
+	node_restart_in(n, world_below(n->world, 1000000));
+}
+
+/* Where bits turn on one disk, all groups keep three voters. */
+static int
+may_shrink(struct world *w)
+{
+	return !w->flips.on ||
+	       (is_at_rest(w) && ring_claimants(w->rings->newest) > 3);
+}
+
+/* NAME is to leave; some of what it has may arrive long after the rest. */
+static void
+leave(struct node *n, const char *name)
+{
+	struct world *w = n->world;
+
+	rings_ask(n, RING_OP_LEAVE, name);
+	if (world_one_in(w, 2))
+		net_slow_fills(w, (uint32_t)world_below(w, w->n_nodes),
+		    world_between(w, 2000000, 10000000));
 }
 
 /* One that the ring has goes, if that can be survived. */
@@ -143,17 +174,18 @@ carry_out_wish(struct world *w, struct node *n)
 	uint16_t member = (uint16_t)world_below(w, r->n_members);
 	const char *name = r->members[member].name;
 	struct node *victim = node_of_member(w, member);
-	int rest = is_at_rest(w) && copies_are_sound(w) && r->n_members >= 3;
+	int rest = is_at_rest(w) && copies_are_sound(w) && r->n_members >= 3 &&
+		   !w->flips.on;
 
 	if (w->losing)
 		return;
 	switch (rs->wish) {
 	case RING_WISH_LEAVE:
-		if (ring_claimants(r) >= 2)
-			rings_ask(n, RING_OP_LEAVE, name);
+		if (ring_claimants(r) >= 2 && may_shrink(w))
+			leave(n, name);
 		break;
 	case RING_WISH_DOWN:
-		if (victim && victim->state == NODE_DOWN)
+		if (victim && victim->state == NODE_DOWN && may_shrink(w))
 			rings_ask(n, RING_OP_DOWN, name);
 		break;
 	case RING_WISH_REMOVE:
@@ -161,8 +193,10 @@ carry_out_wish(struct world *w, struct node *n)
 		if (!rest || !victim)
 			return; /* later */
 		w->losing = 1;
-		if (rs->wish == RING_WISH_LOSE)
-			lose_disk(victim);
+		if (rs->wish == RING_WISH_LOSE && world_one_in(w, 2))
+			spoil_disk(victim);
+		else if (rs->wish == RING_WISH_LOSE)
+			rings_lose_disk(victim);
 		else
 			rings_ask(n, RING_OP_REMOVE, name);
 		break;

@@ -8,6 +8,7 @@
 
 #include "src/node/core.h"
 #include "tests/world/world.h"
+#include "vnode/policy_doc.h"
 
 #define RINGS_Q          8
 #define RINGS_NAME_BYTES 32
@@ -35,6 +36,14 @@ struct ring_request {
 	struct join_call join;
 };
 
+/* The policy that is being set, or was. */
+struct ring_policy {
+	struct world *world;
+	struct node *node; /* NULL: free */
+	int in_force;
+	struct policy_request req;
+};
+
 /* What the operator is about to do, when it can be done. */
 enum ring_wish {
 	RING_WISH_NOTHING,
@@ -48,6 +57,7 @@ struct rings {
 	int begun; /* world.cluster is known */
 	int calm;
 	struct ring_request requests[RINGS_REQUESTS];
+	struct ring_policy policy;
 	enum ring_wish wish;
 	int replan;
 	/* Until then an edit of unknown outcome may be committed, so that the
@@ -71,6 +81,9 @@ struct rings {
 /* Of node SLOT. */
 void rings_name(uint32_t slot, char out[RINGS_NAME_BYTES]);
 
+/* What N has is no more: its process goes, and comes back without it. */
+void rings_lose_disk(struct node *n);
+
 /* --- ring_requests.c ------------------------------------------------------ */
 
 /* OP at N, of the member NAME or NULL. */
@@ -78,6 +91,11 @@ void rings_ask(struct node *n, enum ring_op op, const char *name);
 void rings_ask_to_join(struct node *n, struct node *contact);
 /* Something is asked of N; of anybody, but to join, if N is NULL. */
 int rings_are_busy(const struct rings *rs, const struct node *n);
+
+/* --- ring_policies.c -------------------------------------------------------- */
+
+/* The process of N has died: it answers no more. */
+void ring_policies_forget(struct node *n);
 
 /* --- watch.c ---------------------------------------------------------------- */
 

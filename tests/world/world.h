@@ -23,14 +23,17 @@
 #include "tests/lib/simenv.h"
 #include "ring/identity.h"
 #include "ring/ring.h"
+#include "tests/world/keep.h"
 #include "tests/world/model.h"
+#include "tests/world/policies.h"
 #include "vnode/store.h"
 
 #define WORLD_NODES   5
 #define WORLD_CLIENTS 8
 #define WORLD_GROUPS  8
-#define WORLD_LOGS    (WORLD_GROUPS + 1) /* and that of the root */
-#define TICK_US       10000              /* a tick of options.n_ticks */
+#define WORLD_LOGS    (WORLD_GROUPS + 1)      /* and that of the root */
+#define WORLD_WALL_MS UINT64_C(1767225600000) /* when it begins */
+#define TICK_US       10000                   /* a tick of options.n_ticks */
 #define DISK_BYTES    (256ull << 20)
 #define SETTLE_US     5000000 /* until the last faults have shown */
 #define CALM_US       120000000
@@ -100,6 +103,8 @@ struct node {
 	int full;          /* the disk has little room, or had in this life */
 	uint32_t starving; /* one in so many allocations fails; 0: none */
 	int starved;       /* some have failed in this life */
+	int spoiled;       /* its next start may find that it has to refuse */
+	uint64_t told_policies; /* which, in this life: process_store.c */
 	/* of the calls of the disk that are counted: the one so many from now
 	 * meets `fault` */
 	uint64_t fault_in;
@@ -118,6 +123,8 @@ void node_kill(struct node *n);
 /* The machine is gone too; what was not synced may be. */
 void node_power_cut(struct node *n, enum memdisk_outcome outcome);
 void node_starve(struct node *n, uint32_t one_in);
+/* It is told which policies there are, if it has memory. */
+void node_hear_policies(struct node *n);
 /* Some call of the disk, within the next N, meets FAULT. */
 void node_arm(struct node *n, enum memdisk_fault fault, uint64_t n_calls);
 /* A frame from another node has arrived. */
@@ -137,6 +144,8 @@ void node_steps(void *arg, enum step step);
 void node_draw_fate(struct world *w);
 /* N is doomed, and not in the middle of anything. */
 void node_meet_fate(struct node *n);
+/* No lane or worker of it hangs any more. */
+void node_let_go(struct node *n);
 /* Anything that goes wrong from now on is a bug. */
 void node_heal(struct node *n);
 void node_free(struct node *n);
@@ -173,10 +182,19 @@ void process_send(
 /* A frame that node FROM has sent would be taken. */
 int process_hears(
     const struct node *n, const uint8_t from[16], const uint8_t cluster[16]);
+/* Where its files are, under which cluster; whether that is the one that clients
+ * ask.  Of a node that is down, too. */
+const char *process_dir(const struct node *n);
+const uint8_t *process_cluster(const struct node *n);
+int process_belongs(const struct node *n);
+/* What it has is spoiled, and it does not start. */
+void process_spoiled(struct node *n);
 /* It is what clients ask: up, and no cluster of its own. */
 int process_serves(const struct node *n);
 /* After each step: what must be true of it. */
 void process_check(struct node *n);
+/* 0, or -ERR_NOMEM. */
+int process_hear_policies(struct node *n);
 
 /* --- clients: client.c ------------------------------------------------------
  */
@@ -257,13 +275,15 @@ int net_tell(struct node *from, uint32_t to, const struct iovec *iov, int n);
 /* Frees the frame that EV would have brought, if it is one. */
 void net_forget(struct happening *ev);
 void net_cut(struct world *w, uint32_t from, uint32_t to, int cut);
+/* What fills replicas on node TO comes slowly. */
+void net_slow_fills(struct world *w, uint32_t to, uint64_t for_us);
 /* All links are fast and lose nothing. */
 void net_heal(struct world *w);
 
 /* --- who has which group: operator.c, rings.c --------------------------------
  */
 
-struct group {
+struct world_group {
 	uint32_t target;     /* nodes that should have it, by bit */
 	struct order *order; /* a change that was asked for, or NULL */
 	/* by term: 1 + the slot that led in it */
@@ -329,6 +349,8 @@ void flips_strike(struct world *w);
 int flips_are_mended(void *arg);
 /* From now on nothing is explained. */
 void flips_end(struct world *w);
+/* A bit turns in a manifest, ring or identity of N, whose process is down. */
+void flips_spoil(struct node *n);
 /* Whether N may find the events of that stream damaged. */
 int flips_explain(const struct node *n, uint32_t group, uint64_t stream_id);
 
@@ -436,12 +458,14 @@ struct world {
 	int losing;
 	int closing; /* who stops now stays down */
 	struct model model;
+	struct keep keep;
+	struct world_policies policies;
 	uint32_t misfortune[CHAOS_COUNT]; /* one in so many ticks; 0: never */
 	uint64_t think_us;                /* of clients, at most */
 	uint32_t deletes; /* of 100 requests of clients, so many */
 	struct net net;
 	struct flips flips;
-	struct group groups[WORLD_LOGS];
+	struct world_group groups[WORLD_LOGS];
 	uint64_t lives[MODEL_STREAMS];
 	struct rings *rings; /* NULL: a world without */
 	uint8_t cluster[16]; /* the one that clients ask */
