@@ -37,6 +37,29 @@ some_member(struct world *w)
 	return NULL;
 }
 
+/* With an empty disk. */
+static void
+begin_again(struct node *n)
+{
+	node_kill(n);
+	node_replace_disk(n);
+	node_restart_in(n, 1000);
+}
+
+/* All others have left its cluster before they could tell it that it is not to
+ * be there. */
+static int
+is_left_alone(const struct node *n)
+{
+	const struct world *w = n->world;
+
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		if (i != n->slot && memcmp(w->nodes[i].identity.cluster_id,
+					n->identity.cluster_id, 16) == 0)
+			return 0;
+	return 1;
+}
+
 /* Those that are alone; or with others, by an operator's mistake. */
 static void
 join_some(struct world *w, struct node *contact)
@@ -50,10 +73,12 @@ join_some(struct world *w, struct node *contact)
 			continue;
 		if (!w->rings->calm && !world_one_in(w, 3))
 			continue;
-		if (cluster_ring(core_cluster(n->core))->n_members > 1)
-			rings_ask(n, RING_OP_CLEAR, NULL);
-		else
+		if (cluster_ring(core_cluster(n->core))->n_members == 1)
 			rings_ask_to_join(n, contact);
+		else if (is_left_alone(n))
+			begin_again(n);
+		else
+			rings_ask(n, RING_OP_CLEAR, NULL);
 	}
 }
 
@@ -70,9 +95,7 @@ reset_removed(struct world *w)
 		/* The one that was asked to remove itself knows it first. */
 		if (ring_find(w->rings->newest, n->id) != RING_NOBODY)
 			continue;
-		node_kill(n);
-		node_replace_disk(n);
-		node_restart_in(n, 1000);
+		begin_again(n);
 	}
 }
 
