@@ -78,27 +78,21 @@ repair_serve_end(struct store *s, struct vnode *v)
 	end(s, v);
 }
 
-static int
-is_shown(const struct store_worker *w, const struct repair_out *o)
-{
-	return mono_diff_us(o->heard, repair_clock(w)) < SHOWN_US;
-}
-
-/* O is of somebody else, who has not done yet. */
-static int
-is_taken(const struct store_worker *w, const struct repair_out *o,
-    const uint8_t node[16])
-{
-	return o && memcmp(o->seen.to, node, 16) != 0 && is_shown(w, o);
-}
-
 void
 repair_serve_tick(struct store_worker *w, struct vnode *v)
 {
 	struct repair_out *o = v->group.mending;
 
-	if (o && !o->reading && !is_shown(w, o))
+	if (o && !o->reading &&
+	    mono_diff_us(o->heard, repair_clock(w)) >= SHOWN_US)
 		end(w->store, v);
+}
+
+/* A page is read for somebody else; between two pages others may come in. */
+static int
+is_taken(const struct repair_out *o, const uint8_t node[16])
+{
+	return o && o->reading && memcmp(o->seen.to, node, 16) != 0;
 }
 
 static struct repair_out *
@@ -297,7 +291,7 @@ repair_serve(struct store_worker *w, struct vnode *v, const uint8_t node[16],
 	struct repair_out *o = v->group.mending;
 	int r = !s                                 ? -ERR_NOTFOUND
 		: fm->d == 0 || fm->c > UINT32_MAX ? -ERR_INVAL
-		: is_taken(w, o, node)             ? -ERR_BUSY
+		: is_taken(o, node)                ? -ERR_BUSY
 						   : 0;
 
 	if (r == 0 && o && o->reading)
