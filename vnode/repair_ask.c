@@ -192,12 +192,15 @@ no_more(struct repair *p, int why)
 	repair_look(p);
 }
 
+/* That it is not there, as when it has let go of what nobody sees any more, says
+ * nothing of the chunk here. */
 void
 repair_ask_failed(struct repair *p, const struct fill_message *m)
 {
+	int why = m->a && m->a < ERR_COUNT ? -(int)m->a : -ERR_UNKNOWN;
+
 	if (!p->busy && !p->ended && m->transfer == p->transfer)
-		no_more(
-		    p, m->a && m->a < ERR_COUNT ? -(int)m->a : -ERR_UNKNOWN);
+		no_more(p, why == -ERR_NOTFOUND ? -ERR_UNAVAILABLE : why);
 }
 
 void

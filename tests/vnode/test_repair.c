@@ -402,6 +402,38 @@ Test(repair, what_is_lost_everywhere_is_told_and_not_asked_for_all_the_time)
 	nodes_check_all(rig, 210);
 }
 
+/* The page that was asked for is not there. */
+static int
+let_go(struct asked *a, struct node *to, uint8_t *p, size_t n)
+{
+	(void)a;
+	(void)to;
+	(void)n;
+	le_put32(p - FILL_HEADER_BYTES, FILL_FAILED);
+	le_put64(p - FILL_HEADER_BYTES + 16, ERR_NOTFOUND);
+	return 1;
+}
+
+/* A flush waits for its repair, but not for ever: nobody has it any more. */
+Test(repair, a_chunk_that_all_others_have_let_go_of_is_given_up)
+{
+	struct nodes *rig = written(200);
+	struct node *n = follower(rig);
+	struct asked a = {.then = let_go};
+	struct store_stats st;
+
+	rig->hook = see;
+	rig->arg = &a;
+	flip_event(n, 100);
+	flip(n, 20); /* the header, so that a flush finds it */
+	nodes_put_many(rig, 201, 400);
+	nodes_run_for(rig, 60 * SECOND);
+	store_stats(n->store, &st);
+	cr_assert_eq(st.dirty_bytes, 0);
+	cr_assert_gt(a.n, 0);
+	cr_assert_lt(a.n, 60, "%u questions in a minute", a.n);
+}
+
 /* --- who lies ------------------------------------------------------------- */
 
 /* The record at P has other data and a right CRC. */
