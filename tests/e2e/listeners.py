@@ -39,6 +39,28 @@ def head_of(node, token, *lines):
     return head.replace(own.encode(), token.encode()) if token else head
 
 
+class Bare:
+    """A node without a session of its own."""
+
+    def __init__(self, node):
+        self.node = node
+
+    def open(self, timeout):
+        return self.node.open(timeout)
+
+    def connect(self, timeout):
+        return self.node.connect(timeout)
+
+    def request(self, *args, **kw):
+        return self.node.request(*args, token=None, **kw)
+
+    token = "none"
+
+    def head(self, line, *headers):
+        return "\r\n".join((line + " HTTP/1.1", "Host: x") + headers +
+                           ("", "")).encode()
+
+
 class Refused(Exception):
     """A listener got another status than it came for."""
 

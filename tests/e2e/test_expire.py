@@ -11,7 +11,7 @@ import time
 
 import tap
 from cluster import Cluster
-from listeners import Refused, Socket, Sse, append, poll
+from listeners import Bare, Refused, Socket, Sse, append, poll
 from node import Node, parse
 
 IORIOD = sys.argv[1]
@@ -63,28 +63,6 @@ class Listeners:
         status, _, body = self.polled[0]
         assert (status, parse(body)) == (200, [EXPIRED])
         assert time.monotonic() - begun < 10
-
-
-class Bare:
-    """A node without a session of its own."""
-
-    def __init__(self, node):
-        self.node = node
-
-    def open(self, timeout):
-        return self.node.open(timeout)
-
-    def connect(self, timeout):
-        return self.node.connect(timeout)
-
-    def request(self, *args, **kw):
-        return self.node.request(*args, token=None, **kw)
-
-    token = "none"
-
-    def head(self, line, *headers):
-        return "\r\n".join((line + " HTTP/1.1", "Host: x") + headers +
-                           ("", "")).encode()
 
 
 def access(node, where, action, role):

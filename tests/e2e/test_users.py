@@ -18,6 +18,7 @@ import time
 
 import tap
 from cluster import Cluster, admin as run_admin, eventually
+from listeners import Bare, Refused, Socket, Sse
 from node import Node, parse, shared
 
 IORIOD = sys.argv[1]
@@ -302,8 +303,10 @@ def test_access():
 PERMISSIONS = ["get", "put", "delete", "grant", "list"]
 REQUESTS = {
     "get": [("GET", "/streams/{b}/{s}"), ("GET", "/streams/{b}/{s}/1"),
-            ("GET", "/listen?s={b}:{s}&wait=0")],
-    "put": [("POST", "/streams/{b}/{s}"), ("PATCH", "/streams/{b}/{s}")],
+            ("GET", "/listen?s={b}:{s}&wait=0"), (Sse, "{b}:{s}"),
+            (Socket, "{b}:{s}"), ("subscribe", "{b}:{s}")],
+    "put": [("POST", "/streams/{b}/{s}"), ("PATCH", "/streams/{b}/{s}"),
+            ("put", "{b}:{s}")],
     "delete": [("DELETE", "/streams/{b}/{s}")],
     "grant": [("GET", "/access/{b}/{s}"), ("PUT", "/policies/{b}/{s}"),
               ("DELETE", "/policies/{b}/{s}"), ("PUT", "/policies/{b}")],
@@ -312,7 +315,31 @@ REQUESTS = {
 }
 
 
+def listens(transport, stream, token, n):
+    jwt = f"&jwt={token}" if token else ""
+    try:
+        with transport(Bare(n), f"s={stream}{jwt}") as client:
+            assert client.status in (101, 200, 401), client.status
+            return client.status != 401
+    except Refused as e:
+        assert e.status == 401, e
+        return False
+
+
+def commands(command, stream, token, n):
+    """The same of a command over a socket."""
+    bucket, stream = stream.split(":")
+    with Socket(Bare(n), f"jwt={token}" if token else "") as s:
+        got = s.ask(cmd=command, bucket=bucket, stream=stream, data={})
+        assert got["ok"] or got["reason"] == "unauthorized", got
+        return got["ok"]
+
+
 def allowed(method, path, token, n):
+    if method in (Sse, Socket):
+        return listens(method, path, token, n)
+    if method in ("subscribe", "put"):
+        return commands(method, path, token, n)
     body = "{}" if method in ("POST", "PUT", "PATCH") else None
     h = {"Content-Type": "application/merge-patch+json"
          if method == "PATCH" else "application/json"} if body else {}
@@ -322,7 +349,8 @@ def allowed(method, path, token, n):
 
 
 def matrix(nodes):
-    """Permission x level x role x method: allowed where granted, 401 else."""
+    """Permission x level x role x method and transport: allowed where granted,
+    401 else."""
     n = nodes[0]
     ask("POST", "/groups", {"groupname": "outer"}, n=n)
     ask("POST", "/groups", {"groupname": "inner", "groups": ["outer"]}, n=n)
@@ -346,9 +374,9 @@ def matrix(nodes):
                     p = path.format(b=b, s=s)
                     want = given in wanted.split(" or ") and covers
                     assert allowed(method, p, token, at) == (
-                        want and role != "admin"), (level, role, given, p)
+                        want and role != "admin"), (method, level, role, given, p)
                     assert allowed(method, p, None, at) == (
-                        want and role == "*"), (level, role, given, p)
+                        want and role == "*"), (method, level, role, given, p)
                     cells += 2
         assert access(level, "revoke", role, given, n=next(turns)) == (
             200, {"ok": True})
