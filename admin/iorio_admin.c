@@ -21,6 +21,7 @@
 #include "admin/wire.h"
 #include "src/base/conf.h"
 #include "src/base/err.h"
+#include "src/base/tree.h"
 
 #define RESTART_WAIT_MS 10000 /* a node that joins opens its store anew */
 #define RETRY_MS        100
@@ -41,17 +42,11 @@ static int
 find_data(struct client *c)
 {
 	char root[PATH_MAX], file[PATH_MAX + 32], why[CONF_WHY_BYTES];
-	ssize_t n = readlink("/proc/self/exe", root, sizeof(root) - 1);
 	struct conf *conf = conf_new();
-	const char *data;
-	char *slash;
 	int r;
 
-	root[n > 0 ? n : 0] = '\0';
-	for (int up = 0; up < 2; up++)
-		if ((slash = strrchr(root, '/')))
-			*slash = '\0';
-	snprintf(file, sizeof(file), "%s/etc/iorio.conf", root);
+	tree_root(root, sizeof(root));
+	tree_conf(root, file, sizeof(file));
 	if (!conf)
 		return -ERR_NOMEM;
 	r = conf_load_file(conf, file, why);
@@ -60,15 +55,10 @@ find_data(struct client *c)
 	if (r) {
 		printf("%s\n", why);
 	} else {
-		data = conf_str(conf, CONF_paths_data);
 		snprintf(c->name, sizeof(c->name), "%s",
 		    conf_str(conf, CONF_nodename));
-		if (data[0] == '/')
-			snprintf(c->data, sizeof(c->data), "%s", data);
-		else
-			snprintf(c->data, sizeof(c->data), "%.3000s/%.1000s",
-			    root,
-			    strncmp(data, "./", 2) == 0 ? data + 2 : data);
+		tree_path(root, conf_str(conf, CONF_paths_data), c->data,
+		    sizeof(c->data));
 	}
 	conf_free(conf);
 	return r;

@@ -18,6 +18,7 @@
 #include "admin/wire.h"
 #include "src/base/conf.h"
 #include "src/base/err.h"
+#include "src/base/tree.h"
 #include "src/node/node.h"
 #include "src/os/os.h"
 
@@ -77,22 +78,12 @@ parse_options(struct options *o, int argc, char **argv)
 static void
 find_root(struct options *o)
 {
-	ssize_t n;
-	char *slash;
-
-	if (!o->root) {
-		n = readlink("/proc/self/exe", o->root_path, PATH_MAX - 1);
-		o->root_path[n > 0 ? n : 0] = '\0';
-		for (int up = 0; up < 2; up++)
-			if ((slash = strrchr(o->root_path, '/')))
-				*slash = '\0';
+	if (!o->root)
+		tree_root(o->root_path, sizeof(o->root_path));
+	if (!o->root || realpath(o->root, o->root_path))
 		o->root = o->root_path;
-	} else if (realpath(o->root, o->root_path)) {
-		o->root = o->root_path;
-	}
 	if (!o->file) {
-		snprintf(o->file_path, sizeof(o->file_path),
-		    "%s/etc/iorio.conf", o->root);
+		tree_conf(o->root, o->file_path, sizeof(o->file_path));
 		o->file = o->file_path;
 	}
 }
@@ -138,7 +129,7 @@ print_value(const struct conf *c, const struct options *o)
 	if (strcmp(o->get, "pidfile") == 0 || strcmp(o->get, "logfile") == 0) {
 		int pid = o->get[0] == 'p';
 
-		node_path(o->root,
+		tree_path(o->root,
 		    conf_str(c, pid ? CONF_paths_data : CONF_paths_log), dir,
 		    sizeof(dir));
 		snprintf(path, sizeof(path), "%.4000s/%s", dir,
@@ -165,7 +156,7 @@ ping_control(const struct conf *c, const struct options *o)
 
 	if (fd < 0)
 		return 1;
-	node_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
+	tree_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
 	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", root,
 	    ADMIN_SOCKET);
@@ -333,10 +324,10 @@ run(struct conf *c, struct options *o)
 	int r = 0;
 
 	log_settings(c, &no.log);
-	node_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
+	tree_path(o->root, conf_str(c, CONF_paths_data), dir, sizeof(dir));
 	snprintf(v.pid_path, sizeof(v.pid_path), "%.4000s/ioriod.pid", dir);
 	if (o->daemon) {
-		node_path(
+		tree_path(
 		    o->root, conf_str(c, CONF_paths_log), dir, sizeof(dir));
 		if (mkdir(dir, 0750) && errno != EEXIST) {
 			fprintf(stderr, "ioriod: paths.log: %s: %s\n", dir,

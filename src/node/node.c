@@ -14,19 +14,10 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/tree.h"
 
 #define STOP_WAIT_US 10000000ull
 #define STOP_POLL_US 20000
-
-void
-node_path(const char *root, const char *path, char *out, size_t n)
-{
-	if (path[0] == '/')
-		snprintf(out, n, "%s", path);
-	else
-		snprintf(out, n, "%s/%s", root,
-		    strncmp(path, "./", 2) == 0 ? path + 2 : path);
-}
 
 void
 node_url(const char *scheme, const char *ip, uint16_t port, char *out, size_t n)
@@ -247,7 +238,7 @@ live(const struct node_options *o, int *again, char *why)
 		mem_free(n);
 		return r;
 	}
-	node_path(
+	tree_path(
 	    o->root, conf_str(o->conf, CONF_paths_data), data, sizeof(data));
 	r = node_open(n, o, data, why);
 	if (r == 0) {

@@ -35,7 +35,4 @@ enum log_level node_log_level(const struct conf *c);
 void node_url(
     const char *scheme, const char *ip, uint16_t port, char *out, size_t n);
 
-/* ROOT/PATH unless PATH is absolute. */
-void node_path(const char *root, const char *path, char *out, size_t n);
-
 #endif

@@ -10,6 +10,7 @@
 #include "src/base/assert.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/tree.h"
 #include "src/os/tls.h"
 
 #define PATH_BYTES 4096
@@ -22,7 +23,7 @@ path_of(const struct node *n, const struct conf *c, enum conf_field key,
 
 	out[0] = '\0';
 	if (path[0])
-		node_path(n->root, path, out, PATH_BYTES);
+		tree_path(n->root, path, out, PATH_BYTES);
 	return out;
 }
 
