@@ -4,10 +4,11 @@
 BUILD ?= build/release
 TEST_BUILD ?= build/test
 DESTDIR ?=
+PREFIX ?= /usr/local
 export DEVNODES ?= 4
 
 .DEFAULT_GOAL := rel
-.PHONY: rel run test test-extra test-mutants sim-hunt coverage bench fuzz soak format help clean bootstrap
+.PHONY: rel run install test test-extra test-mutants sim-hunt coverage bench fuzz soak format help clean bootstrap
 .PHONY: devrel devrel-start devrel-ping devrel-join devrel-status \
 	devrel-cluster-plan devrel-cluster-commit devrel-stop devrelclean newdevrel
 
@@ -22,6 +23,10 @@ rel: bootstrap ## release build into rel/iorio/
 
 run: rel ## install, build, and run one node in the foreground
 	@scripts/run rel/iorio
+
+install: ## into the system, with a systemd unit (sudo; PREFIX, DESTDIR)
+	@[ -x $(BUILD)/src/node/ioriod ] || scripts/release $(BUILD) rel/iorio
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) scripts/install $(BUILD)
 
 devrel: rel ## DEVNODES (4) release trees dev/dev1 ... for a cluster here
 	@scripts/devrel lay $(BUILD)

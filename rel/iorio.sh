@@ -29,7 +29,18 @@ not_responding() {
     exit 1
 }
 
+# What root makes in the data of an installed node its own user cannot open.
+as_its_user() {
+    [ ! -e "$root/etc/iorio.conf" ] && data=$(value pidfile 2>/dev/null) ||
+        return 0
+    owner=$(stat -c %U -- "$(dirname -- "$data")" 2>/dev/null) || return 0
+    [ "$owner" = "$(id -un)" ] && return
+    echo "The data is $owner's: try systemctl start iorio"
+    return 1
+}
+
 start() {
+    as_its_user || return
     if answers || node_pid >/dev/null; then
         echo 'Node is already running!'
         return 1
@@ -68,6 +79,7 @@ console)
         echo "Node is already running - use 'iorio attach' instead"
         exit 1
     fi
+    as_its_user || exit 1
     exec "$daemon" -r "$root"
     ;;
 attach)
