@@ -433,6 +433,8 @@ void api_cluster(struct request *rq);
 void api_metrics(struct request *rq);
 void api_stats(struct request *rq);
 void api_openapi(struct request *rq);
+void api_page(struct request *rq);
+void api_page_first(struct request *rq);
 void api_live(struct request *rq);
 /* Of every route that takes a JSON object: 415 for another type. */
 void api_object_check(struct request *rq);

@@ -17,6 +17,8 @@ static const struct route routes[] = {
     {"GET", "metrics", PERM_METRICS, 0, NULL, api_metrics},
     {"GET", "stats", PERM_ADMINUSERS, 1, NULL, api_stats},
     {"GET", "openapi.json", PERM_NONE, 1, NULL, api_openapi},
+    {"GET", "ui", PERM_NONE, 0, NULL, api_page_first},
+    {"GET", "ui/:f", PERM_NONE, 0, NULL, api_page},
     {"GET", "cluster", PERM_ADMINUSERS, 1, NULL, api_cluster},
     {"GET", "listen", PERM_ANYBODY, 0, NULL, api_listen},
     {"GET", "sessions", PERM_ANYBODY, 1, NULL, api_session_get},

@@ -24,6 +24,7 @@ struct cors;
 struct ratelimit;
 struct tls_context;
 struct logins;
+struct pages;
 
 /* One line for every answered request.  TARGET has no token in it. */
 struct http_access {
@@ -76,6 +77,7 @@ struct http_config {
 	int metrics_public;      /* /metrics needs no permission */
 	const struct cors *cors; /* NULL: pages of other origins may nothing */
 	struct ratelimit *ratelimit; /* of all workers */
+	const struct pages *pages;   /* the web console; NULL: none */
 	/* Whether requests other than appends can be served. */
 	int (*ready)(void *arg);
 	/* Takes V until it is posted back. */

@@ -63,6 +63,7 @@ struct node {
 	const char *root; /* of the tree */
 	int (*load)(void *arg, struct conf **out, char why[CONF_WHY_BYTES]);
 	void *load_arg;
+	struct pages *pages;          /* the web console */
 	struct tls_context *tls;      /* NULL: no HTTPS */
 	struct tls_context *next_tls; /* read, not in use yet */
 };

@@ -5,12 +5,15 @@
  */
 #include "src/node/node_impl.h"
 
+#include <limits.h>
 #include <string.h>
 
+#include "http/pages.h"
 #include "http/ratelimit.h"
 #include "ring/ring_file.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/tree.h"
 #include "src/node/step_stop.h"
 #include "src/os/net.h"
 #include "vnode/journal.h"
@@ -293,6 +296,19 @@ say_port(const struct http_config *hc, int r, char *why)
 }
 
 static int
+open_pages(struct node *n, char *why)
+{
+	char dir[PATH_MAX];
+	int r;
+
+	tree_path(n->root, "share/iorio/ui", dir, sizeof(dir));
+	r = pages_load(&n->pages, dir);
+	if (r)
+		snprintf(why, NODE_WHY_BYTES, "%.900s: %s", dir, err_text(r));
+	return r;
+}
+
+static int
 open_logins(struct node *n)
 {
 	n->logins = logins_new(n->env, os_work, n->os);
@@ -326,6 +342,7 @@ listen_all(struct node *n, char *why)
 	    .metrics_public = (int)conf_num(c, CONF_metrics_public),
 	    .cors = n->cors,
 	    .ratelimit = n->ratelimit,
+	    .pages = n->pages,
 	    .ask = node_ask_root,
 	    .logins = n->logins,
 	    .algorithm = (enum jwt_algorithm)conf_num(c, CONF_auth_algorithm),
@@ -439,6 +456,8 @@ node_open(
 	if (r == 0)
 		r = node_open_tls(n, why);
 	if (r == 0)
+		r = open_pages(n, why);
+	if (r == 0)
 		r = open_logins(n);
 	if (r == 0)
 		r = listen_all(n, why);
@@ -470,6 +489,7 @@ node_close(struct node *n)
 	ring_unref(n->to);
 	mem_free(n->servers);
 	logins_free(n->logins);
+	pages_free(n->pages);
 	node_auth_close(n);
 	mem_free(n->stop_timers);
 	metrics_free(n->metrics);

@@ -72,6 +72,7 @@ class Node:
         shutil.copy(f"{rel}/iorio.sh", f"{self.root}/bin/iorio")
         shutil.copy(f"{rel}/iorio.conf", f"{self.root}/etc/iorio.conf")
         os.chmod(f"{self.root}/bin/iorio", 0o755)
+        shutil.copytree(f"{rel}/ui", f"{self.root}/share/iorio/ui")
         self.port = free_port()
         self.options = {"http.port": self.port, "cluster.port": 0,
                         "handoff.port": 0,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Listening in a real browser: the page of README.md with EventSource, and one
-with WebSocket, against a cluster whose node they hang on restarts.
+with WebSocket, against a cluster whose node they hang on restarts; the console.
 
 usage: test_browser.py IORIOD [TEST...]"""
 import http.server
@@ -134,6 +134,27 @@ def test_the_page_of_the_readme_goes_on_after_a_restart():
 def test_a_page_with_a_socket_goes_on_after_a_restart():
     run(lambda node: SOCKET.replace("TOKEN", node.token).replace(
         "URL", f"ws://127.0.0.1:{node.port}"))
+
+
+def test_the_console_shows_a_stream():
+    with Cluster(IORIOD, 1) as c, tempfile.TemporaryDirectory() as home:
+        node = c.nodes[0]
+        for text in ('{"big":12345678901234567890.10}', '"<b>bold</b>"'):
+            assert node.request("POST", "/streams/quakes/us", text.encode(), {
+                "Content-Type": "application/json"})[0] == 201
+        assert node.request(
+            "POST", "/access/quakes", b'{"action":"grant","role":"*",'
+            b'"permission":"get"}', {"Content-Type": "application/json"})[0] == 200
+        shown = subprocess.run(
+            [chromium(), "--headless", "--no-sandbox", "--disable-gpu",
+             f"--user-data-dir={home}", "--virtual-time-budget=5000",
+             "--dump-dom",
+             f"http://127.0.0.1:{node.port}/ui/#/streams/quakes/us"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            timeout=60).stdout
+        rows = re.findall(r"<pre>(.*?)</pre>", shown)
+        assert rows == ['"&lt;b&gt;bold&lt;/b&gt;"',
+                        '{"big":12345678901234567890.10}'], shown
 
 
 tap.run(sys.modules[__name__])

@@ -127,6 +127,9 @@ def calls():
         yield "GET", path, None, {}, None, 200
     for path in ("/ping", "/openapi.json"):
         yield "GET", path, None, HTML, None, 406
+    yield "GET", "/ui", None, {}, None, 308
+    for page, want in (("index.html", 200), ("console.js", 200), ("no", 404)):
+        yield "GET", f"/ui/{page}", None, {}, None, want
     for path in ("/metrics", "/stats", "/cluster"):
         yield "GET", path, None, {}, "own", 200
         yield "GET", path, None, {}, None, 401
