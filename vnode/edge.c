@@ -7,7 +7,8 @@
  * What is found is kept as well, as a place to go on from: the next look begins
  * there, so all looks together read a file about once.
  *
- * A list looks for many, and again while there are any, a few times: its streams
+ * A list looks for many, file after file of each until it is found, and remembers
+ * each as it was when that look began, since appends may go on hiding: its streams
  * are each as they were at some moment since it was asked.
  *
  * Damage.  Behind an event that cannot be read nothing can be counted: it stands
@@ -19,15 +20,17 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "vnode/chunk_read.h"
+#include "vnode/lists.h"
 #include "vnode/repair.h"
 #include "vnode/replica.h"
 
-#define LOOK_BYTES  (128u << 10)
-#define ROUNDS_MORE 4
+#define LOOK_BYTES (128u << 10)
 
 struct listing {
 	struct vnode_list *req;
-	uint32_t n_looks, n_rounds;
+	struct table seen; /* struct lists_seen */
+	uint32_t n_looks;
+	int r; /* why it cannot be answered */
 };
 
 struct look {
@@ -39,6 +42,7 @@ struct look {
 	struct edge_view view;
 	struct msg *m; /* a read that waits, or */
 	struct listing *listing;
+	struct lists_seen *seen; /* of a listing: the stream when L began */
 	uint8_t names[];
 };
 
@@ -88,6 +92,34 @@ read_goes_on(struct store_worker *w, struct vnode *v, struct look *l)
 }
 
 static void
+look_free(struct look *l)
+{
+	mem_free(l->seen);
+	mem_free(l);
+}
+
+/* What was hidden to the end of its file is looked at again. */
+static void
+list_goes_on(struct store_worker *w, struct vnode *v, struct look *l)
+{
+	struct listing *g = l->listing;
+	const struct chunk_edge *e = &l->edge;
+	int r = l->read.r;
+
+	if (r && r != -ERR_CORRUPT) {
+		g->r = r;
+	} else if (r || e->t_ms) {
+		r = lists_see(&g->seen, l->seen, e->from, e->before);
+		if (r)
+			g->r = r;
+		else
+			l->seen = NULL;
+	}
+	if (--g->n_looks == 0)
+		go_on(w, v, g);
+}
+
+static void
 looked(struct msg *m)
 {
 	struct look *l = CONTAINER_OF(
@@ -98,11 +130,11 @@ looked(struct msg *m)
 	w->n_reading--;
 	if (l->read.r == 0 || l->read.r == -ERR_CORRUPT)
 		note(v, l);
-	if (l->listing && --l->listing->n_looks == 0)
-		go_on(w, v, l->listing);
-	else if (l->m)
+	if (l->listing)
+		list_goes_on(w, v, l);
+	else
 		read_goes_on(w, v, l);
-	mem_free(l);
+	look_free(l);
 }
 
 static struct look *
@@ -164,7 +196,7 @@ start(struct look *l, const struct vnode *v, const struct stream *s)
 	memcpy(job.id.cluster_id, store->config.cluster_id, 16);
 	r = chunk_read_start(&job, &l->read);
 	if (r)
-		mem_free(l);
+		look_free(l);
 	else
 		w->n_reading++;
 	return r;
@@ -184,61 +216,65 @@ edge_look(
 
 /* --- lists ---------------------------------------------------------------- */
 
-static void
-answer_list(struct store_worker *w, struct vnode *v, struct vnode_list *req)
+static int
+look_for(struct store_worker *w, struct vnode *v, struct stream *s,
+    struct listing *g)
 {
-	vnode_answer_list(v, req);
-	store_answer(w->store, &req->msg);
+	struct look *l = look_new(w, v, s);
+
+	if (!l)
+		return -ERR_NOMEM;
+	l->listing = g;
+	l->seen = lists_seen_new(s);
+	if (l->seen)
+		return start(l, v, s);
+	look_free(l);
+	return -ERR_NOMEM;
 }
 
-/* How many looks have begun. */
-static uint32_t
+static void
 look_for_all(struct store_worker *w, struct vnode *v, struct listing *g)
 {
 	struct stream *s[EDGE_LOOKS];
-	uint32_t n = vnode_unsettled(v, g->req, s, EDGE_LOOKS), begun = 0;
+	uint32_t n = lists_unsettled(v, g->req, &g->seen, s, EDGE_LOOKS);
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct look *l = look_new(w, v, s[i]);
-
-		if (!l)
-			continue;
-		l->listing = g;
-		begun += start(l, v, s[i]) == 0;
+	for (uint32_t i = 0; i < n && g->r == 0; i++) {
+		g->r = look_for(w, v, s[i], g);
+		g->n_looks += g->r == 0;
 	}
-	return begun;
 }
 
 static void
 go_on(struct store_worker *w, struct vnode *v, struct listing *l)
 {
 	struct vnode_list *req = l->req;
-	uint32_t most = ROUNDS_MORE + req->limit / EDGE_LOOKS;
 
-	if (v->group.generation == 0 || v->group.failed) {
-		request_refuse(w, v, &req->msg, -ERR_UNAVAILABLE);
-		mem_free(l);
-		return;
-	}
-	if (l->n_rounds++ < most)
-		l->n_looks = look_for_all(w, v, l);
+	if (v->group.generation == 0 || v->group.failed)
+		l->r = -ERR_UNAVAILABLE;
+	if (l->r == 0)
+		look_for_all(w, v, l);
 	if (l->n_looks)
 		return;
-	answer_list(w, v, req);
+	if (l->r) {
+		request_refuse(w, v, &req->msg, l->r);
+	} else {
+		lists_answer(v, req, &l->seen);
+		store_answer(w->store, &req->msg);
+	}
+	lists_seen_deinit(&l->seen);
 	mem_free(l);
 }
 
 void
 edge_list(struct store_worker *w, struct vnode *v, struct vnode_list *req)
 {
-	struct listing *l = NULL;
+	struct listing *l = mem_zalloc(sizeof(*l));
 
-	if (req->detail && v->retain.policies)
-		l = mem_zalloc(sizeof(*l));
 	if (!l) {
-		answer_list(w, v, req);
+		request_refuse(w, v, &req->msg, -ERR_NOMEM);
 		return;
 	}
 	l->req = req;
+	lists_seen_init(&l->seen);
 	go_on(w, v, l);
 }

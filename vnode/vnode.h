@@ -87,7 +87,7 @@ void vnode_deinit(struct vnode *v, struct tail_cache *cache);
 struct stream *vnode_find(
     const struct vnode *v, struct slice bucket, struct slice stream);
 /* NULL: no stream is in it. */
-const struct bucket *vnode_bucket(const struct vnode *v, struct slice name);
+struct bucket *vnode_bucket(const struct vnode *v, struct slice name);
 /* The newest of this name, which may be only proposed (last == 0), or about to be
  * deleted (dropping). */
 struct stream *vnode_newest(
@@ -114,13 +114,5 @@ int vnode_made_visible(struct vnode *v, struct stream *s);
 
 /* Streams of BUCKET that have events. */
 uint32_t vnode_count_streams(const struct vnode *v, struct slice bucket);
-
-/* Streams that REQ, with details, lists and of which it is not known from where on
- * they are visible (kept_settle), at most MOST; how many. */
-uint32_t vnode_unsettled(struct vnode *v, struct vnode_list *req,
-    struct stream **out, uint32_t most);
-
-/* Answers all but msg: names in order, as the request says. */
-void vnode_answer_list(struct vnode *v, struct vnode_list *req);
 
 #endif
