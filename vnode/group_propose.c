@@ -206,11 +206,13 @@ records_bytes(const struct vnode_put *req, uint32_t first, uint32_t end)
 	return n;
 }
 
-/* Whether REQ goes into the entry that is open, or into one of its own. */
+/* Whether REQ goes into the entry that is open, or into one of its own.  One of
+ * the leader's own, which may be open when there was no memory to seal it, is
+ * applied by its bytes: nothing that is remembered beside them is in it. */
 static int
 fits(const struct proposal *p, const struct vnode_put *req)
 {
-	return p->n_pieces + pieces_of(req) <= PIECES_MAX &&
+	return !p->is_order && p->n_pieces + pieces_of(req) <= PIECES_MAX &&
 	       p->bytes + records_bytes(req, 0, req->n_events) <=
 		   ENTRY_BYTES_MAX;
 }
@@ -403,7 +405,7 @@ group_proposed(const struct vnode *v, struct slice bucket, struct slice stream)
 static int
 fits_delete(const struct proposal *p)
 {
-	return p->n_pieces + 1 <= PIECES_MAX &&
+	return !p->is_order && p->n_pieces + 1 <= PIECES_MAX &&
 	       p->bytes + DELETE_COMMAND_BYTES <= ENTRY_BYTES_MAX;
 }
 

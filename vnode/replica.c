@@ -326,8 +326,9 @@ replica_effects(struct store_worker *w, struct vnode *v)
 
 /* --- events --------------------------------------------------------------- */
 
-void
-replica_tick(struct store_worker *w, struct vnode *v)
+/* The clock of a replica that serves goes on. */
+static void
+serving_tick(struct store_worker *w, struct vnode *v)
 {
 	const struct env_clock *c = &w->store->env->clock;
 
@@ -344,6 +345,14 @@ replica_tick(struct store_worker *w, struct vnode *v)
 	placing_tick(w, v);
 	retire_tick(w, v);
 	retain_lead(w, v);
+}
+
+void
+replica_tick(struct store_worker *w, struct vnode *v)
+{
+	if (!v->group.failed)
+		serving_tick(w, v);
+	/* There was no memory to answer them. */
 	if (!list_empty(&v->group.in_flight))
 		settle_all(w, v);
 }

@@ -146,7 +146,7 @@ on_beat(void *arg)
 	for (uint32_t g = w->id; g < s->n_vnodes; g += s->n_workers) {
 		struct vnode *v = &s->vnodes[g];
 
-		if (v->group.raft && !v->group.failed)
+		if (v->group.raft)
 			replica_tick(w, v);
 		if (v->group.fill)
 			fill_receive_tick(w, v);

@@ -8,6 +8,7 @@
 
 #include "ring/hash.h"
 #include "src/base/err.h"
+#include "src/base/mem.h"
 #include "tests/lib/chance.h"
 #include "tests/vnode/mutant.h"
 #include "tests/vnode/store_rig.h"
@@ -625,4 +626,142 @@ Test(retain, a_leader_with_other_defaults_says_so_once)
 	cr_assert_eq(n_warnings, 1);
 	sr_deinit(&t->rig);
 	free(t);
+}
+
+/* --- a list of what does not stand still -------------------------------------- */
+
+#define NEWEST_KEPT 700 /* more than memory has */
+
+struct busy {
+	struct test *t;
+	struct told *stream;
+	struct vnode_put put;
+	struct vnode_put_event event;
+	struct vnode_list list;
+	uint32_t n_idle; /* steps since the last answer */
+};
+
+/* While one looks into a file another appends: the reading lane has one step
+ * between two appends. */
+static int
+is_listed(void *arg)
+{
+	struct busy *b = arg;
+	const struct env_post *post = &b->t->rig.config.env->post;
+
+	simenv_hold_lane(b->t->rig.sim, LANE_READ, b->put.msg.fn != NULL);
+	if (!b->put.msg.fn && ++b->n_idle == 2) {
+		b->n_idle = 0;
+		b->put =
+		    (struct vnode_put){.msg = {.kind = MSG_PUT, .fn = back},
+			.group = b->stream->group,
+			.bucket = text(buckets[0]),
+			.stream = text(b->stream->name),
+			.events = &b->event,
+			.n_events = 1};
+		post->to_worker(post->ctx, 0, &b->put.msg);
+	}
+	return b->list.msg.fn == NULL;
+}
+
+static void
+check_busy_list(struct busy *b)
+{
+	const struct env_post *post = &b->t->rig.config.env->post;
+	const struct vnode_list_item *it;
+
+	b->list = (struct vnode_list){.msg = {.kind = MSG_LIST, .fn = back},
+	    .group = b->stream->group,
+	    .bucket = text(buckets[0]),
+	    .limit = 100,
+	    .detail = 1};
+	post->to_worker(post->ctx, 0, &b->list.msg);
+	cr_assert(simenv_run_until(b->t->rig.sim, is_listed, b, SR_STEPS));
+	cr_assert_eq(b->list.r, 0);
+	it = b->list.items;
+	cr_assert_eq(it->count, NEWEST_KEPT, "%llu to %llu",
+	    (unsigned long long)it->first, (unsigned long long)it->last);
+	cr_assert_eq(it->first, it->last - NEWEST_KEPT + 1);
+	cr_assert_eq(it->bytes, NEWEST_KEPT * b->event.data.n);
+	vnode_list_deinit(&b->list);
+}
+
+Test(retain, a_list_shows_nothing_hidden_while_appends_go_on)
+{
+	struct test *t = calloc(1, sizeof(*t));
+	struct busy b = {.t = t};
+
+	begin(t, 1);
+	b.stream = &t->told[0][0];
+	b.event.data = SLICE(t->data, 10);
+	t->rules.own[0][0].max[POLICY_EVENTS] = NEWEST_KEPT;
+	say_policies(t);
+	for (int i = 0; i < 2000; i++) {
+		is_listed(&b);
+		cr_assert(simenv_run_until(
+		    t->rig.sim, is_back, &b.put.msg, SR_STEPS));
+	}
+	for (int i = 0; i < 200; i++)
+		check_busy_list(&b);
+	sr_deinit(&t->rig);
+	free(t);
+}
+
+/* --- policies without memory -------------------------------------------------- */
+
+struct refusal {
+	int after, n; /* allocations */
+};
+
+static int
+refuse_some(void *arg, size_t bytes)
+{
+	struct refusal *r = arg;
+
+	(void)bytes;
+	return r->after-- <= 0 && r->n-- > 0;
+}
+
+/* Policies are proposed, and behind them an append with a key comes, while there
+ * is no memory. */
+static void
+put_behind_policies(struct refusal refusal)
+{
+	struct test *t = calloc(1, sizeof(*t));
+	const struct env_post *post;
+	struct policies *table;
+	struct vnode_put_event events[2] = {{0}};
+	struct vnode_put put = {.msg = {.kind = MSG_PUT, .fn = back},
+	    .bucket = text(buckets[0]),
+	    .events = events,
+	    .n_events = 2,
+	    .has_key = 1,
+	    .key = {1}};
+
+	begin(t, 1);
+	append(t, 0, 0);
+	post = &t->rig.config.env->post;
+	put.group = t->told[0][0].group;
+	put.stream = text(t->told[0][0].name);
+	events[0].data = events[1].data = SLICE(t->data, 10);
+	cr_assert_eq(policies_new(&table, t->version + 1,
+			 &(struct policy){{10}}, NULL, 0),
+	    0);
+	cr_assert_eq(store_set_policies(t->rig.store, table), 0);
+	policies_unref(table);
+	post->to_worker(post->ctx, 0, &put.msg);
+	mem_set_hook(refuse_some, &refusal);
+	cr_assert(simenv_run_until(t->rig.sim, is_back, &put.msg, SR_STEPS));
+	mem_set_hook(NULL, NULL);
+	cr_assert_eq(t->rig.store->vnodes[put.group].dedup.proposed.n, 0,
+	    "a key stays proposed");
+	sr_deinit(&t->rig);
+	free(t);
+}
+
+Test(retain, appends_do_not_join_policies_that_wait_for_memory)
+{
+	for (int after = 0; after < 60; after++)
+		for (int n = 1; n < 8; n++)
+			put_behind_policies((struct refusal){after, n});
 }
