@@ -83,11 +83,21 @@ deleted(struct sub *s, uint64_t id)
 	s->next = 1;
 }
 
+/* How many events of P from s->next on were sent. */
+static uint32_t
+take(struct sub *s, const struct listen_page *p)
+{
+	struct listener *l = s->listener;
+	uint32_t n = l->transport->page(s, p);
+
+	metrics_add(l->server->metrics, METRICS_LISTEN_EVENTS, n);
+	return n;
+}
+
 void
 sub_offer(struct sub *s, const struct listen_page *p)
 {
 	struct listener *l = s->listener;
-	uint64_t next;
 
 	if (s->incarnation == 0)
 		s->incarnation = p->incarnation;
@@ -102,11 +112,8 @@ sub_offer(struct sub *s, const struct listen_page *p)
 		sub_catch_up(s);
 		return;
 	}
-	next = l->transport->page(s, p, s->next);
-	ASSERT(next >= s->next);
-	metrics_add(l->server->metrics, METRICS_LISTEN_EVENTS, next - s->next);
-	s->next = next;
-	if (next <= p->page->last)
+	take(s, p);
+	if (s->next <= p->page->last)
 		sub_catch_up(s);
 	conn_kick(l->rq->conn);
 }
@@ -119,15 +126,8 @@ use_page(struct sub *s, struct vnode_page *page)
 	struct listen_page p = {
 	    .names = s->names, .incarnation = s->incarnation, .page = page};
 
-	while (s->next <= page->last && !l->out.error) {
-		uint64_t next = l->transport->page(s, &p, s->next);
-
-		if (next == s->next)
-			break;
-		metrics_add(
-		    l->server->metrics, METRICS_LISTEN_EVENTS, next - s->next);
-		s->next = next;
-	}
+	while (s->next <= page->last && !l->out.error && take(s, &p))
+		;
 	conn_kick(l->rq->conn);
 }
 

@@ -25,25 +25,26 @@ begin_item(struct listener *l)
 	add(l, l->out.bytes ? SLICE_LIT(",") : SLICE_LIT("["));
 }
 
-static uint64_t
-page(struct sub *s, const struct listen_page *p, uint64_t from)
+static uint32_t
+page(struct sub *s, const struct listen_page *p)
 {
 	struct listener *l = s->listener;
 	uint32_t most = EVENTS_MAX - l->n_events;
 	uint64_t room =
 	    BYTES_MAX > l->out.bytes + 2 ? BYTES_MAX - l->out.bytes - 2 : 0;
-	uint32_t n = listen_fit(p, from, most, room);
+	uint32_t n = listen_fit(p, s->next, most, room);
 
 	if (n == 0 && l->n_events == 0)
 		n = 1;
 	if (n == 0) {
 		l->n_events = EVENTS_MAX; /* full */
-		return from;
+		return 0;
 	}
 	begin_item(l);
-	n = listen_encode(&l->out, LISTEN_ITEMS, p, from, n);
+	n = listen_encode(&l->out, LISTEN_ITEMS, p, s->next, n);
 	l->n_events += n;
-	return from + n;
+	s->next += n;
+	return n;
 }
 
 static uint32_t

@@ -72,6 +72,20 @@ struct listen_page {
 uint32_t listen_encode(struct out *to, enum listen_encoding how,
     const struct listen_page *p, uint64_t from, uint32_t max);
 
+/* The same of E of P alone, as an item on one line. */
+void listen_encode_one(
+    struct out *to, const struct listen_page *p, const struct event *e);
+
+/* The events of a page, one after the other. */
+struct listen_walk {
+	const struct vnode_page *page;
+	uint32_t part;
+	struct slice in;
+};
+
+/* The next from FROM on, borrowed from the page; 0: there is none. */
+int listen_walk_next(struct listen_walk *w, uint64_t from, struct event *e);
+
 /* How many of these are certain to fit into BYTES, at most MAX. */
 uint32_t listen_fit(
     const struct listen_page *p, uint64_t from, uint32_t max, uint64_t bytes);
@@ -105,10 +119,9 @@ struct sub {
 };
 
 struct listen_transport {
-	/* Sends what it wants of P, whose events begin with FROM; the seqnum
-	 * after the last that was taken. */
-	uint64_t (*page)(
-	    struct sub *s, const struct listen_page *p, uint64_t from);
+	/* Sends what it wants of P from s->next on, which it moves behind that;
+	 * how many. */
+	uint32_t (*page)(struct sub *s, const struct listen_page *p);
 	/* Sends the items of B from FIRST on, as many as it can; how many. */
 	uint32_t (*batch)(
 	    struct lane *x, const struct batch *b, uint32_t first);

@@ -161,26 +161,21 @@ listen_frame_head(uint8_t *end, uint8_t opcode, uint64_t n)
 
 /* --- pages ---------------------------------------------------------------- */
 
-/* The events of a page, one after the other. */
-struct walk {
-	const struct vnode_page *page;
-	uint32_t part;
-	struct slice in;
-};
-
-static int
-next_event(struct walk *w, struct event *e)
+int
+listen_walk_next(struct listen_walk *w, uint64_t from, struct event *e)
 {
-	uint32_t bytes;
+	do {
+		uint32_t bytes;
 
-	while (w->in.n == 0) {
-		if (w->part == w->page->n_parts)
+		while (w->in.n == 0) {
+			if (w->part == w->page->n_parts)
+				return 0;
+			w->in = w->page->parts[w->part++].records;
+		}
+		if (event_decode(w->in, 0, e, &bytes))
 			return 0;
-		w->in = w->page->parts[w->part++].records;
-	}
-	if (event_decode(w->in, 0, e, &bytes))
-		return 0;
-	w->in = SLICE(w->in.p + bytes, w->in.n - bytes);
+		w->in = SLICE(w->in.p + bytes, w->in.n - bytes);
+	} while (e->seq < from);
 	return 1;
 }
 
@@ -188,14 +183,12 @@ next_event(struct walk *w, struct event *e)
 static size_t
 measure(const struct listen_page *p, uint64_t from, uint32_t max)
 {
-	struct walk w = {.page = p->page};
+	struct listen_walk w = {.page = p->page};
 	size_t n = LISTEN_FRAME_HEAD_MAX + 2;
 	uint32_t k = 0;
 	struct event e;
 
-	while (k < max && next_event(&w, &e)) {
-		if (e.seq < from)
-			continue;
+	while (k < max && listen_walk_next(&w, from, &e)) {
 		n += item_max(p->names, &e) + SSE_MAX;
 		k++;
 	}
@@ -206,14 +199,12 @@ uint32_t
 listen_fit(
     const struct listen_page *p, uint64_t from, uint32_t max, uint64_t bytes)
 {
-	struct walk w = {.page = p->page};
+	struct listen_walk w = {.page = p->page};
 	uint64_t room = 0;
 	uint32_t n = 0;
 	struct event e;
 
-	while (n < max && next_event(&w, &e)) {
-		if (e.seq < from)
-			continue;
+	while (n < max && listen_walk_next(&w, from, &e)) {
 		room += item_max(p->names, &e) + 1;
 		if (room > bytes)
 			break;
@@ -226,7 +217,7 @@ static struct block *
 encode(enum listen_encoding how, const struct listen_page *p, uint64_t from,
     uint32_t max, struct slice *bytes, uint32_t *n)
 {
-	struct walk w = {.page = p->page};
+	struct listen_walk w = {.page = p->page};
 	size_t room = measure(p, from, max);
 	struct block *b;
 	struct event e;
@@ -239,9 +230,7 @@ encode(enum listen_encoding how, const struct listen_page *p, uint64_t from,
 	begin = at = (char *)b->p + LISTEN_FRAME_HEAD_MAX;
 	if (how == LISTEN_FRAMES)
 		*at++ = '[';
-	while (*n < max && next_event(&w, &e)) {
-		if (e.seq < from)
-			continue;
+	while (*n < max && listen_walk_next(&w, from, &e)) {
 		if (how == LISTEN_STREAMED) {
 			at = put_streamed(at, p, &e);
 		} else {
@@ -304,6 +293,23 @@ listen_encode(struct out *to, enum listen_encoding how,
 		block_unref(b);
 	}
 	return n;
+}
+
+void
+listen_encode_one(
+    struct out *to, const struct listen_page *p, const struct event *e)
+{
+	struct block *b = block_new((uint32_t)item_max(p->names, e));
+
+	if (!b) {
+		to->error = -ERR_NOMEM;
+		return;
+	}
+	b->n =
+	    (uint32_t)(put_item((char *)b->p, p->names, e, 1) - (char *)b->p);
+	ASSERT(b->n <= b->cap);
+	out_block(to, SLICE(b->p, b->n), b);
+	block_unref(b);
 }
 
 void

@@ -129,19 +129,18 @@ say_cursor(struct listener *l)
 	l->socket->cursor_at = server_now(l->server);
 }
 
-static uint64_t
-page(struct sub *s, const struct listen_page *p, uint64_t from)
+static uint32_t
+page(struct sub *s, const struct listen_page *p)
 {
 	struct listener *l = s->listener;
-	uint32_t n;
+	uint32_t n =
+	    listen_encode(&l->out, LISTEN_FRAMES, p, s->next, UINT32_MAX);
 
-	n = listen_encode(&l->out, LISTEN_FRAMES, p, from, UINT32_MAX);
+	s->next += n;
 	l->socket->n_events += n;
-	if (wants_cursor(l) && l->socket->n_events >= CURSOR_EVENTS) {
-		s->next = from + n;
+	if (wants_cursor(l) && l->socket->n_events >= CURSOR_EVENTS)
 		say_cursor(l);
-	}
-	return from + n;
+	return n;
 }
 
 static uint32_t

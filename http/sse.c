@@ -68,20 +68,37 @@ renew(struct listener *l)
 	listener_set_due(l, mono_add_us(server_now(l->server), QUIET_US));
 }
 
-static uint64_t
-page(struct sub *s, const struct listen_page *p, uint64_t from)
+/* Each event with a cursor that says where all stand after it. */
+static uint32_t
+page_of_many(struct sub *s, const struct listen_page *p)
 {
 	struct listener *l = s->listener;
+	struct listen_walk w = {.page = p->page};
+	uint32_t n = 0;
+	struct event e;
+
+	while (!l->out.error && listen_walk_next(&w, s->next, &e)) {
+		s->next = e.seq + 1;
+		add_id(l);
+		listen_encode_one(&l->out, p, &e);
+		add_text(l, "]\n\n");
+		n++;
+	}
+	return n;
+}
+
+static uint32_t
+page(struct sub *s, const struct listen_page *p)
+{
+	struct listener *l = s->listener;
+	uint32_t n;
 
 	renew(l);
-	if (is_single(l))
-		return from + listen_encode(&l->out, LISTEN_STREAMED, p, from,
-				  UINT32_MAX);
-	s->next = from + 1;
-	add_id(l);
-	listen_encode(&l->out, LISTEN_ITEMS, p, from, 1);
-	add_text(l, "]\n\n");
-	return l->out.error ? from : from + 1;
+	if (!is_single(l))
+		return page_of_many(s, p);
+	n = listen_encode(&l->out, LISTEN_STREAMED, p, s->next, UINT32_MAX);
+	s->next += n;
+	return n;
 }
 
 static uint32_t

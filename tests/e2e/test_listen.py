@@ -4,6 +4,7 @@
 
 usage: test_listen.py IORIOD [TEST...]"""
 import json
+import re
 import sys
 import threading
 import time
@@ -47,6 +48,40 @@ def test_only_what_comes_after_now():
             append(node, "b/none", {"n": "first"})
             got = sse.take(2)
             assert sorted(str(e["data"]["n"]) for e in got) == ["10", "first"]
+
+
+def count(node, name):
+    _, _, text = node.request("GET", "/metrics")
+    return int(re.search(rf"^{name} (\d+)", text.decode(), re.M)[1])
+
+
+def test_several_subscriptions_catch_up_by_pages():
+    with Node(IORIOD) as node:
+        for stream in ("b/s", "b/t"):
+            fill(node, stream, 10000)
+        node.stop()
+        node.start()  # most of it is in files only
+        before = count(node, "iorio_channel_misses_total")
+        seen = {"s": [], "t": []}
+        with Sse(node, "s=b:s:1&s=b:t:1") as sse:
+            for e in sse.take(20000):
+                seen[e["meta"]["stream"]].append(e["meta"]["id"])
+        assert seen["s"] == seen["t"] == list(range(1, 10001))
+        pages = count(node, "iorio_channel_misses_total") - before
+        assert 2 <= pages <= 200, pages
+
+
+def test_an_event_of_several_lines_is_one_line_of_text():
+    with Node(IORIOD) as node:
+        for stream in ("b/s", "b/t"):
+            status, _, _ = node.request("POST", f"/streams/{stream}",
+                                        b'{\n"n":\r\n1}',
+                                        {"Content-Type": "application/json"})
+            assert status == 201
+        for query in ("s=b:s:1", "s=b:s:1&s=b:t:1"):
+            with Sse(node, query) as sse:
+                for e in sse.take(1 + (query.count("b:") > 1)):
+                    assert e["data"] == {"n": 1}
 
 
 def test_long_poll():

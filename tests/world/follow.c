@@ -156,11 +156,12 @@ check_bytes(struct follower *x, uint64_t life, const struct event *e)
 		world_fail(w, "follower %u: %s", x->number, w->model.why);
 }
 
-static uint64_t
-take_page(struct sub *s, const struct listen_page *p, uint64_t from)
+static uint32_t
+take_page(struct sub *s, const struct listen_page *p)
 {
 	struct follower *x = follower_of(s->listener);
-	uint64_t most = below(x, 4) ? UINT64_MAX : 1 + below(x, 5);
+	uint32_t most = below(x, 4) ? UINT32_MAX : 1 + (uint32_t)below(x, 5);
+	uint32_t taken = 0;
 
 	for (uint32_t i = 0; i < p->page->n_parts; i++) {
 		struct slice in = p->page->parts[i].records;
@@ -170,16 +171,17 @@ take_page(struct sub *s, const struct listen_page *p, uint64_t from)
 		for (; in.n; in = SLICE(in.p + n, in.n - n)) {
 			if (event_decode(in, 1, &e, &n))
 				world_fail(x->follow->world, "damaged bytes");
-			if (e.seq < from)
+			if (e.seq < s->next)
 				continue;
-			if (most-- == 0)
-				return from;
+			if (taken == most)
+				return taken;
 			check_bytes(x, p->incarnation, &e);
 			saw_event(x, x->stream, e.seq);
-			from = e.seq + 1;
+			s->next = e.seq + 1;
+			taken++;
 		}
 	}
-	return from;
+	return taken;
 }
 
 static uint32_t
