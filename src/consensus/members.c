@@ -341,6 +341,16 @@ members_committed(struct raft *r, struct raft_effects *fx)
 
 /* --- hand-over ------------------------------------------------------------ */
 
+/* The heir has the whole log.  What was proposed here must be applied here too,
+ * or its outcome is unknown once another leads; but a disk that syncs nothing
+ * any more must not hold the group up for that. */
+static int
+has_drained(const struct raft *r)
+{
+	return r->applied == r->log.last ||
+	       r->now_us >= r->transfer_until_us - r->config.election_us / 2;
+}
+
 int
 raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx)
 {
@@ -362,7 +372,7 @@ transfer_try(struct raft *r, struct raft_effects *fx)
 	if (r->role != RAFT_LEADER || !r->transfer_to)
 		return;
 	p = find_peer(r, r->transfer_to);
-	if (p && p->match == r->log.last && !p->uncounted)
+	if (p && p->match == r->log.last && !p->uncounted && has_drained(r))
 		new_msg(r, fx, RAFT_TIMEOUT_NOW, p->id);
 }
 

@@ -161,6 +161,7 @@ raft_persisted(struct raft *r, uint64_t seq, struct raft_effects *fx)
 	else if (r->ack_waits || n)
 		send_ack(r, fx);
 	apply(r, fx);
+	transfer_try(r, fx);
 }
 
 void

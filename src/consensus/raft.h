@@ -208,7 +208,9 @@ int raft_propose(struct raft *r, const struct raft_entry *e, uint32_t n,
 int raft_read(struct raft *r, uint64_t ctx, struct raft_effects *fx);
 /* READ_LOST for each that waits. */
 void raft_lose_reads(struct raft *r, struct raft_effects *fx);
-/* Hands leadership to TO, a voter.  -ERR_NOTLEADER, -ERR_INVAL. */
+/* Hands leadership to TO, a voter: nothing is proposed from now on, and TO is
+ * told once all that was is applied here, or half of election_us is over.
+ * -ERR_NOTLEADER, -ERR_INVAL. */
 int raft_transfer(struct raft *r, raft_id to, struct raft_effects *fx);
 
 /*

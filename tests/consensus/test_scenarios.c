@@ -376,6 +376,31 @@ Test(scenario, leadership_goes_to_whom_it_is_handed_without_a_pause)
 	lab_free(l);
 }
 
+Test(scenario, hand_over_waits_for_what_is_in_flight)
+{
+	struct lab *l = lab_new(3);
+	struct raft_effects fx = {0};
+	uint64_t index;
+
+	lab_make_leader(l, 0);
+	l->nodes[0].stuck = 1;
+	index = lab_propose(l, 0, 5);
+	cr_assert_eq(raft_transfer(at(l, 0), 3, &fx), 0);
+	lab_effects(l, 0, &fx);
+	raft_effects_deinit(&fx);
+	lab_run(l, 20); /* the heir has it, and so has a majority */
+	cr_assert_geq(raft_match(at(l, 0), 3), index);
+	cr_assert_eq(raft_role(at(l, 0)), RAFT_LEADER);
+	lab_unstick(l, 0);
+	for (int ms = 0; raft_role(at(l, 0)) == RAFT_LEADER && ms < 100; ms++)
+		lab_run(l, 1);
+	cr_assert_eq(l->nodes[0].applied, index); /* so it was answered */
+	lab_run(l, 20);
+	cr_assert_eq(raft_role(at(l, 2)), RAFT_LEADER);
+	cr_assert(lab_agrees(l));
+	lab_free(l);
+}
+
 Test(scenario, hand_over_that_fails_leaves_the_leader_at_work)
 {
 	struct lab *l = lab_new(3);
