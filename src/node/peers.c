@@ -132,3 +132,11 @@ peers_is_up(const struct peers *p, const uint8_t node[16])
 	peer = find(p, node);
 	return peer && atomic_load(&peer->counts) && atomic_load(&peer->up);
 }
+
+int
+peers_is_silent(const struct peers *p, const uint8_t node[16])
+{
+	const struct peer *peer = find(p, node);
+
+	return !peer || !atomic_load(&peer->up);
+}

@@ -27,5 +27,7 @@ void peers_heard(struct peers *p, const uint8_t node[16], struct mono now);
 void peers_tick(struct peers *p, struct mono now, uint8_t *out);
 /* Whether NODE is this one, or a peer that is not suspected. */
 int peers_is_up(const struct peers *p, const uint8_t node[16]);
+/* Whether NODE was never a peer, or was suspected when it was one last. */
+int peers_is_silent(const struct peers *p, const uint8_t node[16]);
 
 #endif

@@ -463,6 +463,9 @@ router_set_ring(struct router *r, uint32_t worker, struct ring *ring)
 	struct router_worker *w = &r->workers[worker];
 	struct ring *old = w->ring;
 
+	for (uint32_t g = 0; g < r->n_groups; g++)
+		if (ring_find(ring, w->leaders[g]) == RING_NOBODY)
+			memset(w->leaders[g], 0, 16); /* it has left */
 	w->ring = ring_ref(ring);
 	ring_unref(old);
 }

@@ -17,7 +17,8 @@
  * Errors:  the request's own (vnode_msg.h), but never -ERR_NOTLEADER.
  *          -ERR_UNAVAILABLE: nobody took it before its deadline.
  *          -ERR_UNKNOWN: of a write that was sent to a node which then fell
- *          silent, or led no more.
+ *          silent, or led no more.  Who is no member any more may refuse it
+ *          for a second still.
  * Thread:  each function on the worker that it is told; state is a worker's.
  */
 #ifndef SRC_NODE_ROUTER_H

@@ -15,6 +15,7 @@ struct call_slot {
 	uint32_t life;    /* tells an answer from one to the call before */
 	uint32_t place, next_free;
 	uint64_t deadline_us;
+	uint64_t left_us; /* since when NODE is no member; 0: it is one */
 	uint8_t node[16];
 };
 

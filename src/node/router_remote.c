@@ -17,7 +17,8 @@
 
 #define SLOTS_MAX  65536
 #define SERVED_MAX 65536
-#define GRACE_US   300000 /* for the other side's refusal to be heard */
+#define GRACE_US   300000  /* for the other side's refusal to be heard */
+#define LEFT_US    1000000 /* the same, of who is no member any more */
 /* For a leader, at the other side: less than that.  Who asks tries again. */
 #define SERVED_WAIT_US 200000
 
@@ -107,6 +108,7 @@ router_call(struct router_worker *w, struct msg *m, const uint8_t node[16])
 		return r;
 	w->first_free = s->next_free;
 	s->m = m;
+	s->left_us = 0;
 	s->deadline_us = m->deadline_us + GRACE_US;
 	memcpy(s->node, node, 16);
 	list_add_tail(&w->calls, &s->link);
@@ -149,17 +151,31 @@ give_up(struct router_worker *w, struct call_slot *s)
 		router_deliver(m, -ERR_UNKNOWN);
 }
 
+/* A node that leaves has handed all over before it is no member, and goes on
+ * refusing what comes late: that is on its way. */
+static int
+is_lost(const struct router_worker *w, struct call_slot *s, uint64_t now)
+{
+	const struct peers *peers = w->router->peers;
+
+	if (peers_is_up(peers, s->node))
+		return 0;
+	if (peers_is_silent(peers, s->node))
+		return 1;
+	if (!s->left_us)
+		s->left_us = now;
+	return now - s->left_us >= LEFT_US;
+}
+
 void
 router_calls_tick(struct router_worker *w)
 {
-	const struct peers *peers = w->router->peers;
 	uint64_t now = router_now(w->router);
 
 	LIST_FOREACH_SAFE (node, tmp, &w->calls) {
 		struct call_slot *s = LIST_ENTRY(node, struct call_slot, link);
 
-		if (w->stopping || now >= s->deadline_us ||
-		    !peers_is_up(peers, s->node))
+		if (w->stopping || now >= s->deadline_us || is_lost(w, s, now))
 			give_up(w, s);
 	}
 }
