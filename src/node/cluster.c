@@ -321,6 +321,8 @@ cluster_publish(struct cluster *c, struct ring *ring)
 	ring_unref(c->unsaved);
 	c->unsaved = ring_ref(ring);
 	save(c);
+	if (!c->stopping)
+		beats_send(c); /* the claimant waits for it */
 }
 
 /* --- what the root group says --------------------------------------------- */

@@ -131,8 +131,8 @@ say_again(struct cluster *c, struct slice more)
 	say_to_all(c, more, !is_new);
 }
 
-static void
-send_beats(struct cluster *c)
+void
+beats_send(struct cluster *c)
 {
 	struct beat self;
 	struct buf more;
@@ -219,6 +219,7 @@ heard(struct cluster *c, uint16_t i, struct slice in)
 		if (news.ring)
 			cluster_publish(c, news.ring); /* B is another then */
 		ring_unref(news.ring);
+		editing_tick(c); /* who asked waits for no more than this */
 	}
 	buf_deinit(&out);
 	if (r == 0 && c->config.heard)
@@ -230,7 +231,7 @@ cluster_set_in_force(struct cluster *c, enum root_which which, uint64_t seq)
 {
 	c->in_force[which] = seq;
 	if (!c->stopping)
-		send_beats(c); /* who waits for it need not wait for the next */
+		beats_send(c); /* who waits for it need not wait for the next */
 }
 
 void
@@ -401,7 +402,7 @@ void
 beats_tick(struct cluster *c)
 {
 	watch_peers(c);
-	send_beats(c);
+	beats_send(c);
 	tell_departed(c);
 	if (store_leads(*c->config.store, c->gossip.ring->q) && !c->gone)
 		claim(c);

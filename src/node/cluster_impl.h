@@ -87,6 +87,8 @@ void editing_stop(struct cluster *c);
 /* --- cluster_beat.c ------------------------------------------------------- */
 
 void beats_tick(struct cluster *c);
+/* To all, if it is new. */
+void beats_send(struct cluster *c);
 /* The beats that were heard, in the order of NEW's members. */
 struct member_beat *beats_of(const struct cluster *c, const struct ring *new);
 

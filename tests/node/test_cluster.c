@@ -164,6 +164,24 @@ Test(cluster, a_node_that_leaves_gives_all_away_and_ends)
 	check_all(rig, 1, 8);
 }
 
+/* Each step of a plan waits for such, be it the last one. */
+Test(cluster, a_change_is_known_to_all_with_their_next_heartbeats)
+{
+	struct rig *rig = rig_new();
+	uint64_t begun, most = 0;
+
+	form(rig);
+	for (int i = 0; i < 10; i++) {
+		begun = simenv_mono(rig->at[0].sim).us;
+		cr_assert_eq(rig_leave(&rig->at[0], rig->at[1].name), RING_OK);
+		if (simenv_mono(rig->at[0].sim).us - begun > most)
+			most = simenv_mono(rig->at[0].sim).us - begun;
+		cr_assert_eq(rig_clear(&rig->at[0]), RING_OK);
+		rig_run_for(rig, 1037000);
+	}
+	cr_assert_lt(most, 150000, "%llu us", (unsigned long long)most);
+}
+
 struct limiting {
 	struct fill_limit_call call;
 	struct msg msg;
