@@ -356,6 +356,13 @@ read_here(struct store_worker *w, struct vnode *v, struct msg *m)
 	read_now(w, v, m);
 }
 
+/* M would not be proposed, and who leads next is about to be known. */
+static int
+must_wait_for_heir(const struct vnode *v, const struct msg *m)
+{
+	return request_is_write(m) && raft_hands_over(v->group.raft);
+}
+
 void
 request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 {
@@ -366,7 +373,8 @@ request_take(struct store_worker *w, struct vnode *v, struct msg *m)
 	else if (!g->raft || g->failed || retire_is_under_way(v) ||
 		 (raft_leader(g->raft) && raft_role(g->raft) != RAFT_LEADER))
 		request_refuse(w, v, m, -ERR_NOTLEADER);
-	else if (g->waiting || !replica_is_ready(v) || retain_holds_up(w, v))
+	else if (g->waiting || !replica_is_ready(v) || retain_holds_up(w, v) ||
+		 must_wait_for_heir(v, m))
 		wait_for_leader(w, g, m);
 	else
 		serve_as_leader(w, v, m);
@@ -389,7 +397,8 @@ must_wait(struct store_worker *w, struct vnode *v)
 	const struct group *g = &v->group;
 
 	return g->raft && !g->failed &&
-	       (!replica_is_ready(v) || retain_holds_up(w, v)) &&
+	       (!replica_is_ready(v) || retain_holds_up(w, v) ||
+		   raft_hands_over(g->raft)) &&
 	       (!raft_leader(g->raft) || raft_role(g->raft) == RAFT_LEADER) &&
 	       !has_waited(w, g, w->request_timeout_us) &&
 	       !has_waited(w, g, ELSEWHERE_US) && !atomic_load(&w->store->dead);

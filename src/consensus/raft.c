@@ -511,6 +511,12 @@ raft_ready(const struct raft *r)
 	       r->applied >= r->term_first;
 }
 
+int
+raft_hands_over(const struct raft *r)
+{
+	return r->role == RAFT_LEADER && r->transfer_to != 0;
+}
+
 const struct raft_members *
 raft_members(const struct raft *r)
 {

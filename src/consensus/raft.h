@@ -291,6 +291,8 @@ int raft_failed(const struct raft *r);
 /* Leads, and has applied whatever others have proposed: from now on the applied
  * tail, and what this leader proposed since, is all there is. */
 int raft_ready(const struct raft *r);
+/* It leads, and proposes nothing: leadership is being handed over. */
+int raft_hands_over(const struct raft *r);
 const struct raft_members *raft_members(const struct raft *r);
 /* Entry INDEX, base < INDEX <= last. */
 const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);

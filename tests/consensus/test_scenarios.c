@@ -388,6 +388,7 @@ Test(scenario, hand_over_waits_for_what_is_in_flight)
 	cr_assert_eq(raft_transfer(at(l, 0), 3, &fx), 0);
 	lab_effects(l, 0, &fx);
 	raft_effects_deinit(&fx);
+	cr_assert(raft_hands_over(at(l, 0)));
 	lab_run(l, 20); /* the heir has it, and so has a majority */
 	cr_assert_geq(raft_match(at(l, 0), 3), index);
 	cr_assert_eq(raft_role(at(l, 0)), RAFT_LEADER);
