@@ -4,6 +4,8 @@
 the operator sees why nothing moves, and it moves once the address is right.
 
 usage: test_address.py IORIOD [TEST...]"""
+import glob
+import os
 import shutil
 import socket
 import sys
@@ -133,6 +135,47 @@ def test_an_address_that_leads_elsewhere_is_loud_and_harms_nothing():
         for s in streams:
             assert fingerprint(second, s) == want[s], s
         assert c.json(1, "transfers")["active"] == []
+
+
+def vnodes_of(node):
+    """Directories of replicas, but the root's."""
+    return [p for p in glob.glob(f"{node.root}/data/*/vnodes/*-*")
+            if not os.path.basename(p).startswith("64-")]
+
+
+def test_an_address_of_another_cluster_is_loud_and_nothing_is_adopted():
+    """Both are real clusters, with the same cookie and the same names."""
+    port = free_port()
+    with Cluster(IORIOD, 1, {"handoff.ip": ELSEWHERE,
+                             "handoff.port": port}) as c:
+        first, ask = c.nodes[0], Asked(c, port)
+        streams = [pour(first, f"b{i}/s", 200_000) for i in range(4)]
+        put_away(first)
+        want = {s: fingerprint(first, s) for s in streams}
+        with stranger(first, port) as other:
+            theirs = [pour(other, f"b{i}/s", 100_000) for i in range(4)]
+            put_away(other)
+            there = {s: fingerprint(other, s) for s in theirs}
+            second = ask.second = c.add(**{"handoff.ip": "127.0.0.3"})
+            second.start()
+            own = set(vnodes_of(second))  # of the cluster it was alone in
+            code, text = admin(second, "cluster", "join", first.name)
+            assert code == 0, text
+            eventually(lambda: c.admin(1, "cluster", "plan")[0] == 0)
+            assert c.admin(1, "cluster", "commit")[0] == 0
+            ask.says("who answers there does not greet: it is no node, or "
+                     "another than is meant",
+                     "a stranger answers at the handoff address of the sender")
+            eventually(lambda: "refused a connection to the handoff port: it "
+                       "does not greet as a member of this cluster does" in
+                       log_of(other), 15)
+            assert "filled" not in log_of(second)
+            assert set(vnodes_of(second)) <= own
+            assert {s: fingerprint(other, s) for s in theirs} == there
+        ask.restart(first, **{"handoff.ip": "127.0.0.1"})
+        c.settle()
+        for s in streams:
+            assert fingerprint(second, s) == want[s], s
 
 
 if __name__ == "__main__":
