@@ -182,7 +182,8 @@ gossip_receive(const struct gossip *g, struct slice in, struct buf *answer,
 	same = memcmp(m.hash, g->hash, RING_HASH_BYTES) == 0;
 	if ((m.epoch == g->ring->epoch) != same)
 		return same ? -ERR_CORRUPT : GOSSIP_E_FORK;
-	got = (struct gossip_news){.agrees = same, .epoch = m.epoch};
+	got = (struct gossip_news){.epoch = m.epoch};
+	memcpy(got.hash, m.hash, sizeof(got.hash));
 	if (m.kind == GOSSIP_BEAT)
 		got.more = m.body;
 	if (m.kind == GOSSIP_BODY && m.epoch > g->ring->epoch) {

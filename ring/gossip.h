@@ -68,8 +68,8 @@ enum gossip_cond {
 };
 
 struct gossip_news {
-	int agrees;        /* the sender has our ring, as it was before */
-	uint64_t epoch;    /* of the sender's ring */
+	uint64_t epoch;                /* of the sender's ring */
+	uint8_t hash[RING_HASH_BYTES]; /* the same */
 	struct slice more; /* of a beat, borrowed from IN; p is NULL: none */
 	struct ring
 	    *ring; /* a newer one, a reference for the caller; or NULL */

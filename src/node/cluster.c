@@ -539,8 +539,8 @@ cluster_is_up(const struct cluster *c, uint16_t i)
 int
 cluster_agrees(const struct cluster *c, uint16_t i)
 {
-	return cluster_is_self(c, i) ||
-	       c->beats[i].agrees_at == c->gossip.ring->epoch;
+	return cluster_is_self(c, i) || memcmp(c->beats[i].hash, c->gossip.hash,
+					    sizeof(c->gossip.hash)) == 0;
 }
 
 int

@@ -199,7 +199,6 @@ static void
 heard(struct cluster *c, uint16_t i, struct slice in)
 {
 	struct member_beat *b = &c->beats[i];
-	uint64_t epoch = c->gossip.ring->epoch;
 	struct gossip_news news;
 	struct beat told;
 	struct buf out;
@@ -211,7 +210,7 @@ heard(struct cluster *c, uint16_t i, struct slice in)
 		say_forked(c, c->gossip.ring->members[i].name);
 	if (r == 0) {
 		b->epoch = news.epoch;
-		b->agrees_at = news.agrees ? epoch : 0;
+		memcpy(b->hash, news.hash, sizeof(b->hash));
 		if (news.more.p && beat_decode(news.more, &told) == 0 &&
 		    told.q == c->gossip.ring->q)
 			b->told = told;

@@ -15,8 +15,8 @@
 /* What a member's last beat said. */
 struct member_beat {
 	uint8_t id[RING_ID_BYTES];
-	uint64_t epoch;     /* of its ring */
-	uint64_t agrees_at; /* the epoch at which it had ours; 0: not yet */
+	uint64_t epoch;                /* of its ring; 0: not heard yet */
+	uint8_t hash[RING_HASH_BYTES]; /* the same */
 	struct beat told;
 };
 

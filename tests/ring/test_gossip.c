@@ -155,17 +155,24 @@ message_of(const struct gossip *g, enum gossip_kind kind)
 	return m;
 }
 
-Test(gossip, tells_whether_the_other_agrees)
+static int
+is_of(const struct gossip_news *news, const struct gossip *g)
+{
+	return news->epoch == g->ring->epoch &&
+	       memcmp(news->hash, g->hash, RING_HASH_BYTES) == 0;
+}
+
+Test(gossip, tells_which_ring_the_other_has)
 {
 	struct net n = net_of_eight();
 	struct gossip_message m = message_of(&n.nodes[0], GOSSIP_BEAT);
 	struct gossip_news news;
 
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
-	cr_assert(news.agrees && !news.ring);
+	cr_assert(is_of(&news, &n.nodes[1]) && !news.ring);
 	cr_assert_eq(gossip_set_ring(&n.nodes[1], n.new), 0);
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
-	cr_assert(!news.agrees && news.epoch == n.old->epoch);
+	cr_assert(!is_of(&news, &n.nodes[1]) && is_of(&news, &n.nodes[0]));
 	done(&n);
 }
 
@@ -258,7 +265,7 @@ Test(gossip, older_rings_are_not_taken)
 	ring_encode(n.old, &ring);
 	m.body = buf_slice(&ring);
 	cr_assert_eq(hear(&n.nodes[1], &m, &news), 0);
-	cr_assert(news.agrees && !news.ring);
+	cr_assert(is_of(&news, &n.nodes[1]) && !news.ring);
 	cr_assert_eq(gossip_set_ring(&n.nodes[1], n.new), 0);
 	cr_assert_eq(gossip_set_ring(&n.nodes[1], n.old), 0);
 	cr_assert_eq(n.nodes[1].ring->epoch, n.new->epoch);
