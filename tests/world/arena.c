@@ -147,11 +147,11 @@ mem_realloc(void *p, size_t n)
 	void *moved;
 
 	if (!p)
-		return mem_alloc(n);
+		return alloc(n, 0, __builtin_return_address(0));
 	piece = (struct piece *)p - 1;
 	ASSERT(piece->magic == PIECE_MAGIC);
 	before = arena_enter(piece->owner);
-	moved = mem_alloc(n);
+	moved = alloc(n, 0, __builtin_return_address(0));
 	arena_enter(before);
 	if (!moved)
 		return NULL;
