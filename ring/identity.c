@@ -107,8 +107,6 @@ identity_save(
 {
 	const struct env_disk *d = &env->disk;
 	uint8_t bytes[ID_BYTES] = {0}, *p = bytes;
-	struct iovec iov = {bytes, sizeof(bytes)};
-	struct disk_file *file;
 	int r;
 
 	p = le_put32(p, ID_MAGIC);
@@ -120,14 +118,7 @@ identity_save(
 	memcpy(bytes + NAME_AT, nodename, strlen(nodename));
 	memcpy(bytes + BEFORE_AT, id->previous, 16);
 	le_put32(bytes + CRC_AT, crc32c(0, bytes, CRC_AT));
-	r = d->open(
-	    d->ctx, ID_TMP, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
-	if (r)
-		return r;
-	r = d->pwritev(d->ctx, file, &iov, 1, 0);
-	if (r == 0)
-		r = d->sync(d->ctx, file);
-	d->close(d->ctx, file);
+	r = disk_write_new(d, ID_TMP, SLICE(bytes, sizeof(bytes)));
 	if (r == 0)
 		r = d->rename(d->ctx, ID_TMP, ID_FILE);
 	return r ? r : d->sync_dir(d->ctx, "");

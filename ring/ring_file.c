@@ -128,24 +128,6 @@ load(
 	return r;
 }
 
-static int
-write_new(const struct env *env, const char *path, struct slice bytes)
-{
-	const struct env_disk *d = &env->disk;
-	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
-	struct disk_file *file;
-	int r =
-	    d->open(d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
-
-	if (r)
-		return r;
-	r = d->pwritev(d->ctx, file, &iov, 1, 0);
-	if (r == 0)
-		r = d->sync(d->ctx, file);
-	d->close(d->ctx, file);
-	return r;
-}
-
 int
 ring_file_save(const struct env *env, const char *dir, const struct ring *r)
 {
@@ -161,7 +143,7 @@ ring_file_save(const struct env *env, const char *dir, const struct ring *r)
 	buf_init(&b, FILE_MAX);
 	e = ring_file_encode(r, &b);
 	if (e == 0)
-		e = write_new(env, tmp, buf_slice(&b));
+		e = disk_write_new(d, tmp, buf_slice(&b));
 	buf_deinit(&b);
 	if (e == 0 && load(env, dir, "ring.cur", &old) == 0) {
 		ring_unref(old);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: AGPL-3.0-or-later */
-/* env - paths on a disk, and frames from other nodes, however they came. */
+/* env - paths and new files on a disk, and frames from other nodes, however they
+ * came. */
 #include "src/base/env.h"
 
 #include <string.h>
@@ -18,6 +19,23 @@ disk_path_is_safe(const char *path)
 			return 0;
 	}
 	return 1;
+}
+
+int
+disk_write_new(const struct env_disk *d, const char *path, struct slice bytes)
+{
+	struct iovec iov = {(void *)(uintptr_t)bytes.p, bytes.n};
+	struct disk_file *file;
+	int r =
+	    d->open(d->ctx, path, DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
+
+	if (r)
+		return r;
+	r = d->pwritev(d->ctx, file, &iov, 1, 0);
+	if (r == 0)
+		r = d->sync(d->ctx, file);
+	d->close(d->ctx, file);
+	return r;
 }
 
 struct net_frame *

@@ -139,6 +139,12 @@ struct env_disk {
 	void *ctx;
 };
 
+/* File PATH holds BYTES and no more, on the disk; what it held is gone, also
+ * when this fails.  Its name is durable once the caller has synced the directory.
+ */
+int disk_write_new(
+    const struct env_disk *d, const char *path, struct slice bytes);
+
 /* --- net: to other nodes -----------------------------------------------------
  *
  * Best effort: a frame may be lost, come twice, or overtake another.  What
