@@ -323,26 +323,41 @@ nodes_change_soon(struct nodes *rig, enum vnode_change_op op, struct node *who)
 	cr_assert_eq(r, 0, "%d: %s", op, err_text(r));
 }
 
-/* The newest seqnum that NODE reads. */
-uint64_t
-nodes_newest(struct nodes *rig, struct node *n, int *r)
+struct ask *
+nodes_read(struct nodes *rig, struct node *n, uint64_t from, int any)
 {
 	struct ask *a = mem_zalloc(sizeof(*a));
-	uint64_t last;
 
 	a->read = (struct vnode_read){.msg = {.kind = MSG_READ},
 	    .group = rig->group,
 	    .bucket = SLICE_LIT("b"),
 	    .stream = SLICE_LIT("s"),
+	    .from = from,
 	    .to = UINT64_MAX,
 	    .limit = 1000,
+	    .any = any,
 	    .max_bytes = 1u << 20};
 	nodes_post(n, rig->group, &a->read.msg);
 	nodes_wait_for(rig, a);
-	*r = a->read.r;
-	last = a->read.newest;
+	return a;
+}
+
+void
+nodes_read_done(struct ask *a)
+{
 	vnode_page_deinit(&a->read.page);
 	mem_free(a);
+}
+
+/* The newest seqnum that NODE reads. */
+uint64_t
+nodes_newest(struct nodes *rig, struct node *n, int *r)
+{
+	struct ask *a = nodes_read(rig, n, 0, 0);
+	uint64_t last = a->read.newest;
+
+	*r = a->read.r;
+	nodes_read_done(a);
 	return last;
 }
 
@@ -403,24 +418,13 @@ nodes_check_events(struct nodes *rig, uint64_t n)
 	uint64_t next = 1;
 
 	while (next <= n) {
-		struct ask *a = mem_zalloc(sizeof(*a));
+		struct ask *a = nodes_read(rig, nodes_leader(rig), next, 0);
 		uint64_t before = next;
 
-		a->read = (struct vnode_read){.msg = {.kind = MSG_READ},
-		    .group = rig->group,
-		    .bucket = SLICE_LIT("b"),
-		    .stream = SLICE_LIT("s"),
-		    .from = next,
-		    .to = UINT64_MAX,
-		    .limit = 1000,
-		    .max_bytes = 1u << 20};
-		nodes_post(nodes_leader(rig), rig->group, &a->read.msg);
-		nodes_wait_for(rig, a);
 		cr_assert_eq(a->read.r, 0);
 		cr_assert_eq(a->read.newest, n);
 		next = check_page(&a->read.page, next);
 		cr_assert_gt(next, before);
-		vnode_page_deinit(&a->read.page);
-		mem_free(a);
+		nodes_read_done(a);
 	}
 }

@@ -80,6 +80,11 @@ int nodes_change(struct nodes *rig, enum vnode_change_op op, struct node *who);
 /* The same, tried again while the group is busy. */
 void nodes_change_soon(
     struct nodes *rig, enum vnode_change_op op, struct node *who);
+/* Asks NODE for events from FROM on, of its own replica with ANY.  The answer is
+ * in the ask: for nodes_read_done. */
+struct ask *nodes_read(
+    struct nodes *rig, struct node *n, uint64_t from, int any);
+void nodes_read_done(struct ask *a);
 /* The newest seqnum that NODE reads; its answer to *R. */
 uint64_t nodes_newest(struct nodes *rig, struct node *n, int *r);
 /* Exactly N events are read, and each is what was put. */

@@ -114,25 +114,12 @@ static uint64_t
 read_page(struct nodes *rig, struct node *n, uint64_t from, int any, int *r,
     uint64_t *bad)
 {
-	struct ask *a = mem_zalloc(sizeof(*a));
-	uint64_t last;
+	struct ask *a = nodes_read(rig, n, from, any);
+	uint64_t last = a->read.page.last;
 
-	a->read = (struct vnode_read){.msg = {.kind = MSG_READ},
-	    .group = rig->group,
-	    .bucket = SLICE_LIT("b"),
-	    .stream = SLICE_LIT("s"),
-	    .from = from,
-	    .to = UINT64_MAX,
-	    .limit = 1000,
-	    .any = any,
-	    .max_bytes = 1u << 20};
-	nodes_post(n, rig->group, &a->read.msg);
-	nodes_wait_for(rig, a);
 	*r = a->read.r;
 	*bad = a->read.damaged_first;
-	last = a->read.page.last;
-	vnode_page_deinit(&a->read.page);
-	mem_free(a);
+	nodes_read_done(a);
 	return *r ? 0 : last;
 }
 
