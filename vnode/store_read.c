@@ -194,6 +194,14 @@ wait_for_more(struct store *s, struct store_worker *w, struct vnode_read *req)
 		answer(s, req, r);
 }
 
+/* What VIEW saw of ST is still there: its chunks may have been let go of since. */
+static int
+still_there(const struct stream *st, const struct edge_view *view)
+{
+	return view->first > view->last ||
+	       (st->n_chunks && view->first >= st->chunks[0].first);
+}
+
 /* What is visible of ST, or was a moment ago (VIEW); 0: that is being looked for,
  * and REQ waits. */
 static int
@@ -203,8 +211,7 @@ see(struct store_worker *w, struct stream *st, struct vnode_read *req,
 	struct vnode *v = &w->store->vnodes[req->group];
 	int r;
 
-	if (view->incarnation == st->id &&
-	    (st->n_chunks == 0 || view->first >= st->chunks[0].first))
+	if (view->incarnation == st->id && still_there(st, view))
 		return 1;
 	view->last = st->last;
 	if (kept_first(v, st, &view->first))

@@ -707,6 +707,59 @@ Test(retain, a_list_shows_nothing_hidden_while_appends_go_on)
 	free(t);
 }
 
+/* --- a read that all grows too old for ----------------------------------------- */
+
+#define TOO_OLD_MS 20000
+
+static void
+append_some(struct busy *b, int n)
+{
+	for (int i = 0; i < n; i++) {
+		b->n_idle = 1;
+		is_listed(b);
+		cr_assert(simenv_run_until(
+		    b->t->rig.sim, is_back, &b->put.msg, SR_STEPS));
+	}
+}
+
+Test(retain, what_goes_while_a_read_looks_for_its_first_event_is_not_read)
+{
+	struct test *t = calloc(1, sizeof(*t));
+	struct busy b = {.t = t};
+	const struct env_post *post;
+	struct vnode_read req;
+
+	begin(t, 1);
+	post = &t->rig.config.env->post;
+	b.stream = &t->told[0][0];
+	b.event.data = SLICE(t->data, 10);
+	t->rules.own[0][0].max[POLICY_AGE] = TOO_OLD_MS;
+	say_policies(t);
+	append_some(&b, 700);
+	sr_run_for(&t->rig, TOO_OLD_MS / 2 * 1000ull);
+	append_some(&b, 700);
+	sr_run_for(&t->rig, (TOO_OLD_MS / 2 + 2000) * 1000ull);
+	req = (struct vnode_read){.msg = {.kind = MSG_READ, .fn = back},
+	    .group = b.stream->group,
+	    .bucket = text(buckets[0]),
+	    .stream = text(b.stream->name),
+	    .from = 1,
+	    .to = UINT64_MAX,
+	    .limit = UINT64_MAX,
+	    .max_bytes = 64u << 10};
+	simenv_hold_lane(t->rig.sim, LANE_READ, 1);
+	post->to_worker(post->ctx, 0, &req.msg);
+	sr_run_for(&t->rig, 2 * TOO_OLD_MS * 1000ull);
+	cr_assert_not(is_back(&req.msg), "it had to look");
+	simenv_hold_lane(t->rig.sim, LANE_READ, 0);
+	cr_assert(simenv_run_until(t->rig.sim, is_back, &req.msg, SR_STEPS));
+	cr_assert_eq(req.r, 0, "%s", err_text(req.r));
+	cr_assert_eq(req.page.n_parts, 0);
+	cr_assert_eq(req.newest, 1400);
+	sr_deinit(&t->rig);
+	free(t);
+}
+
 /* --- policies without memory -------------------------------------------------- */
 
 struct refusal {
